@@ -1,0 +1,61 @@
+"""Configuration sections that reject what they do not know and name the nearest thing they do."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import CsmvError
+
+
+class Validated(BaseModel):
+    """Base of every configuration section: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def parse(section: type[Section], data: object, where: str) -> Section:
+    """`data` (as read from YAML or JSON) as a `section`.
+
+    Raises CsmvError, in one sentence that begins with `where`: the first thing wrong, and for an unknown key the
+    nearest known one.
+    """
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise CsmvError(f"{where}: {_sentence(section, error)}") from None
+
+
+def _sentence(section: type[BaseModel], error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_input=False)
+    # An unknown key explains more than the missing one it was meant to be.
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    path = ".".join(str(part) for part in first["loc"]) or "the file"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] != "extra_forbidden":
+        return f"{path}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}."
+    known = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}."
+    return f"unknown key '{path}'{more}; {hint}"
+
+
+def _sections_of(section: type[BaseModel], path: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The sections that may stand at `path`; several where a field is a union."""
+    found = [section]
+    for part in path:
+        fields = [model.model_fields[part] for model in found if part in model.model_fields]  # type: ignore[index]
+        if fields:
+            found = [inner for field in fields for inner in _models_in(field.annotation)]
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
