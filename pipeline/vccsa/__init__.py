@@ -1,0 +1,24 @@
+"""VC-CSA, the model that reads a comment together with the video it answers: networks, data, training, evaluation.
+
+Importing the package is cheap; torch is loaded with the first name that needs it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.vccsa.config import TrainConfig
+
+if TYPE_CHECKING:
+    from pipeline.vccsa.paper import build_paper
+    from pipeline.vccsa.train import RunResult, train
+
+__all__ = ["RunResult", "TrainConfig", "build_paper", "train"]
+
+_HOMES = {"build_paper": "paper", "train": "train", "RunResult": "train"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pipeline.vccsa' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"pipeline.vccsa.{_HOMES[name]}"), name)

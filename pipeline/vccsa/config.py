@@ -1,0 +1,188 @@
+"""Everything that decides a training run, validated; equal configurations on equal data give equal weights.
+
+Never touches data or torch, so that a dataset's configuration can hold it cheaply.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from pipeline.errors import CsmvError
+from pipeline.validated import Validated, parse
+
+ModelName = Literal["majority", "tfidf", "text", "video", "early-fusion", "vccsa", "vccsa-paper"]
+"""What can be trained under the one command, from the floor to the two full models."""
+
+MODELS: tuple[ModelName, ...] = get_args(ModelName)
+
+PAPER_FEATURES: dict[str, tuple[int, int]] = {
+    "i3d": (1024, 180),
+    "r21d": (512, 180),
+    "videomaev2": (1408, 720),
+}
+"""The paper's feature sets: width of a vector and the fixed number of frames its model was built for."""
+
+
+class TextConfig(Validated):
+    """The text encoder. `tiny` is built in, needs no download and is trained from scratch."""
+
+    encoder: str = Field("tiny", description="`tiny`, a Hugging Face model directory, or a hub id")
+    frozen: bool = Field(False, description="keep the encoder's weights as they are")
+    learning_rate: PositiveFloat | None = Field(
+        None,
+        description="the encoder's own rate; by default 3e-5 if it is pretrained, the common rate if `tiny`",
+    )
+    max_tokens: int = Field(128, ge=4, description="longer comments are cut here")
+    tiny_dim: PositiveInt = Field(64, description="width of `tiny`")
+    tiny_vocabulary: int = Field(4096, ge=16, description="buckets that `tiny` hashes words into")
+
+
+class Sizes(Validated):
+    """Widths and depths of VC-CSA and of the baselines that share its parts (paper: Table 1 and section 4)."""
+
+    visual_dim: PositiveInt = Field(128, description="D, width of the visual scales (paper 768)")
+    ground_dim: PositiveInt = Field(
+        64, description="G, width in which tokens choose among scales (paper 768)"
+    )
+    consensus_dim: PositiveInt = Field(64, description="C, width of the consensus attention (paper 512)")
+    scales: int = Field(4, ge=1, le=6, description="S, temporal scales")
+    consensus_layers: int = Field(1, ge=1, le=3)
+    consensus_tokens: int = Field(1, ge=1, le=3)
+    consensus_heads: PositiveInt = Field(4, description="paper 8")
+    ground_heads: PositiveInt = Field(4, description="paper 16")
+    text_heads: PositiveInt = 4
+    dropout: float = Field(0.2, ge=0, lt=1)
+    visual_length: PositiveInt = Field(
+        180,
+        description="V, most vectors of a video that are used; `vccsa-paper` is built for exactly this many",
+    )
+    paper_text_length: PositiveInt = Field(512, description="L, tokens `vccsa-paper` pads to while training")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "Sizes":
+        for heads in (self.consensus_heads, self.ground_heads):
+            if self.consensus_dim % heads:
+                raise ValueError(f"consensus_dim {self.consensus_dim} is not a multiple of {heads} heads")
+        return self
+
+
+class Switches(Validated):
+    """What `vccsa` does otherwise than the released code; `pipeline.vccsa.model` gives the reason for each."""
+
+    masked_convolutions: bool = True
+    masked_grounding: bool = True
+    frame_weights: Literal["mixture", "recurrent", "lstm"] = "mixture"
+    masked_pooling: bool = True
+    scaled_mixing: bool = True
+    residual: bool = True
+    video_scores: bool = True
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    class_balance: Literal["none", "sqrt-inverse", "inverse", "effective"] = "none"
+    fused_attention: bool = True
+
+
+class OptimizerConfig(Validated):
+    """AdamW with a linear warm-up and a linear way down to zero."""
+
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
+    clip_norm: PositiveFloat | None = Field(1.0, description="largest gradient norm; null for no clipping")
+    accumulate: PositiveInt = Field(1, description="batches a step")
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+
+class TrainConfig(Validated):
+    """One training run: what is trained, on what, and how."""
+
+    model: ModelName = "vccsa"
+    split: str = Field("comment", description="name of the split")
+    features: tuple[str, ...] = Field(("r2plus1d_18",), description="feature sets, as named under features/")
+    combine: Literal["concatenate", "streams"] = Field(
+        "concatenate",
+        description="several feature sets: side by side in one vector, or each its own visual stream",
+    )
+    text: TextConfig = TextConfig()
+    sizes: Sizes = Sizes()
+    switches: Switches = Switches()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: PositiveInt = 15
+    batch_size: PositiveInt = 32
+    seed: int = Field(3407, ge=0)
+    bucket_by_length: bool = Field(True, description="comments of like length share a batch")
+    early_stopping: PositiveInt | None = Field(
+        None, description="epochs without a better dev score before stopping"
+    )
+    select_by: Literal["micro", "macro", "last"] = Field(
+        "micro",
+        description="best epoch: largest sum of dev F1 of the two tasks (paper: micro), or simply the last",
+    )
+    keep_best: PositiveInt = Field(1, description="how many best checkpoints stay")
+    checkpoint_every: PositiveInt | None = Field(
+        None, description="steps; by default at the end of each epoch"
+    )
+    most_missing_features: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of train comments without video features above which training is refused",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainConfig":
+        if self.needs_features and not self.features:
+            raise ValueError(f"model '{self.model}' needs at least one feature set")
+        if self.model == "vccsa-paper" and self.combine == "streams":
+            raise ValueError("'vccsa-paper' has one visual stream; use combine 'concatenate'")
+        if len(set(self.features)) != len(self.features):
+            raise ValueError("a feature set is named twice")
+        return self
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the model looks at the video at all."""
+        return self.model not in ("majority", "tfidf", "text")
+
+    @classmethod
+    def paper(cls, features: str = "i3d", **changes: Any) -> "TrainConfig":
+        """The paper's recipe (MODEL.md sections 3 and 6) for one of its feature sets, with `changes` on top."""
+        if features not in PAPER_FEATURES:
+            raise CsmvError(
+                f"The paper's feature sets are {', '.join(PAPER_FEATURES)}; '{features}' is none of them."
+            )
+        recipe: dict[str, Any] = {
+            "model": "vccsa-paper",
+            "split": "published",
+            "features": (features,),
+            "text": TextConfig(encoder="roberta-base", learning_rate=5e-5, max_tokens=512),
+            "sizes": Sizes(
+                visual_dim=768,
+                ground_dim=768,
+                consensus_dim=512,
+                consensus_heads=8,
+                ground_heads=16,
+                visual_length=PAPER_FEATURES[features][1],
+            ),
+            "optimizer": OptimizerConfig(learning_rate=5e-5, weight_decay=0, clip_norm=None),
+            "epochs": 120,
+            "batch_size": 16,
+            "bucket_by_length": False,
+        }
+        return cls(**{**recipe, **changes})
+
+    def replace(self, changes: Mapping[str, Any]) -> "TrainConfig":
+        """A copy with dotted fields changed, such as {"sizes.scales": 2}, validated again.
+
+        Raises CsmvError for a field that does not exist or a value that does not fit.
+        """
+        data = self.model_dump()
+        for path, value in changes.items():
+            section = data
+            *outer, last = path.split(".")
+            for name in outer:
+                section = section.setdefault(name, {})
+                if not isinstance(section, dict):
+                    raise CsmvError(f"train: '{path}' names a field inside '{name}', which has none.")
+            section[last] = value
+        return parse(TrainConfig, data, "train")
