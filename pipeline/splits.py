@@ -1,0 +1,180 @@
+"""Splits into train, dev and test: the published one, by comment, and by video so that no video is in two parts.
+
+Rows come out the same for the same comments and seed, whatever their order.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from pipeline.errors import CsmvError
+from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, SPLITS
+from pipeline.store import Store
+from pipeline.validated import Validated
+
+_CLASSES = [f"{opinion}/{emotion}" for opinion in OPINIONS for emotion in EMOTIONS]
+
+
+class SplitConfig(Validated):
+    """How one split is made. `published` reads what the source brought and takes neither seed nor ratios."""
+
+    kind: Literal["published", "comment", "video"]
+    name: str | None = Field(default=None, pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$", description="default: the kind")
+    seed: int = Field(default=3407, ge=0)
+    ratios: Annotated[tuple[float, float, float], "train, dev, test"] = (7, 1, 2)
+
+    @model_validator(mode="after")
+    def _sound(self) -> "SplitConfig":
+        if min(self.ratios) < 0 or self.ratios[0] <= 0:
+            raise ValueError("ratios are train, dev, test shares: none below 0, and train above 0")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The split's name in the root."""
+        return self.name or self.kind
+
+
+def build_split(store: Store, config: SplitConfig) -> pa.Table:
+    """Build one split over the labelled comments of a root, write it to `splits/<name>`, and give its rows.
+
+    A `published` split was written by the import; here it is only checked to be there.
+    """
+    if config.kind == "published":
+        return store.read_split("published")
+    rows = labelled_comments(store)
+    if rows.num_rows == 0:
+        raise CsmvError("A split needs labelled comments, and this root has none: add labels first.")
+    parts = by_comment(rows, config) if config.kind == "comment" else by_video(rows, config)
+    table = pa.table(
+        {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": pa.array(parts)},
+        schema=SPLITS.schema,
+    )
+    store.write_split(config.title, table)
+    return store.read_split(config.title)
+
+
+def labelled_comments(store: Store) -> pa.Table:
+    """comment_id, video_id, class of every comment with at least one label, sorted by comment_id.
+
+    class is "opinion/emotion", with "-" for a missing one; where several sources label a comment, the adjudicated
+    or else the first by name counts.
+    """
+    labels = store.read_all("labels")
+    if labels.num_rows == 0:
+        return pa.table({"comment_id": [], "video_id": [], "class": []})
+    rank = pc.if_else(pc.equal(labels["source"], "adjudicated"), 0, 1)
+    labels = labels.append_column("rank", rank).sort_by(
+        [("comment_id", "ascending"), ("rank", "ascending"), ("source", "ascending")]
+    )
+    first = labels.group_by("comment_id", use_threads=False).aggregate([("opinion", "first"), ("emotion", "first")])
+    comments = store.read_all("comments").select(["comment_id", "video_id"])
+    rows = first.join(comments, keys="comment_id", join_type="inner").sort_by("comment_id")
+    opinion, emotion = (pc.fill_null(rows[f"{task}_first"], "-") for task in ("opinion", "emotion"))
+    kinds = pc.binary_join_element_wise(opinion, emotion, "/")
+    return pa.table({"comment_id": rows["comment_id"], "video_id": rows["video_id"], "class": kinds})
+
+
+def by_comment(rows: pa.Table, config: SplitConfig) -> list[str]:
+    """The part of each row: within each class, comments in seeded order are dealt out in the ratios.
+
+    Largest remainders go where the whole is furthest behind, so that the totals keep to the ratios too.
+    """
+    shares = np.array(config.ratios) / sum(config.ratios)
+    members: dict[str, list[int]] = defaultdict(list)
+    ids = rows["comment_id"].to_pylist()
+    for index, kind in enumerate(rows["class"].to_pylist()):
+        members[kind].append(index)
+    parts = [""] * rows.num_rows
+    given = np.zeros(3)
+    dealt = 0
+    for kind in sorted(members):
+        ordered = sorted(members[kind], key=lambda index: _draw(config.seed, ids[index]))
+        dealt += len(ordered)
+        counts = np.floor(len(ordered) * shares).astype(int)
+        while counts.sum() < len(ordered):
+            behind = np.where(shares > 0, dealt * shares - (given + counts), -np.inf)
+            counts[int(np.argmax(behind))] += 1
+        given += counts
+        names = [name for name, count in zip(SPLIT_NAMES, counts, strict=True) for _ in range(count)]
+        for index, name in zip(ordered, names, strict=True):
+            parts[index] = name
+    return parts
+
+
+def by_video(rows: pa.Table, config: SplitConfig) -> list[str]:
+    """The part of each row, all comments of a video in one part, classes balanced as well as can be.
+
+    Iterative stratification for groups: videos with the rarest classes first, each to the part that is furthest
+    behind in the classes that the video brings (Sechidis et al. 2011, with videos in place of single examples).
+    """
+    shares = np.array(config.ratios) / sum(config.ratios)
+    videos = rows["video_id"].to_pylist()
+    kinds = rows["class"].to_pylist()
+    order = sorted(set(kinds))
+    column = {kind: number for number, kind in enumerate(order)}
+    counts: dict[str, np.ndarray] = {video: np.zeros(len(order)) for video in sorted(set(videos))}
+    for video, kind in zip(videos, kinds, strict=True):
+        counts[video][column[kind]] += 1
+    totals = sum(counts.values(), np.zeros(len(order)))
+    weights = 1 / totals
+    wanted = np.outer(shares, totals)
+    size_wanted = shares * len(videos)
+
+    def place_in_line(video: str) -> tuple[float, int]:
+        return (-float(counts[video] @ weights), _draw(config.seed, video))
+
+    part_of: dict[str, str] = {}
+    for video in sorted(counts, key=place_in_line):
+        need = wanted @ (counts[video] * weights) + size_wanted / len(videos)
+        open_parts = np.where(shares > 0, need, -np.inf)
+        chosen = int(np.argmax(open_parts))
+        part_of[video] = SPLIT_NAMES[chosen]
+        wanted[chosen] -= counts[video]
+        size_wanted[chosen] -= counts[video].sum()
+    _fill_empty(part_of, counts, shares)
+    return [part_of[video] for video in videos]
+
+
+def _fill_empty(part_of: dict[str, str], counts: dict[str, np.ndarray], shares: np.ndarray) -> None:
+    """With few videos a part with a share may get none: give it the smallest video of the part that has most."""
+    for name, share in zip(SPLIT_NAMES, shares, strict=True):
+        sizes = Counter(part_of.values())
+        if share > 0 and sizes[name] == 0 and max(sizes.values()) > 1:
+            largest = max(SPLIT_NAMES, key=lambda part: sizes[part])
+            moved = min(
+                (video for video in part_of if part_of[video] == largest), key=lambda v: (counts[v].sum(), v)
+            )
+            part_of[moved] = name
+
+
+def overlap(split: pa.Table, part: str) -> int:
+    """How many comments of `part` are on a video that is also in train."""
+    train = split.filter(pc.equal(split["split"], "train"))["video_id"].unique()
+    chosen = split.filter(pc.equal(split["split"], part))
+    return int(pc.sum(pc.is_in(chosen["video_id"], value_set=train.combine_chunks())).as_py() or 0)
+
+
+def summary(splits: Sequence[str], store: Store) -> list[dict[str, object]]:
+    """For each split its name, comments and videos a part, and how much of dev and test train has seen."""
+    found = []
+    for name in splits:
+        table = store.read_split(name)
+        sizes = Counter(table["split"].to_pylist())
+        found.append(
+            {"split": name}
+            | {part: sizes[part] for part in SPLIT_NAMES}
+            | {f"{part}_seen": overlap(table, part) for part in ("dev", "test")}
+        )
+    return found
+
+
+def _draw(seed: int, key: str) -> int:
+    """A number that stands for chance: the same for the same seed and key, whatever else is in the table."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
