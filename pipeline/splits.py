@@ -148,9 +148,7 @@ def _fill_empty(part_of: dict[str, str], counts: dict[str, np.ndarray], shares: 
         sizes = Counter(part_of.values())
         if share > 0 and sizes[name] == 0 and max(sizes.values()) > 1:
             largest = max(SPLIT_NAMES, key=lambda part: sizes[part])
-            moved = min(
-                (video for video in part_of if part_of[video] == largest), key=lambda v: (counts[v].sum(), v)
-            )
+            moved = min((video for video in part_of if part_of[video] == largest), key=lambda v: (counts[v].sum(), v))
             part_of[moved] = name
 
 

@@ -177,9 +177,9 @@ class Store:
 
     def remove(self, relative: str) -> None:
         """Delete a file; nothing happens if it is not there."""
-        with_path = self.path(relative)
-        if self.fs.exists(with_path):
-            self.fs.rm_file(with_path)
+        path = self.path(relative)
+        if self.fs.exists(path):
+            self.fs.rm_file(path)
 
     def list(self, prefix: str = "") -> list[str]:
         """The files below a folder of the root, sorted, as relative paths; temporary ones left out."""
@@ -268,7 +268,9 @@ class Store:
                 return pq.ParquetFile(path, memory_map=True).read()
             return pq.ParquetFile(io.BytesIO(self.fs.cat_file(path))).read()
         except pa.ArrowInvalid as error:
-            raise CsmvError(f"'{relative}' in the root '{self.root}' is no Parquet file ({error}); delete it.") from None
+            raise CsmvError(
+                f"'{relative}' in the root '{self.root}' is no Parquet file ({error}); delete it."
+            ) from None
 
     # ------------------------------------------------------------------ failures
 
@@ -335,10 +337,9 @@ def _temporary_suffix() -> str:
 
 
 def _is_stale(path: Path, name: re.Match[str]) -> bool:
-    if name["host"] == _host():
-        # A reused process number only keeps the file until it is a day old.
-        if not psutil.pid_exists(int(name["pid"])):
-            return True
+    # A reused process number only keeps the file until it is a day old.
+    if name["host"] == _host() and not psutil.pid_exists(int(name["pid"])):
+        return True
     try:
         return time.time() - path.stat().st_mtime > _STALE_AFTER_S
     except FileNotFoundError:
