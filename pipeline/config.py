@@ -1,7 +1,7 @@
 """The configuration of a dataset, `dataset.yaml`: what made a root, validated, and nothing that is secret."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -13,7 +13,7 @@ from pipeline.splits import SplitConfig
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 """Of the dataset root. A root of another version is refused, never guessed at."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
@@ -119,7 +120,7 @@ def by_video(rows: pa.Table, config: SplitConfig) -> list[str]:
     kinds = rows["class"].to_pylist()
     order = sorted(set(kinds))
     column = {kind: number for number, kind in enumerate(order)}
-    counts: dict[str, np.ndarray] = {video: np.zeros(len(order)) for video in sorted(set(videos))}
+    counts: dict[str, npt.NDArray[np.float64]] = {video: np.zeros(len(order)) for video in sorted(set(videos))}
     for video, kind in zip(videos, kinds, strict=True):
         counts[video][column[kind]] += 1
     totals = sum(counts.values(), np.zeros(len(order)))
@@ -142,7 +143,9 @@ def by_video(rows: pa.Table, config: SplitConfig) -> list[str]:
     return [part_of[video] for video in videos]
 
 
-def _fill_empty(part_of: dict[str, str], counts: dict[str, np.ndarray], shares: np.ndarray) -> None:
+def _fill_empty(
+    part_of: dict[str, str], counts: dict[str, npt.NDArray[np.float64]], shares: npt.NDArray[np.float64]
+) -> None:
     """With few videos a part with a share may get none: give it the smallest video of the part that has most."""
     for name, share in zip(SPLIT_NAMES, shares, strict=True):
         sizes = Counter(part_of.values())
@@ -159,9 +162,9 @@ def overlap(split: pa.Table, part: str) -> int:
     return int(pc.sum(pc.is_in(chosen["video_id"], value_set=train.combine_chunks())).as_py() or 0)
 
 
-def summary(splits: Sequence[str], store: Store) -> list[dict[str, object]]:
+def summary(splits: Sequence[str], store: Store) -> list[dict[str, str | int]]:
     """For each split its name, comments and videos a part, and how much of dev and test train has seen."""
-    found = []
+    found: list[dict[str, str | int]] = []
     for name in splits:
         table = store.read_split(name)
         sizes = Counter(table["split"].to_pylist())

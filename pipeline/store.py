@@ -181,7 +181,7 @@ class Store:
         if self.fs.exists(path):
             self.fs.rm_file(path)
 
-    def list(self, prefix: str = "") -> list[str]:
+    def files(self, prefix: str = "") -> list[str]:
         """The files below a folder of the root, sorted, as relative paths; temporary ones left out."""
         base = self.path(prefix) if prefix else self._base
         if not self.fs.exists(base):
@@ -251,7 +251,7 @@ class Store:
 
     def split_names(self) -> list[str]:
         """The splits that have been built."""
-        return [name.removeprefix("splits/").removesuffix(".parquet") for name in self.list("splits")]
+        return [name.removeprefix("splits/").removesuffix(".parquet") for name in self.files("splits")]
 
     def write_split(self, name: str, rows: pa.Table) -> None:
         """Commit the split `name`."""
@@ -306,7 +306,7 @@ class Store:
 
     def failures(self) -> dict[str, pa.Table]:
         """Every stage's failures, all shards together."""
-        stages = sorted({name.rsplit("/", 1)[0] for name in self.list("failures") if name.endswith(".parquet")})
+        stages = sorted({name.rsplit("/", 1)[0] for name in self.files("failures") if name.endswith(".parquet")})
         return {stage.removeprefix("failures/"): self.read_all(stage) for stage in stages}
 
     def _failure_rows(self, stage: str, shard: int) -> list[dict[str, Any]]:

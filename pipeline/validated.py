@@ -48,7 +48,7 @@ def _sections_of(section: type[BaseModel], path: tuple[int | str, ...]) -> list[
     """The sections that may stand at `path`; several where a field is a union."""
     found = [section]
     for part in path:
-        fields = [model.model_fields[part] for model in found if part in model.model_fields]  # type: ignore[index]
+        fields = [model.model_fields[part] for model in found if part in model.model_fields]
         if fields:
             found = [inner for field in fields for inner in _models_in(field.annotation)]
     return found
