@@ -1,0 +1,84 @@
+"""The console script `csmv`: gathers the commands of `flows/commands/` and says every error in one sentence.
+
+Does no work itself, and imports nothing heavy, so that `csmv --help` answers at once.
+"""
+
+import os
+import sys
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from extractors.errors import ExtractorError
+from pipeline.errors import CsmvError
+
+GROUPS = ("demo", "data", "scrub", "features", "training", "ops")
+"""The modules of `flows/commands/`, in the order of the help page.
+
+Each has `commands`, a `typer.Typer` with one function a command; a new group is a module there and a name here. A
+module imports what is heavy (torch, Prefect, Presidio, pyarrow) inside its functions.
+"""
+
+DEBUG = "CSMV_DEBUG"
+
+
+def build_app() -> typer.Typer:
+    """The `csmv` application with the commands of every group."""
+    app = typer.Typer(
+        name="csmv",
+        help="From micro videos and their comments to features, splits and a trained VC-CSA model.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    for group in GROUPS:
+        name = f"flows.commands.{group}"
+        if find_spec(name):
+            app.add_typer(import_module(name).commands)
+    return app
+
+
+def main() -> None:
+    """Run the command line; a failure ends it with one sentence on standard error and exit code 1."""
+    try:
+        build_app()()
+    except (CsmvError, ExtractorError) as error:
+        _fail(error, str(error))
+    except Exception as error:
+        _fail(
+            error,
+            f"csmv stopped on something it did not expect ({type(error).__name__}); "
+            f"run it again as `csmv --debug ...`, or with {DEBUG}=1, to see where.",
+        )
+
+
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; the same as {DEBUG}=1.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and leave.", callback=lambda v: _version(v), is_eager=True),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"csmv {metadata.version('csmv')}")
+        raise typer.Exit
+
+
+def _fail(error: Exception, sentence: str) -> None:
+    # A traceback may quote what was being read, so it is shown only to someone who asks for it.
+    if os.environ.get(DEBUG, "0") not in ("", "0"):
+        raise error
+    print(f"csmv: {sentence}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
