@@ -1,0 +1,79 @@
+"""Keyed pseudonyms for the ids of comments and users: HMAC-SHA256 under a key that never leaves `private/`.
+
+The same raw id gives the same pseudonym within one root, so a comment can still be deleted by its original id; without
+the key nobody can go from one to the other, nor test a guess. Published CSMV data ids do not pass through here.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from pipeline.errors import CsmvError
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+KEY_FILE = "private/pseudonym.key"
+KEY_VARIABLE = "CSMV_PSEUDONYM_KEY"
+SHORTEST_KEY = 16
+"""Characters. A key that can be guessed makes every pseudonym reversible."""
+
+DIGEST_CHARS = 32
+"""Hexadecimal characters kept: 128 bits, so that two of 10^9 comments share one with a chance below 10^-20."""
+
+
+class Pseudonymiser:
+    """Gives raw ids their pseudonyms under one key."""
+
+    def __init__(self, key: SecretStr) -> None:
+        secret = key.get_secret_value()
+        if len(secret) < SHORTEST_KEY:
+            raise CsmvError(
+                f"The pseudonym key has {len(secret)} characters and needs at least {SHORTEST_KEY}: "
+                f"unset {KEY_VARIABLE} to have one made, or set a longer one."
+            )
+        self._key = secret.encode("utf-8", "surrogatepass")
+
+    def comment_id(self, raw: str) -> str:
+        """The pseudonym of a comment's id: `c` and 32 hexadecimal characters."""
+        return "c" + self._digest("comment", raw)
+
+    def user_id(self, raw: str) -> str:
+        """The pseudonym of a user's id or handle: `u` and 32 hexadecimal characters."""
+        return "u" + self._digest("user", raw)
+
+    def _digest(self, domain: str, raw: str) -> str:
+        # The domain keeps a user id and a comment id with the same digits from sharing a pseudonym.
+        message = f"{domain}:{raw}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:DIGEST_CHARS]
+
+
+def load_key(store: "Store") -> SecretStr | None:
+    """The key of a root, or None if it has none yet. The environment's CSMV_PSEUDONYM_KEY comes first."""
+    given = os.environ.get(KEY_VARIABLE)
+    if given:
+        return SecretStr(given)
+    if not store.exists(KEY_FILE):
+        return None
+    return SecretStr(store.read_file(KEY_FILE).decode("ascii", "replace").strip())
+
+
+def load_or_create_key(store: "Store") -> SecretStr:
+    """The key of a root; made from the system's randomness and kept in `private/pseudonym.key` if there is none.
+
+    Losing the file means that comments can no longer be deleted by their original ids; publishing it means that every
+    pseudonym can be tested against guesses.
+    """
+    key = load_key(store)
+    if key is not None:
+        return key
+    store.write_file(KEY_FILE, secrets.token_hex(32).encode("ascii") + b"\n")
+    if store.is_local:
+        Path(store.path(KEY_FILE)).chmod(0o600)
+    # Read back rather than kept: a second process may have made one in the meantime.
+    return SecretStr(store.read_file(KEY_FILE).decode("ascii").strip())
