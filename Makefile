@@ -1,0 +1,59 @@
+# `make demo` and `make test` do all of their own set-up on a fresh Debian or Ubuntu machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.csmv-installed
+EXTRAS ?= collect,s3,dev
+DEMO_ROOT ?= csmv-demo
+
+.PHONY: help setup system demo test test-all check format bench constraints clean
+
+help:
+	@echo "make demo    set up, then run the whole pipeline on sample data and open-able report"
+	@echo "make test    set up, then run the tests with coverage"
+	@echo "make check   set up, then lint and type-check"
+	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
+
+setup: $(STAMP)
+
+# What pip can't bring: Python's venv module where Debian splits it off, and a browser for the crawl.
+system:
+	@sh docker/system-packages.sh $(PYTHON)
+
+$(STAMP): pyproject.toml constraints.txt docker/system-packages.sh
+	@sh docker/system-packages.sh $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing csmv and what it needs into $(VENV) (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+demo: setup
+	@$(BIN)/csmv demo --root $(DEMO_ROOT)
+
+test: setup
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+test-all: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# After a deliberate upgrade in $(VENV): write down what is installed there.
+constraints:
+	@{ echo "# What the tests ran with. Written by \`make constraints\`; used by \`make setup\`."; \
+	   $(BIN)/python -m pip freeze --exclude-editable --exclude csmv | grep -v ' @ '; } > constraints.txt
+
+clean:
+	rm -rf $(VENV) $(DEMO_ROOT) .coverage* .pytest_cache .mypy_cache .ruff_cache
