@@ -22,7 +22,17 @@ import pyarrow as pa
 from pipeline.config import DatasetConfig, PublishedSource
 from pipeline.errors import CsmvError
 from pipeline.progress import track
-from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, SPLIT_NAMES, SPLITS, VIDEOS, FailureReason, MediaStatus
+from pipeline.schemas import (
+    COMMENTS,
+    EMOTIONS,
+    LABELS,
+    OPINIONS,
+    SPLIT_NAMES,
+    SPLITS,
+    VIDEOS,
+    FailureReason,
+    MediaStatus,
+)
 from pipeline.scrub import Scrubber, ScrubPolicy
 from pipeline.sources.links import LinkFile, canonical_url, read_links
 from pipeline.sources.tables import keep_media_columns
@@ -214,7 +224,9 @@ def _annotation_file(path: Path) -> Path:
     for name in ("lable_data_dict.json.zip", "lable_data_dict.json"):
         if (path / name).is_file():
             return path / name
-    raise CsmvError(f"'{path}': expected lable_data_dict.json.zip or lable_data_dict.json in this folder, found neither.")
+    raise CsmvError(
+        f"'{path}': expected lable_data_dict.json.zip or lable_data_dict.json in this folder, found neither."
+    )
 
 
 def _entries(data: object, name: str) -> tuple[dict[str, Entry], list[Failure]]:
@@ -229,7 +241,9 @@ def _entries(data: object, name: str) -> tuple[dict[str, Entry], list[Failure]]:
         else:
             refused.append(Failure(_printable(key), found[0], found[1]))
     if not entries:
-        raise CsmvError(f"{name}: none of its {len(data)} entries has the fields of a CSMV entry; is it the right file?")
+        raise CsmvError(
+            f"{name}: none of its {len(data)} entries has the fields of a CSMV entry; is it the right file?"
+        )
     return entries, refused
 
 
@@ -258,7 +272,9 @@ def _split_list(path: Path) -> Iterable[str]:
 def _read_json(path: Path) -> Any:
     """The JSON in a file, or in the one JSON member of a zip."""
     if not path.is_file():
-        raise CsmvError(f"'{path}' is not there; the published annotation files are expected side by side in one folder.")
+        raise CsmvError(
+            f"'{path}' is not there; the published annotation files are expected side by side in one folder."
+        )
     try:
         if path.suffix != ".zip":
             return json.loads(path.read_bytes())
