@@ -1,4 +1,4 @@
-"""VC-CSA, the model that reads a comment together with the video it answers: networks, data, training, evaluation.
+"""VC-CSA, which reads a comment together with the video it answers: networks, data, training, evaluation.
 
 Importing the package is cheap; torch is loaded with the first name that needs it.
 """

@@ -39,12 +39,10 @@ class TextConfig(Validated):
 
 
 class Sizes(Validated):
-    """Widths and depths of VC-CSA and of the baselines that share its parts (paper: Table 1 and section 4)."""
+    """Widths and depths of VC-CSA and of the baselines that share its parts (paper: Table 1, section 4)."""
 
     visual_dim: PositiveInt = Field(128, description="D, width of the visual scales (paper 768)")
-    ground_dim: PositiveInt = Field(
-        64, description="G, width in which tokens choose among scales (paper 768)"
-    )
+    ground_dim: PositiveInt = Field(64, description="G, width in which tokens choose among scales (paper 768)")
     consensus_dim: PositiveInt = Field(64, description="C, width of the consensus attention (paper 512)")
     scales: int = Field(4, ge=1, le=6, description="S, temporal scales")
     consensus_layers: int = Field(1, ge=1, le=3)
@@ -68,7 +66,7 @@ class Sizes(Validated):
 
 
 class Switches(Validated):
-    """What `vccsa` does otherwise than the released code; `pipeline.vccsa.model` gives the reason for each."""
+    """Where `vccsa` departs from the released code; `pipeline.vccsa.model` gives the reason for each."""
 
     masked_convolutions: bool = True
     masked_grounding: bool = True
@@ -111,17 +109,13 @@ class TrainConfig(Validated):
     batch_size: PositiveInt = 32
     seed: int = Field(3407, ge=0)
     bucket_by_length: bool = Field(True, description="comments of like length share a batch")
-    early_stopping: PositiveInt | None = Field(
-        None, description="epochs without a better dev score before stopping"
-    )
+    early_stopping: PositiveInt | None = Field(None, description="epochs without a better dev score before stopping")
     select_by: Literal["micro", "macro", "last"] = Field(
         "micro",
         description="best epoch: largest sum of dev F1 of the two tasks (paper: micro), or simply the last",
     )
     keep_best: PositiveInt = Field(1, description="how many best checkpoints stay")
-    checkpoint_every: PositiveInt | None = Field(
-        None, description="steps; by default at the end of each epoch"
-    )
+    checkpoint_every: PositiveInt | None = Field(None, description="steps; by default at the end of each epoch")
     most_missing_features: float = Field(
         0.5,
         ge=0,
@@ -146,11 +140,9 @@ class TrainConfig(Validated):
 
     @classmethod
     def paper(cls, features: str = "i3d", **changes: Any) -> "TrainConfig":
-        """The paper's recipe (MODEL.md sections 3 and 6) for one of its feature sets, with `changes` on top."""
+        """The paper's recipe for one of its feature sets, with `changes` on top."""
         if features not in PAPER_FEATURES:
-            raise CsmvError(
-                f"The paper's feature sets are {', '.join(PAPER_FEATURES)}; '{features}' is none of them."
-            )
+            raise CsmvError(f"The paper's feature sets are {', '.join(PAPER_FEATURES)}; '{features}' is none of them.")
         recipe: dict[str, Any] = {
             "model": "vccsa-paper",
             "split": "published",

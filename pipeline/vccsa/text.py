@@ -1,0 +1,180 @@
+"""Text encoders: any Hugging Face directory or hub id, or `tiny`, a small one that is built in and needs no download.
+
+An encoder turns comments into token ids once, and token ids into one vector a token. Nothing here looks at labels.
+"""
+
+import re
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.errors import CsmvError
+from pipeline.vccsa.config import TextConfig
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class Tokenizer(Protocol):
+    """Comments to token ids."""
+
+    pad_id: int
+
+    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+        """At most `max_tokens` ids a text, at least one."""
+        ...
+
+
+class HashTokenizer:
+    """Words, numbers and single signs, lower-cased, each hashed into a bucket; it has nothing to learn or to store.
+
+    Id 0 is padding and id 1 opens every text, so that no text is empty.
+    """
+
+    pad_id = 0
+
+    def __init__(self, vocabulary: int) -> None:
+        self.vocabulary = vocabulary
+
+    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+        """Ids of the first `max_tokens` - 1 words after the opening one."""
+        return [[1, *(self._bucket(word) for word in self._words(text)[: max_tokens - 1])] for text in texts]
+
+    def _words(self, text: str) -> list[str]:
+        return _WORD.findall(text.lower())
+
+    def _bucket(self, word: str) -> int:
+        return 2 + zlib.crc32(word.encode()) % (self.vocabulary - 2)
+
+
+class HubTokenizer:
+    """The tokenizer that belongs to a Hugging Face model."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.pad_id = int(tokenizer.pad_token_id or 0)
+
+    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+        """Ids with the model's own special tokens, cut to `max_tokens`."""
+        if not texts:
+            return []
+        found = self._tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
+        return [list(ids) for ids in found["input_ids"]]
+
+
+class Encoded(NamedTuple):
+    """What an encoder returns; named as in transformers."""
+
+    last_hidden_state: Tensor  # B, L, T
+
+
+class TinyEncoder(nn.Module):
+    """Hashed word vectors and one small Transformer layer; no pretraining, deterministic from the seed.
+
+    Has no positions beyond the neighbouring words that its convolution sees, so length never limits it.
+    """
+
+    def __init__(self, vocabulary: int, dim: int, heads: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, dim, padding_idx=0)
+        self.neighbours = nn.Conv1d(dim, dim, kernel_size=3, padding=1, groups=dim)
+        self.layer = nn.TransformerEncoderLayer(
+            dim, heads, 2 * dim, dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
+        """input_ids and attention_mask (B, L) -> one vector a token; what a padded token gets moves no other."""
+        real = attention_mask.bool()
+        words = self.embedding(input_ids) * real.unsqueeze(-1)
+        words = words + self.neighbours(words.transpose(1, 2)).transpose(1, 2)
+        padded = torch.zeros(real.shape, dtype=words.dtype, device=words.device).masked_fill(~real, -1e9)
+        return Encoded(self.norm(self.layer(self.dropout(words), src_key_padding_mask=padded)))
+
+
+class TextTower(nn.Module):
+    """An encoder under the key `text_encoder`, where the authors' checkpoints have it."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.text_encoder = encoder
+        self._crops_keys = _use_real_keys(encoder)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids, mask (B, L) -> E (B, L, T), all L rows, padded ones as well. Real tokens come first in every row."""
+        if not self._crops_keys:
+            return self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
+        longest = int(mask.sum(1).max())
+        seen = mask[:, None, None, :longest].bool()
+        return self.text_encoder(input_ids=ids, attention_mask=seen).last_hidden_state  # type: ignore[no-any-return]
+
+
+def dim_of(encoder: nn.Module) -> int:
+    """T, the width of an encoder's vectors."""
+    if isinstance(encoder, TinyEncoder):
+        return int(encoder.embedding.embedding_dim)
+    return int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+
+def load_encoder(config: TextConfig) -> tuple[nn.Module, Tokenizer]:
+    """The encoder and its tokenizer. Raises CsmvError that says what to do if it can't be had."""
+    if config.encoder == "tiny":
+        return TinyEncoder(config.tiny_vocabulary, config.tiny_dim), HashTokenizer(config.tiny_vocabulary)
+    from transformers import AutoModel, AutoTokenizer
+
+    local = Path(config.encoder).is_dir()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
+        encoder = AutoModel.from_pretrained(config.encoder, local_files_only=local, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise CsmvError(
+            f"The text encoder '{config.encoder}' can't be loaded ({reason}). Name a directory in Hugging Face's "
+            "layout (config.json, tokenizer files, model.safetensors), a hub id that can be reached, or `tiny`."
+        ) from None
+    return encoder, HubTokenizer(tokenizer)
+
+
+def _use_real_keys(encoder: nn.Module) -> bool:
+    """Let a RoBERTa- or BERT-like encoder compute keys' share of attention for real tokens only.
+
+    Padded tokens are never keys, so a mask that ends at the batch's longest text says everything; with 512 rows and
+    some 30 real ones this drops nine tenths of the attention and changes no result.
+    """
+    kind = getattr(getattr(encoder, "config", None), "model_type", "")
+    if kind not in {"roberta", "xlm-roberta", "bert", "camembert", "xlm-roberta-xl"}:
+        return False
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register("csmv_real_keys", _real_keys_attention)
+    AttentionMaskInterface.register("csmv_real_keys", sdpa_mask)
+    encoder.set_attn_implementation("csmv_real_keys")  # type: ignore[operator]
+    return True
+
+
+def _real_keys_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """As transformers' own fused attention, with as many keys as the mask has columns."""
+    keys = key.shape[2] if attention_mask is None else attention_mask.shape[-1]
+    mixed = F.scaled_dot_product_attention(
+        query,
+        key[:, :, :keys],
+        value[:, :, :keys],
+        attn_mask=attention_mask,
+        dropout_p=dropout,
+        scale=scaling,
+    )
+    return mixed.transpose(1, 2).contiguous(), None
