@@ -38,7 +38,21 @@ class MediaStatus(StrEnum):
     DELETED = "deleted"  # was ok; removed by the retention rule
 
 
-class _PipelineFailure(StrEnum):
+class FailureReason(StrEnum):
+    """Every reason that may stand in a failures table: what is wrong with a media file, and what else can go wrong."""
+
+    # Of media files: the extractors' own words (extractors.reasons says what each means).
+    EMPTY_FILE = MediaFailure.EMPTY_FILE.value
+    NOT_A_VIDEO = MediaFailure.NOT_A_VIDEO.value
+    TRUNCATED = MediaFailure.TRUNCATED.value
+    NO_VIDEO_STREAM = MediaFailure.NO_VIDEO_STREAM.value
+    NO_FRAMES = MediaFailure.NO_FRAMES.value
+    DECODER_CRASHED = MediaFailure.DECODER_CRASHED.value
+    DECODE_TIMEOUT = MediaFailure.DECODE_TIMEOUT.value
+    TOO_LARGE = MediaFailure.TOO_LARGE.value
+    UNSUPPORTED_CODEC = MediaFailure.UNSUPPORTED_CODEC.value
+    NO_AUDIO = MediaFailure.NO_AUDIO.value
+
     MISSING_FILE = "missing_file"  # the source names a file that is not there
     MISSING_MEDIA = "missing_media"  # the media stage has no usable file for this video
     UNSAFE_ID = "unsafe_id"  # an id that may not become a file name
@@ -50,13 +64,6 @@ class _PipelineFailure(StrEnum):
     UNAVAILABLE = "unavailable"  # deleted, private, region-locked
     REFUSED = "refused"  # the creator or robots.txt disallows it
     NETWORK = "network"  # the request failed and may succeed later
-
-
-FailureReason = StrEnum(  # type: ignore[misc]
-    "FailureReason",
-    {reason.name: reason.value for vocabulary in (MediaFailure, _PipelineFailure) for reason in vocabulary},
-)
-"""Every reason that may stand in a failures table: what is wrong with a media file, and what else can go wrong."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,221 @@
+"""The published CSMV files come in as they are, every irregularity counted; a wrong file is one sentence."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from pipeline.errors import CsmvError
+from pipeline.scrub import ScrubPolicy
+from pipeline.sources.published import import_published, read_published
+from pipeline.splits import overlap
+from pipeline.store import Store
+
+# Counted from the published files; see the README beside them.
+PUBLISHED = {
+    "entries": 117057,
+    "entry_videos": 8841,
+    "comments": {"train": 75086, "dev": 10727, "test": 21454},
+    "split_videos": 8210,
+    "link_rows": 8210,
+    "linked_videos": 8008,
+    "repeated_links": 202,
+    "split_videos_without_link": 202,
+    "null_labels_in_splits": 5,
+    "entries_outside_splits": 9790,
+    "repeated_pairs_in_splits": 199,
+    "test_comments_with_video_in_train": 21426,
+    "dev_comments_with_video_in_train": 10712,
+}
+MAX_SECONDS = 60
+MAX_BYTES = 1.5e9
+
+
+@pytest.fixture(scope="module")
+def imported(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, float]]:
+    """All of CSMV imported by the command line in a process of its own, with its time and peak memory."""
+    root = tmp_path_factory.mktemp("csmv") / "root"
+    program = (
+        "import json, resource, sys, time\n"
+        "from flows.cli import build_app\n"
+        "start = time.monotonic()\n"
+        "build_app()(sys.argv[1:], standalone_mode=False)\n"
+        "peak = lambda who: 1024 * resource.getrusage(who).ru_maxrss\n"
+        "bytes = peak(resource.RUSAGE_SELF) + 2 * peak(resource.RUSAGE_CHILDREN)\n"
+        "print(json.dumps({'seconds': time.monotonic() - start, 'bytes': bytes}))\n"
+    )
+    command = ["import", str(shared / "csmv" / "Comments_Anno" / "lable_data_dict.json.zip")]
+    command += ["--links", str(shared / "csmv" / "CSMV_rawLinks.xlsx"), "--root", str(root)]
+    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, check=True)
+    assert "21,426 of 21,454 (99.87%)" in done.stdout
+    return Store.open(str(root)), json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_count_is_the_published_one(imported: tuple[Store, dict[str, float]]) -> None:
+    assert json.loads(imported[0].read_file("import_report.json")) == PUBLISHED
+
+
+def test_all_of_csmv_takes_less_than_a_minute_and_one_and_a_half_gigabytes(
+    imported: tuple[Store, dict[str, float]],
+) -> None:
+    assert imported[1]["seconds"] < MAX_SECONDS
+    assert imported[1]["bytes"] < MAX_BYTES
+
+
+def test_tables_hold_every_entry_and_no_handle(imported: tuple[Store, dict[str, float]], shared: Path) -> None:
+    store = imported[0]
+    videos, comments, labels = (store.read_all(name) for name in ("videos", "comments", "labels"))
+    assert (videos.num_rows, comments.num_rows, labels.num_rows) == (8841, 117057, 117057)
+    assert pc.all(pc.starts_with(videos["url"], "https://www.tiktok.com/@/video/")).as_py()
+    assert labels["opinion"].null_count == 5
+    assert labels["emotion"].null_count == 1
+    assert set(pc.list_value_length(videos["hashtags"]).to_pylist()) == {1}
+    entry = comments.filter(pc.equal(comments["comment_id"], "gasprices_2_6815001842360143109.mp4")).to_pylist()[0]
+    assert entry["text"] == "How much is gas where you live? ⛽️"
+    assert entry["video_id"] == "6815001842360143109"
+
+
+def test_the_published_split_is_kept_with_its_leak(imported: tuple[Store, dict[str, float]]) -> None:
+    split = imported[0].read_split("published")
+    assert split.num_rows == 107267
+    assert overlap(split, "test") == 21426
+
+
+# ---------------------------------------------------------------------- a small set, and what can be wrong with it
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    """A folder of four entries laid out as the published files are."""
+    folder = tmp_path / "anno"
+    folder.mkdir()
+    entries = {
+        f"nba_{number}_{video}.mp4": {
+            "video_file_id": f"{video}.mp4",
+            "comment": text,
+            "opinion_label": "positive",
+            "emotion_label": "joy",
+            "hashtag": "nba",
+        }
+        for number, video, text in [
+            (1, "6968866098477403398", "what a shot"),
+            (2, "6968866098477403398", "write me at someone@example.org"),
+            (3, "6968866098477403399", "again?"),
+            (4, "6968866098477403399", "never"),
+        ]
+    }
+    keys = list(entries)
+    (folder / "lable_data_dict.json").write_text(json.dumps(entries))
+    for part, members in {"train": keys[:2], "dev": keys[2:3], "test": keys[3:]}.items():
+        (folder / f"{part}_set.json").write_text(json.dumps(members))
+    (folder / "opinion_label_map.json").write_text('{"positive": 0, "neutral": 1, "negative": 2}')
+    emotions = ["joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"]
+    (folder / "emotion_label_map.json").write_text(json.dumps({name: n for n, name in enumerate(emotions)}))
+    (folder / "links.csv").write_text(
+        "No.,ID,URL\n1,6968866098477403398, https://www.tiktok.com/@some.one/video/6968866098477403398?is_from_webapp=v1\n"
+    )
+    return folder
+
+
+def change(path: Path, **entries: object) -> None:
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | entries))
+
+
+def test_comments_are_scrubbed_before_they_are_written(annotations: Path, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    import_published(root, annotations, annotations / "links.csv", 2, ScrubPolicy())
+    rows = {row["comment_id"]: row for row in Store.open(root).read_all("comments").to_pylist()}
+    assert rows["nba_2_6968866098477403398.mp4"]["text"] == "write me at <EMAIL>"
+    assert rows["nba_2_6968866098477403398.mp4"]["pii"] == ["EMAIL"]
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
+    assert b"some.one" not in everything
+
+
+def test_importing_again_changes_no_byte_and_keeps_the_media_columns(annotations: Path, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    import_published(root, annotations, annotations / "links.csv", 1, ScrubPolicy())
+    store = Store.open(root)
+    before = {name: store.read_file(name) for name in store.files()}
+    import_published(root, annotations, annotations / "links.csv", 1, ScrubPolicy())
+    assert {name: store.read_file(name) for name in store.files()} == before
+    videos = store.read("videos", 0)
+    status = videos.set_column(videos.schema.get_field_index("media_status"), "media_status", [["ok", "failed"]])
+    store.write("videos", 0, status)
+    import_published(root, annotations, annotations / "links.csv", 1, ScrubPolicy())
+    assert store.read("videos", 0)["media_status"].to_pylist() == ["ok", "failed"]
+
+
+def test_a_bad_entry_costs_only_itself(annotations: Path, tmp_path: Path) -> None:
+    change(
+        annotations / "lable_data_dict.json",
+        nothing=None,
+        no_text={"video_file_id": "1.mp4", "hashtag": "x"},
+        evil={"video_file_id": "../../x.mp4", "comment": "c", "hashtag": "x"},
+        odd={"video_file_id": "1.mp4", "comment": "c", "hashtag": "x", "opinion_label": "meh"},
+    )
+    (annotations / "test_set.json").write_text('["nba_4_6968866098477403399.mp4", "gone_1_2.mp4"]')
+    root = str(tmp_path / "root")
+    published = import_published(root, annotations, annotations / "links.csv", 2, ScrubPolicy())
+    assert published.report()["entries"] == 4
+    reasons = {row["key"]: row["reason"] for row in Store.open(root).failures()["import"].to_pylist()}
+    assert reasons == {
+        "nothing": "bad_row",
+        "no_text": "bad_row",
+        "evil": "unsafe_id",
+        "odd": "bad_row",
+        "gone_1_2.mp4": "bad_row",
+    }
+
+
+def test_the_zip_the_json_and_the_folder_are_the_same(annotations: Path) -> None:
+    links = annotations / "links.csv"
+    plain = read_published(annotations / "lable_data_dict.json", links)
+    with zipfile.ZipFile(annotations / "lable_data_dict.json.zip", "w") as archive:
+        archive.write(annotations / "lable_data_dict.json", "lable_data_dict.json")
+    zipped = read_published(annotations / "lable_data_dict.json.zip", links)
+    assert plain.entries == zipped.entries == read_published(annotations, links).entries
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda f: (f / "dev_set.json").unlink(), r"dev_set\.json.* is not there"),
+        (lambda f: (f / "dev_set.json").write_text("{}"), r"dev_set\.json: expected a JSON list"),
+        (lambda f: (f / "dev_set.json").write_text("[1"), r"dev_set\.json: expected JSON"),
+        (lambda f: shutil.copy(f / "test_set.json", f / "dev_set.json"), "listed twice"),
+        (lambda f: (f / "lable_data_dict.json").write_text("[]"), "expected a JSON object"),
+        (lambda f: (f / "lable_data_dict.json").write_text('{"a": 1}'), "none of its 1 entries"),
+        (lambda f: (f / "opinion_label_map.json").write_text('{"good": 0}'), "opinion classes"),
+        (lambda f: (f / "links.csv").unlink(), r"links\.csv"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(annotations: Path, spoil, says: str) -> None:
+    spoil(annotations)
+    with pytest.raises(CsmvError, match=says) as caught:
+        read_published(annotations, annotations / "links.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_workbook_or_zip_is_one_sentence(annotations: Path) -> None:
+    book = annotations / "book.xlsx"
+    book.write_bytes(b"no workbook")
+    with pytest.raises(CsmvError, match=r"book\.xlsx"):
+        read_published(annotations, book)
+    (annotations / "lable_data_dict.json.zip").write_bytes(b"no zip")
+    with pytest.raises(CsmvError, match="expected a zip"):
+        read_published(annotations / "lable_data_dict.json.zip", annotations / "links.csv")
+
+
+def test_the_command_ends_with_one_sentence_and_no_traceback(annotations: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "import", str(annotations), "--links", str(annotations / "no.xlsx")]
+    done = subprocess.run([*command, "--root", str(tmp_path / "root")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no.xlsx" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "root").exists()
