@@ -1,0 +1,31 @@
+"""Which endings a domain name may have, from the Public Suffix List that tldextract carries; never the network."""
+
+from functools import cache
+
+MAIL_PROVIDERS = frozenset(
+    ["gmail", "googlemail", "hotmail", "outlook", "live", "msn", "yahoo", "ymail", "rocketmail", "icloud", "me", "mac", "aol", "proton", "protonmail", "pm", "gmx", "web", "mail", "zoho", "yandex", "ya", "rambler", "inbox", "bk", "list", "tutanota", "tuta", "fastmail", "hey", "qq", "foxmail", "163", "126", "sina", "naver", "daum", "hanmail", "kakao", "rediffmail", "orange", "wanadoo", "free", "sfr", "laposte", "libero", "virgilio", "tiscali", "alice", "t-online", "freenet", "arcor", "uol", "bol", "terra", "ig", "hotmai", "gmai", "gamil", "gmial", "yaho", "iclod", "wp", "o2", "onet", "interia", "seznam", "centrum", "abv", "ukr", "bigpond", "comcast", "verizon", "att", "sbcglobal", "cox", "btinternet", "sky", "virginmedia", "talktalk", "shaw", "rogers", "sympatico", "telus"]
+)
+
+# Endings that are hardly ever the next word of a sentence whose writer left out the space after the full stop.
+CLEAR_ENDINGS = frozenset(
+    ["com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "io", "gg", "tv", "fm", "ly", "gl", "xyz", "app", "dev", "site", "online", "website", "shop", "store", "club", "vip", "uk", "ru", "ua", "pl", "cz", "sk", "de", "fr", "nl", "dk", "fi", "br", "jp", "cn", "kr", "hk", "tw", "ph", "vn", "th", "lk", "mx", "cl", "uy", "ve", "gr", "hu", "ro", "bg", "rs", "hr", "lt", "lv", "ee", "tr", "il", "ae", "sa", "qa", "kw", "eg", "ng", "ke", "za", "gh", "co", "ca", "au", "nz", "ch", "eu", "ws", "cc", "bz", "tk", "ml", "cf", "ga", "gq", "onl", "blog", "cloud", "tech", "icu", "cyou", "sbs", "cfd", "lol", "wtf", "link", "bio", "page", "click", "ooo", "moe", "dog", "art", "fun", "pro", "asia", "live", "stream", "email", "digital", "agency", "academy", "network", "exchange", "finance", "fyi", "gifts", "social", "systems", "academy", "capital", "ventures", "holdings", "investments"]
+)
+
+COMMON_ENDINGS = frozenset(
+    ["com", "net", "org", "edu", "gov", "info", "biz", "io", "gg", "tv", "co", "me", "uk", "de", "fr", "it", "es", "pt", "nl", "be", "ch", "at", "pl", "cz", "ru", "ua", "br", "mx", "ar", "cl", "pe", "ca", "au", "nz", "in", "jp", "cn", "kr", "hk", "tw", "sg", "my", "id", "ph", "th", "vn", "tr", "gr", "il", "ae", "sa", "za", "ng", "ke", "eg", "pk", "bd", "ro", "hu", "bg", "se", "no", "dk", "fi", "ie", "eu", "us", "ly", "app", "dev", "xyz", "site", "online", "shop", "store", "link", "ai", "to", "cc", "ws", "club", "live", "fm", "gl", "ph"]
+)
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Every top-level domain, lower case, as Unicode and as Punycode."""
+    import tldextract
+
+    bundled = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    names = {suffix.rsplit(".", 1)[-1].lower() for suffix in bundled.tlds}
+    return frozenset(names | {name.encode("idna").decode("ascii") for name in names if not name.isascii()})
+
+
+def is_ending(name: str) -> bool:
+    """Whether `name` is a top-level domain."""
+    return name.lower() in endings()

@@ -1,0 +1,111 @@
+"""E-mail addresses: as they are, with spaces or odd characters in them, and written out in words."""
+
+import re
+from collections.abc import Iterator
+
+from pipeline.scrub.domains import COMMON_ENDINGS, MAIL_PROVIDERS, is_ending
+from pipeline.scrub.policy import Kind
+from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+
+_LOCAL = r"[\w!#$%&*+=?^{|}~-](?:[\w.!#$%&'*+=?^{|}~-]{0,63})"
+_LABEL = r"[^\W_](?:[\w-]{0,62})"
+_PLAIN = re.compile(
+    rf"(?<![\w.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?[.,]\s?){{1,6}}"
+    rf"(?P<end>xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}}))(?![\w@])",
+    re.I,
+)
+_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{_LABEL}\.){{1,6}}[^\W\d_]{{2,24}}(?![\w@])", re.I)
+_PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
+_NO_ENDING = re.compile(rf"(?<![\w.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![\w@])", re.I)
+_OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
+_AT = (
+    rf"(?:\s?{_OPEN}(?:at|at sign|a|@|arroba|ett|aet|et|chiocciola|malpa)(?:\s?{_CLOSE})\s?"
+    r"|\s+(?:at|arroba|aet|klammeraffe|chiocciola|malpa|kukac|zavinac|snabel-?a|et|(?:at the rate(?: of)?)|at sign|собака|собачка)\s+"
+    r"|\s?@\s?)"
+)
+_DOT = (
+    rf"(?:\s?{_OPEN}(?:dot|d|\.|punto|ponto|point|punkt|d0t|kropka|tecka|nokta|titik)(?:{_CLOSE})\s?"
+    r"|\s+(?:dot|d0t|punto|ponto|point|punkt|kropka|tecka|nokta|titik|точка)\s+|\s?\.\s?)"
+)
+_VEILED_DOMAIN = re.compile(
+    rf"(?P<at>{_AT})(?P<first>[^\W_][\w-]{{0,40}}?)(?P<rest>(?:{_DOT}[^\W_][\w-]{{0,24}}?){{0,2}}?)(?P<dot>{_DOT})"
+    r"(?P<end>[^\W\d_]{2,12})(?![\w@])",
+    re.I,
+)
+_VEILED_LOCAL = re.compile(
+    rf"(?<![\w.])(?:[\w+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+|\s?[\[(](?:underscore|dash)[\])]\s?)){{0,3}}[\w+-]{{1,64}}$",
+    re.I,
+)
+_GLUED = re.compile(
+    r"(?<!\w)[a-z0-9.]+(?:_at_|AT|-at-)[a-z0-9-]+?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
+)
+_SPACED = re.compile(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
+_BRACKET = re.compile(r"[\[({<*|_~@]")
+_WORD = re.compile(r"[^\W\d_]+")
+_AT_WORDS = frozenset(
+    ["at", "a", "arroba", "ett", "aet", "et", "chiocciola", "malpa", "klammeraffe", "kukac", "zavinac", "snabel", "собака", "собачка", "sign", "rate"]
+)
+
+
+class EmailRecognizer(TextRecognizer):
+    """Finds e-mail addresses."""
+
+    kind = Kind.EMAIL
+
+    def may_hold(self, glance: Glance) -> bool:
+        """An address has the sign or a word for it, which may be joined to others."""
+        text = glance.text
+        return (
+            "@" in text or not glance.words.isdisjoint(_AT_WORDS) or "_at_" in text or ("AT" in text and "DOT" in text)
+        )
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Plain addresses, addresses without an ending, and veiled ones."""
+        if "@" in text:
+            yield from _plain(text)
+        yield from _veiled(text)
+        for found in _GLUED.finditer(text):
+            if found["end"].lower() in COMMON_ENDINGS:
+                yield found.start(), found.end(), 0.8, "words joined"
+
+
+def _plain(text: str) -> Iterator[Finding]:
+    for found in _PLAIN.finditer(text):
+        spaced = " " in found["at"] or " " in found["domain"] or "," in found["domain"]
+        known = found["end"].lower() in COMMON_ENDINGS if spaced else is_ending(found["end"])
+        if known or not spaced:
+            yield found.start(), found.end(), 0.95 if known and not spaced else 0.7, "address"
+        elif found["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
+            yield found.start(), found.end(), 0.7, "address"
+    for found in _QUOTED.finditer(text):
+        yield found.start(), found.end(), 0.8, "quoted local part"
+    for found in _NO_ENDING.finditer(text):
+        yield found.start(), found.end(), 0.7, "provider without ending"
+    for found in _SPACED.finditer(text):
+        yield found.start(), found.end(), 0.8, "letter by letter"
+
+
+def _veiled(text: str) -> Iterator[Finding]:
+    for found in _VEILED_DOMAIN.finditer(text):
+        score = _veiled_score(found)
+        if not score:
+            continue
+        before = text[max(0, found.start() - 140) : found.start()]
+        local = _VEILED_LOCAL.search(before)
+        if local is not None:
+            yield found.start() - len(before) + local.start(), found.end(), score, "in words"
+
+
+def _veiled_score(found: re.Match[str]) -> float:
+    at, dot, ending = found["at"], found["dot"], found["end"].lower()
+    if ending not in COMMON_ENDINGS:
+        return 0.0
+    provider = found["first"].lower() in MAIL_PROVIDERS
+    bracketed = _BRACKET.search(at) is not None
+    if dot.strip() == ".":
+        # "look at this.is" is no address; "name at gmail.com" and "name(at)mail.com" are.
+        sure = provider or (bracketed and (dot == "." or ending in ("com", "net", "org")))
+        return 0.75 if sure else 0.0
+    if _WORD.search(dot) and " d " in f" {dot.strip(' []()')} " and not bracketed:
+        return 0.0
+    return 0.85 if bracketed or provider else 0.7

@@ -1,0 +1,87 @@
+"""One plain form for the many ways of typing a character, with the way back to the original positions.
+
+Recognisers read the folded text; what is cut out is the original. Nothing outside a finding is ever changed.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+
+_DELETED = set(
+    map(chr, (*range(0x0300, 0x0370), *range(0x20D0, 0x2100), *range(0xFE00, 0xFE10), 0x180E, 0x115F, 0x1160))
+)
+_DOTS = dict.fromkeys("。｡·•∙‧", ".")
+_QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„«»", '"')
+_SPECIAL = {**_DOTS, **_QUOTES, "−": "-", "🔟": "10", "\u3164": "", "\uffa0": ""}
+
+
+def _fold(char: str) -> str:
+    if char in _SPECIAL:
+        return _SPECIAL[char]
+    category = unicodedata.category(char)
+    # Format characters are invisible: zero-width spaces and joiners, direction marks, soft hyphens, tags.
+    if char in _DELETED or category == "Cf":
+        return ""
+    if category == "Zs":
+        return " "
+    if category == "Pd":
+        return "-"
+    digit = unicodedata.digit(char, None)
+    if digit is not None:
+        return str(digit)
+    plain = unicodedata.normalize("NFKC", char)
+    if len(plain) != 1:
+        return char
+    parts = unicodedata.normalize("NFKD", plain)
+    # An accent does not make another name of it: people leave accents out as they like.
+    return parts[0] if parts[1:] and parts[0].isascii() and all(part in _DELETED for part in parts[1:]) else plain
+
+
+class _Table(dict[int, str | int]):
+    def __missing__(self, code: int) -> str | int:
+        folded = _fold(chr(code))
+        self[code] = code if folded == chr(code) else folded
+        return self[code]
+
+
+_TABLE = _Table()
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded text. `origins[i]` is where character i came from; None if every character kept its place."""
+
+    text: str
+    origins: tuple[int, ...] | None
+
+    def original(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the original text that the folded span [start, end) came from; never empty.
+
+        Invisible characters after the last one belong to it: the frame of a keycap digit goes with its digit.
+        """
+        if self.origins is None:
+            return start, end
+        first, after = self.origins[start], self.origins[end]
+        last = self.origins[end - 1]
+        return first, after if after > last else last + 1
+
+
+def fold(text: str) -> Folded:
+    """`text` with full-width and decorated letters, foreign and emoji digits, odd spaces, dashes and dots made plain.
+
+    Accents on Latin letters and invisible characters go; case stays.
+    """
+    if text.isascii():
+        return Folded(text, None)
+    folded = text.translate(_TABLE)
+    if len(folded) == len(text) and all(len(_as_text(char)) == 1 for char in set(text)):
+        return Folded(folded, None)
+    origins: list[int] = []
+    for position, char in enumerate(text):
+        origins.extend([position] * len(_as_text(char)))
+    origins.append(len(text))
+    return Folded(folded, tuple(origins))
+
+
+def _as_text(char: str) -> str:
+    folded = _TABLE[ord(char)]
+    return chr(folded) if isinstance(folded, int) else folded

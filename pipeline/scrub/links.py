@@ -1,0 +1,109 @@
+"""Links: full addresses, bare domains, short links, profile links, and the ways people write a link to get it past
+a filter. A missing space after a full stop ("so good.it was") is the trap here.
+"""
+
+import re
+from collections.abc import Iterator
+
+from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, is_ending
+from pipeline.scrub.policy import Kind
+from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+
+_PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_SCHEME = re.compile(
+    rf"(?:\b(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?|(?<![\w.])www\s?\d?\s?\.\s?){_PATH}",
+    re.I,
+)
+_BARE = re.compile(
+    rf"(?<![\w@./-])(?P<host>(?:{_LABEL}\.){{1,8}}(?P<end>[^\W\d_]{{2,24}}|xn--[a-z0-9-]{{2,59}}))"
+    rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![\w@])",
+    re.I,
+)
+_NUMERIC_HOST = re.compile(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
+_DOT = r"(?:\s?[\[({<*]\s?(?:dot|\.|punto|ponto|point|punkt|d0t)\s?[\])}>*]\s?|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
+_VEILED = re.compile(
+    rf"(?<![\w@.-])(?P<host>{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![\w@-])"
+    rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
+    re.I,
+)
+_WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
+_TRAILING = ".,;:!?…*_~'\"-"
+_INVITED = re.compile(r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite)\W{0,3}$", re.I)
+_SHORT_HOSTS = frozenset(
+    ["t.me", "t.co", "x.com", "g.co", "wa.me", "fb.me", "m.me", "bit.ly", "goo.gl", "is.gd", "ow.ly", "cutt.ly", "rb.gy", "shorturl.at", "youtu.be", "linktr.ee", "lnk.bio", "discord.gg", "dsc.gg", "tinyurl.com", "vm.tiktok.com", "vt.tiktok.com", "snapchat.com", "telegram.me", "telegram.dog", "ig.me", "beacons.ai", "solo.to", "linkin.bio", "allmylinks.com", "carrd.co", "kick.com", "twitch.tv", "bsky.app", "vk.cc", "vk.com", "amzn.to", "a.co", "spoti.fi", "apple.co", "flow.page", "campsite.bio", "bio.link", "taplink.cc", "msha.ke", "many.link", "tr.ee", "s.id", "clck.ru"]
+)
+
+
+class LinkRecognizer(TextRecognizer):
+    """Finds addresses on the web."""
+
+    kind = Kind.URL
+
+    def may_hold(self, glance: Glance) -> bool:
+        """A link has a dot or a slash, or the word for a dot."""
+        text = glance.text
+        return "." in text or "//" in text or not glance.words.isdisjoint(_DOT_WORDS)
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Addresses with a scheme, bare domains, and veiled ones."""
+        for found in _SCHEME.finditer(text):
+            end = _trimmed(text, found.start(), found.end())
+            if any(char.isalnum() for char in text[found.start() + 6 : end]):
+                yield found.start(), end, 0.95, "scheme"
+        for found in _BARE.finditer(text):
+            score = _bare_score(text, found)
+            if score:
+                yield found.start(), _trimmed(text, found.start(), found.end()), score, "domain"
+        for found in _NUMERIC_HOST.finditer(text):
+            yield found.start(), _trimmed(text, found.start(), found.end()), 0.6, "numeric host"
+        if len(text) - len(text.replace(".", "")) or _WORD_DOT.search(text):
+            yield from _veiled(text)
+
+
+_DOT_WORDS = frozenset(("dot", "d0t", "punto", "ponto", "punkt"))
+
+
+def _veiled(text: str) -> Iterator[Finding]:
+    for found in _VEILED.finditer(text):
+        ending = found["end"].lower()
+        if ending not in COMMON_ENDINGS:
+            continue
+        worded = _WORD_DOT.search(found["dot"]) is not None
+        known = found["host"].lower().replace(" ", "") in _SHORT_HOSTS
+        # "fine . me" is a sentence; "site . com" is not.
+        if known or ending in ("com", "net", "org") or (worded and ending in CLEAR_ENDINGS) or found["path"]:
+            yield found.start(), _trimmed(text, found.start(), found.end()), 0.7 if worded else 0.6, "veiled domain"
+
+
+def _bare_score(text: str, found: re.Match[str]) -> float:
+    ending, path = found["end"].lower(), found["path"] or ""
+    host = found["host"].lower()
+    if not is_ending(ending):
+        return 0.0
+    if host in _SHORT_HOSTS or host.removeprefix("www.") in _SHORT_HOSTS:
+        return 0.9
+    labels = host.split(".")
+    if len(labels[-2]) < 2 and not path:
+        return 0.0
+    if len(path) > 1 and path[0] == "/" and path[1].isalnum():
+        # "and/or" joined to a sentence's end: "cool.me/you" is no address people would give.
+        return 0.8 if ending in COMMON_ENDINGS or ending in CLEAR_ENDINGS else 0.6
+    if ending in CLEAR_ENDINGS and not _is_sentence_join(found["host"]):
+        return 0.85
+    return 0.6 if _INVITED.search(text[max(0, found.start() - 24) : found.start()]) and len(labels) > 2 else 0.3
+
+
+def _is_sentence_join(host: str) -> bool:
+    """ "...lol.Com" never occurs, "great.Live" does: a capital after the dot begins a sentence, unless all are."""
+    before, _, ending = host.rpartition(".")
+    return ending[0].isupper() and not ending.isupper() and before.islower() and ending.lower() not in _ABBREVIATED
+
+
+_ABBREVIATED = frozenset(("com", "net", "org", "io", "gg", "tv"))
+
+
+def _trimmed(text: str, start: int, end: int) -> int:
+    while end > start and text[end - 1] in _TRAILING:
+        end -= 1
+    return end

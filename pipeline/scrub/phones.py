@@ -1,0 +1,253 @@
+"""Phone numbers the way people type them: any country's grouping, digits of any script, digits and signs in words.
+
+Comments are full of other numbers, so a run of digits is a phone number only with evidence: a plus sign, a word such
+as "call" near it, or a grouping that some country's numbering plan knows. Scores, prices, years, counts and dates
+have evidence against them. Numbering plans come from the `phonenumbers` package (libphonenumber's data).
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from pipeline.scrub.policy import Kind
+from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+
+REGIONS = ["US", "GB", "CA", "AU", "NZ", "IE", "IN", "PK", "BD", "LK", "DE", "AT", "CH", "FR", "BE", "NL", "ES", "PT", "IT", "BR", "MX", "AR", "CO", "CL", "PE", "SE", "NO", "DK", "FI", "PL", "CZ", "RO", "HU", "GR", "RU", "UA", "TR", "IL", "SA", "AE", "EG", "NG", "KE", "ZA", "GH", "ID", "MY", "PH", "SG", "TH", "VN", "JP", "KR", "CN", "HK", "TW"]
+SHORTEST, LONGEST = 7, 15
+"""Digits: E.164 allows 15, and the shortest subscriber numbers people write have 7."""
+
+_GAP = r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
+_RUN = re.compile(rf"(?<![\w])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*(?!\w)", re.I)
+_GROUP = re.compile(r"\d+")
+_WORD_DIGITS = {
+    "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
+    "seven": "7", "eight": "8", "nine": "9", "niner": "9", "cero": "0", "uno": "1", "dos": "2", "tres": "3",
+    "cuatro": "4", "cinco": "5", "seis": "6", "siete": "7", "ocho": "8", "nueve": "9", "um": "1", "dois": "2",
+    "quatro": "4", "sete": "7", "oito": "8", "nove": "9", "un": "1", "deux": "2", "trois": "3", "quatre": "4",
+    "cinq": "5", "sept": "7", "huit": "8", "neuf": "9", "null": "0", "eins": "1", "zwei": "2", "drei": "3",
+    "vier": "4", "funf": "5", "sechs": "6", "sieben": "7", "acht": "8", "neun": "9",
+}  # fmt: skip
+_NUMBER_WORD = "|".join(sorted(_WORD_DIGITS, key=len, reverse=True))
+_SPELLED = re.compile(
+    rf"(?<!\w)(?:(?:double|triple) )?(?:{_NUMBER_WORD}|\d{{1,4}})(?:[\s,.-]{{1,3}}(?:(?:double|triple|dash|plus) )?(?:{_NUMBER_WORD}|\d{{1,4}})){{4,20}}(?!\w)",
+    re.I,
+)
+_SPELLED_PART = re.compile(rf"(?:(double|triple) )?(?<!\w)({_NUMBER_WORD}|\d{{1,4}})(?!\w)", re.I)
+_CONTEXT_BEFORE = re.compile(
+    r"(?:\b(?:call|calling|calls|txt|text|texting|phone|fone|ph|tel|tele|telephone|cell|cellphone|mobile|mob|numbers?|num|whats\s?app|"
+    r"watsapp|wassap|wa|wsp|wpp|zap|sms|contact|dial|ring|viber|imessage|facetime|zelle|cashapp|hmu|hit me|hit my line|reach|msg|message|line|"
+    r"llama(?:me)?|telefono|tlf|tfno|numero|celular|cel|movil|telefone|liga|ligue|appelle\w*|appelez|joindre|portable|num|telefon\w*|"
+    r"handy\w*|nummer|anrufen|ruf|rufnummer|chiama\w*|cellulare|scrivi\w*|bel|bellen|mobiel|zadzwon|dzwon|numer|komorka|ringa?|puhelin|"
+    r"ara|cep|numara\w*|tlf|hp|nomor|nope|hubungi|telp|goi|sdt|bell|hotline|fax|nr|numarul|sun|simu|namba|lambar|kontak|kontakt|mpesa|gcash|bkash|paytm|upi|gpay)\b"
+    r"|звон\w*|номер\w*|тел\b|телефон\w*|пиши\w*|дзвон\w*|电话|電話|手机|手機|号码|號碼|微信|携帯|番号|전화\w*|번호\w*|연락\w*|"
+    r"फोन|नंबर|नम्बर|رقم\w*|هاتف|اتصل\w*|جوال\w*|واتس\w*|موبايل|โทร|เบอร์|טלפון|נייד|τηλ\w*|☎|📞|📱|☏|📲|🤙)",
+    re.I,
+)
+_CONTEXT_AFTER = re.compile(
+    r"^\W{0,4}(?:(?:is|that's|thats|its|it's|das ist|es|c'est|est|e|ist|on|this is)\s+)?(?:my|mi|meu|mon|meine?|mio|the)?\s*(?:\w+\s)?"
+    r"(?:call|text|txt|phone|number|cell|mobile|whats\s?app|wa\b|sms|hmu|hit me|numero|telefono|nummer|celular|message me|add me|ring me|dm me|zap|telegram|viber|☎|📞|📱|📲)",
+    re.I,
+)
+_UNIT = re.compile(
+    r"^ ?(?:%|€|\$|£|¥|₹|°|\+|x\b|usd|eur|gbp|dollars?|bucks|k\b|m\b|mil\b|million|billion|trillion|views?|likes?|followers?|subs|"
+    r"subscribers|years?|yrs|minutes?|mins?|hours?|hrs|days?|weeks?|months?|seconds?|secs?|times|people|persons|percent|euros?|"
+    r"pounds|miles|km|kg|lbs?|fps|hp\b|iq|points?|pts|btc|eth|doge|coins?|tokens?|holders|shares|robux|vbucks|gold|xp|steps|"
+    r"pesos|yen|won|rupees|rs\b|inr|cad|aud|grams?|mg|ml|ft|feet|inch\w*|cm|mm|degrees|st\b|nd\b|rd\b|th\b|goals?|options|"
+    r"screenshots?|comments?|tabs|reais|dolares|lira|tl\b|rub|руб\w*|grand)",
+    re.I,
+)
+_MONEY_BEFORE = re.compile(
+    r"(?:[$€£¥₹#=<>×÷^]|usd|eur|rs\.?|order|id|#|no\.|worth|iq|price|cost|costs|win|won|paid|pay|x)\s?$", re.I
+)
+_US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
+_DATE = re.compile(
+    r"(?:\d{1,2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}(?:19|20)\d{2}|(?:19|20)\d{2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}\d{1,2})"
+)
+_YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)\d{2})+")
+_LADDER = "01234567890123456789"
+
+
+class PhoneRecognizer(TextRecognizer):
+    """Finds phone numbers."""
+
+    kind = Kind.PHONE
+
+    def may_hold(self, glance: Glance) -> bool:
+        """A number has seven digits, or words for them."""
+        return glance.digits >= SHORTEST or not glance.words.isdisjoint(_WORD_DIGITS)
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Numbers in digits, then numbers in words."""
+        for run in _RUN.finditer(text):
+            if sum(char.isdecimal() for char in run[0]) >= SHORTEST:
+                yield from _in_run(text, run.start(), run.end())
+        for found in _SPELLED.finditer(text):
+            score = _spelled_score(text, found)
+            if score:
+                yield found.start(), found.end(), score, "digits in words"
+
+
+def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
+    """The best reading of a run of digits and signs: the longest series of groups that is a number, from the left."""
+    groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    first = 0
+    while first < len(groups):
+        reading = _longest(text, start, groups, first)
+        if reading is None:
+            first += 1
+            continue
+        last, found = reading
+        yield found
+        first = last + 1
+
+
+def _longest(text: str, start: int, groups: list[tuple[int, int]], first: int) -> tuple[int, Finding] | None:
+    digits = 0
+    last = first
+    while last < len(groups) and digits + groups[last][1] - groups[last][0] <= LONGEST + 3:
+        digits += groups[last][1] - groups[last][0]
+        last += 1
+    opening = _opening(text, start, groups[first][0])
+    # A series that begins inside another must not read single digits of a list as a number.
+    while last > first:
+        last -= 1
+        if digits < SHORTEST:
+            return None
+        if digits <= LONGEST + 3:
+            end = _closing(text, groups[last][1])
+            score, rule = _judge(text, opening, end, [text[a:b] for a, b in groups[first : last + 1]])
+            if score:
+                return last, (opening, end, score, rule)
+        digits -= groups[last][1] - groups[last][0]
+    return None
+
+
+def _opening(text: str, floor: int, at: int) -> int:
+    """Where a number begins that has its first digit at `at`: at its bracket or plus sign, if it has them."""
+    while at > floor and text[at - 1] in "+(":
+        at -= 1
+    if at >= 2 and text[at - 1] == " " and text[at - 2] == "+" and at - 2 >= floor:
+        at -= 2
+    return at
+
+
+def _closing(text: str, end: int) -> int:
+    return end + 1 if text[end : end + 1] == ")" and "(" in text[max(0, end - 8) : end] else end
+
+
+def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, str]:
+    """The score of one candidate and the rule that gave it; 0 if it is no number."""
+    written, digits = text[start:end], "".join(groups)
+    if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3 or digits in _LADDER:
+        return 0.0, ""
+    if _DATE.fullmatch(written) or _YEARS.fullmatch(written) or _counts_up(groups):
+        return 0.0, ""
+    after, before = text[end : end + 40], text[max(0, start - 45) : start]
+    if written[0] == "+" or written.startswith("(+"):
+        return (0.9, "international") if _is_international(digits, groups) else (0.0, "")
+    if _UNIT.match(after) or _is_decimal(written, groups):
+        return 0.0, ""
+    called = _CONTEXT_BEFORE.search(before) is not None or _CONTEXT_AFTER.match(after) is not None
+    if called and len(digits) <= LONGEST and not _is_round(digits):
+        return 0.85, "called a number"
+    if _MONEY_BEFORE.search(before):
+        return 0.0, ""
+    return _uncalled(written, digits, groups)
+
+
+def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]:
+    if digits.startswith("00") and len(digits) >= 11 and _is_international(digits[2:], groups):
+        return 0.8, "international with 00"
+    if _US_SHAPE.fullmatch(written):
+        return 0.8, "North American grouping"
+    if _is_thousands(written, groups) or _is_round(digits):
+        return 0.0, ""
+    if len(groups) == 1:
+        if len(digits) in (10, 11, 12) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
+            return 0.6, "in a numbering plan"
+        return (0.3, "bare digits")
+    if max(map(len, groups)) == 1:
+        return (0.55, "single digits") if 10 <= len(digits) <= 13 and len(set(digits)) >= 4 else (0.0, "")
+    if any(len(group) == 1 for group in groups[1:]):
+        return 0.0, ""
+    if len(digits) >= 8 and _in_a_plan(digits):
+        return 0.65, "grouped, in a numbering plan"
+    if digits[0] == "0" and 9 <= len(digits) <= 12:
+        return 0.6, "grouped, with a trunk prefix"
+    if len(groups) == 2 and [len(group) for group in groups] == [3, 4] and "-" in written and not digits.endswith("00"):
+        return 0.55, "seven digits, grouped"
+    return 0.3, "grouped digits"
+
+
+def _is_international(digits: str, groups: list[str]) -> bool:
+    import phonenumbers
+
+    # "+49 (0)30 ..." keeps the trunk prefix that is left out from abroad.
+    for candidate in (digits, "".join(g for i, g in enumerate(groups) if i == 0 or g != "0")):
+        try:
+            number = phonenumbers.parse("+" + candidate, None)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_possible_number(number) and len(candidate) >= 8:
+            return True
+    return False
+
+
+@cache
+def _plans() -> re.Pattern[str]:
+    """Every regular number of the regions, with its trunk prefix or without."""
+    from phonenumbers import PhoneMetadata
+
+    plans: set[str] = set()
+    for region in REGIONS:
+        metadata = PhoneMetadata.metadata_for_region(region, None)
+        if metadata is None:
+            continue
+        trunk = f"(?:{metadata.national_prefix})?" if metadata.national_prefix else ""
+        for kind in (metadata.mobile, metadata.fixed_line):
+            if kind is not None and kind.national_number_pattern:
+                plans.add(f"{trunk}(?:{kind.national_number_pattern})")
+    return re.compile("|".join(sorted(plans)))
+
+
+def _in_a_plan(digits: str) -> bool:
+    return _plans().fullmatch(digits) is not None
+
+
+def _is_decimal(written: str, groups: list[str]) -> bool:
+    return len(groups) == 2 and len(groups[0]) <= 4 and re.fullmatch(r"\d+[.,]\d+", written) is not None
+
+
+def _is_thousands(written: str, groups: list[str]) -> bool:
+    gaps = set(re.findall(r"\D+", written))
+    regular = len(groups) > 1 and len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])
+    if not regular or not gaps <= {".", ",", " ", "_", "'"}:
+        return False
+    # 612 345 678 is how mobile numbers are written in Spain and Poland, and no count ends like that.
+    return not (
+        gaps == {" "} and len(groups) == 3 and len(groups[0]) == 3 and groups[0][0] in "0456789" and groups[2] != "000"
+    )
+
+
+def _is_round(digits: str) -> bool:
+    return digits.endswith("0000") or len(set(digits[3:])) == 1
+
+
+def _counts_up(groups: list[str]) -> bool:
+    numbers = [int(group) for group in groups]
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    return len(numbers) >= 4 and len(steps) == 1
+
+
+def _spelled_score(text: str, found: re.Match[str]) -> float:
+    digits = ""
+    words = 0
+    for times, part in _SPELLED_PART.findall(found[0]):
+        words += not part.isdecimal()
+        digits += _WORD_DIGITS.get(part.lower(), part) * {"double": 2, "triple": 3}.get(times.lower(), 1)
+    if words < 3 or not SHORTEST <= len(digits) <= LONGEST or digits in _LADDER or len(set(digits)) < 3:
+        return 0.0
+    if digits in _LADDER[::-1]:
+        return 0.0
+    called = _CONTEXT_BEFORE.search(text[max(0, found.start() - 45) : found.start()])
+    return 0.8 if called else 0.6 if len(digits) >= 9 else 0.5 if words >= 7 else 0.4

@@ -1,0 +1,152 @@
+"""Finds personal data in batches of short texts and puts the policy's operator in its place.
+
+Every character outside a finding stays as it was. Scrubbing a scrubbed text changes nothing. The text never reaches a
+log or an exception.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from pipeline.errors import CsmvError
+from pipeline.scrub.folding import fold
+from pipeline.scrub.policy import Kind, Operator, ScrubPolicy
+from pipeline.scrub.presidio import LANGUAGE, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from pipeline.scrub.recognizer import Glance, TextRecognizer
+from pipeline.scrub.roster import recognizers_for
+
+_PLACEHOLDER = re.compile(rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
+_INERT = "\ue000"
+"""A character of private use that no recogniser reads as part of anything."""
+
+_ROUNDS = 50
+"""A cut can bring things together that were apart. Each round looks at the result of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One finding: characters [start, end) of the text as it was given."""
+
+    start: int
+    end: int
+    kind: str
+    score: float
+    recognizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """A text without its personal data, the kinds that were found in it (sorted), and where they were."""
+
+    text: str
+    kinds: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+
+class Scrubber:
+    """Scrubs texts by one policy. Making one loads Presidio; keep it and give it batches."""
+
+    def __init__(self, policy: ScrubPolicy, key: SecretStr | None = None, names: Iterable[str] = ()) -> None:
+        """`names` are the handles and display names known for this dataset; `key` is needed for keyed hashes.
+
+        Raises CsmvError if the policy hashes and there is no key, or asks for a language model that is not there.
+        """
+        if policy.needs_key and key is None:
+            raise CsmvError("The scrub policy replaces something by a keyed hash, and no key was given.")
+        self.policy = policy
+        self._key = key.get_secret_value().encode("utf-8", "surrogatepass") if key else b""
+        self._thresholds = {kind: policy.threshold_of(kind) for kind in policy.kinds}
+        self._recognizers = recognizers_for(policy, names)
+
+    @property
+    def registry(self) -> RecognizerRegistry:
+        """The recognisers in use, as Presidio's own AnalyzerEngine takes them."""
+        everything: list[EntityRecognizer] = list(self._recognizers)
+        return RecognizerRegistry(recognizers=everything, supported_languages=[LANGUAGE])
+
+    def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
+        """Each text scrubbed, in the order given. Any Unicode is well, lone surrogates too."""
+        return [self._scrub(text) for text in texts]
+
+    def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """What would be cut out of each text."""
+        return [scrubbed.spans for scrubbed in self.scrub(texts)]
+
+    def _scrub(self, text: str) -> Scrubbed:
+        spans = self._look(text)
+        if not spans:
+            return Scrubbed(text, (), ())
+        for _ in range(_ROUNDS):
+            out, origins = self._apply(text, spans)
+            more = self._look(out)
+            if not more:
+                break
+            spans = _joined([*spans, *(_moved(span, origins) for span in more)])
+        return Scrubbed(out, tuple(sorted({span.kind for span in spans})), tuple(spans))
+
+    def _look(self, text: str) -> list[Span]:
+        plain = _PLACEHOLDER.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text
+        folded = fold(plain)
+        glance = Glance(folded.text)
+        found: list[Span] = []
+        for recognizer in self._recognizers:
+            if recognizer.may_hold(glance):
+                for result in recognizer.analyze(folded.text, recognizer.supported_entities):
+                    if result.score >= self._thresholds.get(result.entity_type, 2.0):
+                        found.append(_span(result, recognizer, *folded.original(result.start, result.end)))
+        return _joined(found) if found else found
+
+    def _apply(self, text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int]]]:
+        """The text with every span replaced, and for each kept piece: start there, start here, length."""
+        pieces: list[str] = []
+        origins: list[tuple[int, int, int]] = []
+        at = length = 0
+        for span in spans:
+            origins.append((length, at, span.start - at))
+            replacement = self._replacement(span, text[span.start : span.end])
+            pieces += (text[at : span.start], replacement)
+            length += span.start - at + len(replacement)
+            at = span.end
+        origins.append((length, at, len(text) - at))
+        return "".join((*pieces, text[at:])), origins
+
+    def _replacement(self, span: Span, value: str) -> str:
+        operator = self.policy.rule(Kind(span.kind)).operator
+        if operator is Operator.REMOVE:
+            return ""
+        if operator is Operator.PLACEHOLDER:
+            return f"<{span.kind}>"
+        message = f"{span.kind}:{fold(value).text.casefold()}".encode("utf-8", "surrogatepass")
+        return f"<{span.kind}:{hmac.new(self._key, message, hashlib.sha256).hexdigest()[:12]}>"
+
+
+def _span(result: RecognizerResult, recognizer: TextRecognizer, start: int, end: int) -> Span:
+    rule = getattr(result.analysis_explanation, "pattern_name", None)
+    return Span(
+        start, end, result.entity_type, float(result.score), f"{recognizer.name}/{rule}" if rule else recognizer.name
+    )
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """Spans that overlap become one, of the longest one's kind and, of equally long ones, the surest one's."""
+    spans.sort(key=lambda span: (span.start, -span.end))
+    joined: list[Span] = []
+    for span in spans:
+        if not joined or span.start >= joined[-1].end:
+            joined.append(span)
+            continue
+        last = joined[-1]
+        best = max(last, span, key=lambda one: (one.end - one.start, one.score))
+        joined[-1] = Span(last.start, max(last.end, span.end), best.kind, best.score, best.recognizer)
+    return joined
+
+
+def _moved(span: Span, origins: list[tuple[int, int, int]]) -> Span:
+    """A span of a scrubbed text as one of the text before. Placeholders are never part of a span."""
+    start = next(here + span.start - there for there, here, size in reversed(origins) if there <= span.start)
+    end = next(here + span.end - there for there, here, size in reversed(origins) if there < span.end)
+    return Span(start, end, span.kind, span.score, span.recognizer)
