@@ -1,0 +1,197 @@
+"""What an extractor is: a name, a dim, a clip rule, weights, a frame transform, and a forward pass.
+
+Subclass `Extractor`, fill in the class attributes, write `build` and `forward`, register it. The base class loads
+weights, sets precision and checks shapes; it never decodes or batches (the engine does).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from extractors.errors import ExtractorError
+from extractors.precision import DTYPES, Dtype, compute_dtype, matmul_mode, prepare
+from extractors.sampling import CSMV_RULE, ClipRule
+from extractors.transforms import FrameTransform, Frames
+from extractors.weights import (
+    Loaded,
+    RandomRule,
+    State,
+    Weights,
+    fetch,
+    file_sha256,
+    load_strictly,
+    random_state,
+    read_checkpoint,
+    state_sha256,
+    without_prefix,
+)
+
+Granularity = Literal["clip", "temporal"]
+
+
+class Extractor(ABC):
+    """One network that turns windows of frames (or of sound) into vectors; ready for use once constructed."""
+
+    name: ClassVar[str]
+    dim: int
+    kind: ClassVar[Literal["clip", "frame", "audio"]] = "clip"
+    rule: ClipRule = CSMV_RULE
+    weights: Mapping[str, Weights] = {}
+    """Published files by short name; the first is the default."""
+    transform: FrameTransform
+    granularities: Mapping[str, int] = {"clip": 1}
+    """Vectors a window for each granularity."""
+    head: str | None = None
+    """Prefix of the classifier's keys: features do not depend on it, so its size follows the file's."""
+    classes: int = 0
+    """Classes of the default head; files with another number are taken too."""
+    random_rule: RandomRule = RandomRule()
+    channels_last: bool = False
+    """Whether the network runs faster in channels-last memory on a GPU (convolutional ones)."""
+
+    def __init__(
+        self,
+        weights: str | Path = "default",
+        *,
+        granularity: Granularity = "clip",
+        device: str | torch.device = "cpu",
+        dtype: Dtype = "float32",
+        sha256: str = "",
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        if granularity not in self.granularities:
+            known = ", ".join(self.granularities)
+            raise ExtractorError(f"{self.name} has no granularity '{granularity}': it has {known}.")
+        if dtype not in DTYPES:
+            raise ExtractorError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
+        self.granularity, self.dtype, self.device = granularity, dtype, torch.device(device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ExtractorError("device 'cuda' was asked for, but this machine shows no usable GPU: try 'cpu'.")
+        loaded = self._load(weights, sha256, seed)
+        self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
+        module = self._filled(loaded).eval().requires_grad_(False)
+        self.module = prepare(module, self.device, dtype, channels_last=self.channels_last)
+        self._run = torch.compile(self.vectors) if compile else self.vectors
+
+    # -- what a subclass writes -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, classes: int) -> nn.Module:
+        """The network with random contents, its keys those of the published file; `classes` sizes the head."""
+
+    @abstractmethod
+    def forward(self, clips: Tensor) -> Tensor:
+        """Normalised clips (B, 3, T, H, W) to vectors (B, N, D), N as `granularities` says for 16 frames."""
+
+    @abstractmethod
+    def normalise(self, clips: Tensor) -> Tensor:
+        """Frames (B, 3, T, H, W) of values 0..255, float32, to the range the network was trained on."""
+
+    def translate(self, state: State) -> State:
+        """A published file's keys to this network's, for files whose layout is another; nothing by default."""
+        return state
+
+    # -- what everybody uses ----------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def embed(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """Clips (B, T, H, W, 3), uint8 or float32 on the same 0..255 scale, to float32 vectors (B, N, D) on the CPU.
+
+        H and W are the network's own size (`transform.size`); T is `rule.frames`, or more where the network can.
+        """
+        batch = clips if isinstance(clips, Tensor) else torch.from_numpy(np.ascontiguousarray(clips))
+        self.check(batch)
+        result: Tensor = self.embed_device(batch.to(self.device, non_blocking=True))
+        return result.cpu()
+
+    @torch.inference_mode()
+    def embed_device(self, batch: Tensor) -> Tensor:
+        """`embed` for a batch that is on the device already; float32 result on the device, nothing waited for."""
+        with matmul_mode(self.dtype):
+            result: Tensor = self._run(batch)
+            return result.float()
+
+    def vectors(self, batch: Tensor) -> Tensor:
+        """(B, T, H, W, 3) of 0..255 on the device to (B, N, D)."""
+        return self.forward(self.prepared(batch))
+
+    def prepared(self, batch: Tensor) -> Tensor:
+        """(B, T, H, W, 3) of 0..255 to normalised (B, 3, T, H, W) in the network's dtype and memory format."""
+        clips = self.normalise(batch.permute(0, 4, 1, 2, 3).float()).to(compute_dtype(self.device, self.dtype))
+        if self.channels_last and clips.is_cuda:
+            return clips.contiguous(memory_format=torch.channels_last_3d)
+        return clips.contiguous()
+
+    @torch.inference_mode()
+    def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """Class scores (B, classes) of the classifier that came with the weights, for checking them."""
+        raise ExtractorError(f"{self.name} has no classifier.")
+
+    def check(self, batch: Tensor) -> None:
+        """ExtractorError unless `batch` is what `embed` takes."""
+        size = self.transform.size
+        if batch.ndim != 5 or tuple(batch.shape[2:]) != (*size, 3):
+            raise ExtractorError(
+                f"{self.name} takes clips of shape (B, T, {size[0]}, {size[1]}, 3), not {tuple(batch.shape)}."
+            )
+        if batch.dtype not in (torch.uint8, torch.float32):
+            raise ExtractorError(f"{self.name} takes uint8 frames (or float32 of 0..255), not {batch.dtype}.")
+
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one window as workers deliver it."""
+        return (self.rule.frames, *self.transform.size, 3)
+
+    def sample_dtype(self) -> str:
+        return self.transform.dtype
+
+    def preprocess(self, frames: Frames) -> Frames:
+        """Decoded uint8 frames (T, H, W, 3) of any size to the network's own size."""
+        return self.transform(frames)
+
+    @property
+    def vectors_per_window(self) -> int:
+        return self.granularities[self.granularity]
+
+    # -- weights ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def default_weights(cls) -> Weights | None:
+        return next(iter(cls.weights.values()), None)
+
+    def _load(self, weights: str | Path, sha256: str, seed: int) -> Loaded:
+        text = str(weights)
+        if text == "random":
+            state = random_state(self.build(self.classes), self.random_rule, seed)
+            return Loaded(state, "random", state_sha256(state))
+        if text == "default" and not self.weights:
+            raise ExtractorError(
+                f"{self.name} has no published weights of its own: give a path or URL with --weights."
+            )
+        published = next(iter(self.weights.values())) if text == "default" else self.weights.get(text)
+        if published is None and text.startswith(("https://", "http://", "file://")):
+            published = Weights(text, "unknown", text, sha256)
+        path = fetch(published) if published else Path(text).expanduser()
+        state = read_checkpoint(path)
+        found = file_sha256(path)
+        if not found.startswith(sha256):
+            raise ExtractorError(f"{path} has sha256 {found}, but {sha256} was asked for.")
+        return Loaded(state, text if text in ("default", *self.weights) else path.name, found)
+
+    def _filled(self, loaded: Loaded) -> nn.Module:
+        with torch.device("meta"):
+            template = self.build(max(self.classes, 1))
+        state = without_prefix(self.translate(without_prefix(loaded.state, template.state_dict())), template.state_dict())
+        classes = self.classes
+        if self.head:
+            heads = {key: value for key, value in state.items() if key.startswith(self.head)}
+            classes = next((v.shape[0] for v in heads.values() if v.ndim >= 2), 0)
+        module = self.build(classes)
+        load_strictly(module, state, loaded.origin)
+        self.classes = classes
+        return module

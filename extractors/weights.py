@@ -1,0 +1,199 @@
+"""Where a network's weights come from: a published file (URL, sha256, licence), a path, or random ones by name.
+
+Files are only ever read with `weights_only=True` or as safetensors, so no code in them can run. Nothing is ever
+replaced by random weights silently.
+"""
+
+import hashlib
+import math
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from extractors.errors import ExtractorError
+
+State = dict[str, Tensor]
+
+WRAPPERS = ("model", "module", "state_dict", "model_state_dict")
+PREFIXES = ("_orig_mod.", "module.", "backbone.", "encoder.", "model.")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published weights file; `sha256` may be the leading digits where no more is published, or empty."""
+
+    url: str
+    licence: str
+    source: str
+    sha256: str = ""
+
+    @property
+    def filename(self) -> str:
+        return self.url.rsplit("/", 1)[-1].split("?", 1)[0]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A state dict and what a shard records of it: `origin` (default, random, a file name) and the sha256."""
+
+    state: State
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RandomRule:
+    """How random weights of a network family are scaled: see `random_state`."""
+
+    gain: float = 1.6
+    centre: float = 0.7
+
+
+def cache_dir() -> Path:
+    """Where downloaded weights are kept: CSMV_CACHE, else ~/.cache/csmv."""
+    return Path(os.environ.get("CSMV_CACHE") or Path.home() / ".cache" / "csmv") / "weights"
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over each key in sorted order: its UTF-8 bytes, then its tensor's bytes (C order, little-endian)."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def fetch(weights: Weights) -> Path:
+    """The local copy of a published file, downloaded once and checked. ExtractorError where it cannot be had."""
+    target = cache_dir() / weights.filename
+    if not target.exists():
+        _download(weights, target)
+    found = file_sha256(target)
+    if not found.startswith(weights.sha256):
+        raise ExtractorError(
+            f"{target} has sha256 {found}, but {weights.url} should have {weights.sha256}: "
+            "delete that file and fetch it again."
+        )
+    return target
+
+
+def _download(weights: Weights, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(weights.url, timeout=60) as reply:
+            shutil.copyfileobj(reply, file, 1 << 20)
+        os.replace(part, target)
+    except (OSError, ValueError) as error:
+        Path(part).unlink(missing_ok=True)
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ExtractorError(
+            f"The weights at {weights.url} could not be fetched ({cause}): download that file on a machine with "
+            f"access and put it at {target}, or give its path with --weights."
+        ) from None
+
+
+def read_checkpoint(path: Path) -> State:
+    """The tensors of a .pt/.pth/.bin or .safetensors file, unwrapped as far as published files are wrapped."""
+    if not path.is_file():
+        raise ExtractorError(f"There is no weights file at {path}.")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ExtractorError(
+            f"{path} could not be read as a PyTorch checkpoint of plain tensors: {type(error).__name__}."
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+            break
+    if not isinstance(loaded, Mapping):
+        raise ExtractorError(f"{path} holds a {type(loaded).__name__}, not a dictionary of tensors.")
+    return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def without_prefix(state: Mapping[str, Tensor], wanted: Iterable[str]) -> State:
+    """`state` with the wrapper prefixes stripped that keep its keys from being among `wanted`."""
+    known, result = set(wanted), dict(state)
+    for _ in range(3):
+        if any(key in known for key in result):
+            return result
+        for prefix in PREFIXES:
+            if result and all(key.startswith(prefix) for key in result):
+                result = {key.removeprefix(prefix): value for key, value in result.items()}
+                break
+        else:
+            return result
+    return result
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Copy `state` into `module`; any missing or unexpected key or other shape is an ExtractorError.
+
+    Only the batch norms' `num_batches_tracked` may be missing: files older than PyTorch 0.4.1 have none.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in own]
+    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing or unexpected or wrong:
+        example = (missing or unexpected or wrong)[0]
+        raise ExtractorError(
+            f"The weights in {origin} do not fit this network: {len(missing)} keys missing, {len(unexpected)} "
+            f"unexpected, {len(wrong)} of another shape, the first being '{example}'."
+        )
+    full = {key: state.get(key, value) for key, value in own.items()}
+    module.load_state_dict({k: v.to(own[k].dtype) for k, v in full.items()}, strict=True)
+
+
+def random_tensor(key: str, shape: tuple[int, ...], rule: RandomRule, seed: int) -> NDArray[np.float32]:
+    """One tensor of random weights, from its own key alone, so that it never depends on the others or on order."""
+    salt = "" if seed == 0 else f"#{seed}"
+    bits = np.random.PCG64(zlib.crc32(f"{key}{salt}".encode()))
+    noise = np.random.Generator(bits).standard_normal(shape, dtype=np.float32)
+    if key.endswith("running_var"):
+        return np.float32(1) + np.float32(0.1) * np.abs(noise)
+    if noise.ndim >= 2:
+        scaled = noise * np.float32(rule.gain / math.sqrt(math.prod(shape[1:])))
+        if rule.centre:
+            mean = scaled.mean(axis=tuple(range(1, noise.ndim)), keepdims=True, dtype=np.float64)
+            scaled = scaled - np.float32(rule.centre) * mean.astype(np.float32)
+        return scaled
+    if key.endswith("weight"):
+        return np.float32(1) + np.float32(0.1) * noise
+    return np.float32(0.1) * noise
+
+
+def random_state(module: torch.nn.Module, rule: RandomRule, seed: int = 0) -> State:
+    """Seeded random weights that keep different clips apart.
+
+    Each filter loses `centre` of its mean: with plain initialisation a ReLU network gives nearly the same features
+    for any clip. Integer buffers become 0.
+    """
+    state: State = {}
+    for key, value in module.state_dict().items():
+        if value.is_floating_point():
+            state[key] = torch.from_numpy(random_tensor(key, tuple(value.shape), rule, seed))
+        else:
+            state[key] = torch.zeros_like(value)
+    return state
