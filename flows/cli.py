@@ -55,21 +55,20 @@ def main() -> None:
         )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"csmv {metadata.version('csmv')}")
+        raise typer.Exit
+
+
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks; the same as {DEBUG}=1.")] = False,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and leave.", callback=lambda v: _version(v), is_eager=True),
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     if debug:
         os.environ[DEBUG] = "1"
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"csmv {metadata.version('csmv')}")
-        raise typer.Exit
 
 
 def _fail(error: Exception, sentence: str) -> None:

@@ -68,7 +68,8 @@ def prefect_api(home: Path) -> Iterator[str]:
         server = _start(home, messages)
         try:
             url = _address(server, log)
-            ours = {**CLIENT_SETTINGS, "PREFECT_HOME": str(home), "PREFECT_API_URL": url}
+            places = {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage")}
+            ours = {**CLIENT_SETTINGS, **places, "PREFECT_API_URL": url}
             with _environment(ours):
                 try:
                     yield url

@@ -1,0 +1,81 @@
+"""`csmv doctor` and `csmv deploy`: what this machine has, and the flows made known to a Prefect server."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+
+@commands.command()
+def doctor(
+    root: Annotated[Path, typer.Option(help="Where a dataset would be kept; its disk is looked at.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on standard output.")] = False,
+) -> None:
+    """Say what is installed, what is missing, and how to get it. Fails only if something required is missing."""
+    from dataclasses import asdict
+
+    from flows.doctor import examine
+
+    findings = examine(root)
+    lacking = [finding for finding in findings if finding.required and not finding.present]
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.present else "MISSING" if finding.required else "absent "
+            typer.echo(f"{mark}  {finding.name:<26} {finding.found}")
+            if not finding.present:
+                typer.echo(f"{'':<9}for {finding.needed}: {finding.how}")
+        typer.echo("Everything required is here." if not lacking else f"{len(lacking)} required thing(s) are missing.")
+    raise typer.Exit(1 if lacking else 0)
+
+
+@commands.command()
+def deploy(
+    root: Annotated[str | None, typer.Option(help="The dataset root of runs that name none.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A dataset.yaml for that root; left out, its own is used.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="The work pool; made, of type process, if it is not there.")] = "csmv",
+    gpu_pool: Annotated[str | None, typer.Option(help="A pool for features and training; else they share.")] = None,
+    on_workers: Annotated[
+        bool, typer.Option("--on-workers", help="build-dataset runs each stage as a run of its own deployment.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was registered as JSON.")] = False,
+) -> None:
+    """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
+    import os
+
+    from flows.server import CLIENT_SETTINGS, is_healthy
+    from pipeline.config import DatasetConfig
+    from pipeline.errors import CsmvError
+
+    if config is not None and root is None:
+        raise CsmvError("--config describes the dataset of a root: say which one with --root.")
+    if config is not None and not config.is_file():
+        raise CsmvError(f"The configuration '{config}' is not there.")
+    settings = DatasetConfig.from_yaml(config.read_text("utf-8"), str(config)) if config else None
+    url = os.environ.get("PREFECT_API_URL", "")
+    if not is_healthy(url):
+        where = f"at {url}" if url else "because PREFECT_API_URL is not set"
+        raise CsmvError(f"No Prefect server answers {where}: start one with `prefect server start`, then set it.")
+    for name, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+    from flows.build import Build
+    from flows.deploy import deploy as register
+
+    described = settings.model_dump(mode="json") if settings else None
+    stages_run = "on-workers" if on_workers else "here"
+    dataset = Build.model_validate({"root": root, "config": described, "stages_run": stages_run}) if root else None
+    registered = register(dataset, pool, gpu_pool or pool)
+    if as_json:
+        typer.echo(json.dumps([{"deployment": name, "work_pool": chosen} for name, chosen in registered], indent=2))
+        return
+    for name, chosen in registered:
+        typer.echo(f"{name:<20} on the work pool {chosen}")
+    typer.echo(f"Start a worker with `prefect worker start --pool {pool}`, and a run with")
+    typer.echo("`prefect deployment run 'build-dataset/csmv'`.")
