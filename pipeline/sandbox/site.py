@@ -1,0 +1,453 @@
+"""What the sandbox site answers: pages, lists, media, short links, oEmbed and robots.txt, with the faults of its world.
+
+Knows HTTP only as a request and an answer; sockets, TLS and the proxy are in `pipeline.sandbox.server`.
+"""
+
+import hashlib
+import html
+import json
+import re
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.sandbox import shapes
+from pipeline.sandbox.faults import EFFECTS, Fault, Place
+from pipeline.sandbox.media import RENDITIONS, video_bytes
+from pipeline.sandbox.research import ResearchApi
+from pipeline.sandbox.world import Video, World
+
+_EXPIRES_S = 3600
+_MEDIA_HOST = re.compile(r"v1[69]-webapp-prime\.tiktok\.com")
+_MEDIA_PATH = re.compile(r"/video/tos/sandbox/tos-sandbox-ve-0068/(?P<key>\w+)-(?P<id>\d+)/")
+_TEMPLATE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as the site sees it."""
+
+    method: str
+    host: str
+    path: str
+    query: Mapping[str, str]
+    cookies: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Answer:
+    """One answer. `cut_after` closes the connection after so many bytes of the body; 0 resets it before any."""
+
+    status: int = 200
+    body: bytes = b""
+    kind: str = "text/html; charset=utf-8"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    delay_s: float = 0.0
+    cut_after: int | None = None
+    target: str = ""
+    """What the request was about, `tag:NAME` or `video:ID`, for the request log."""
+
+
+class Site:
+    """The site's answers to requests; counts visits, so that passing faults pass."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.research = ResearchApi(world)
+        self._visits: Counter[tuple[Place, str]] = Counter()
+        self._signatures: set[str] = set()
+        self._lock = threading.Lock()
+        self._routes: list[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Answer]]] = [
+            (re.compile(r"/robots\.txt"), self._robots),
+            (re.compile(r"/tag/(?P<tag>[^/]+)"), self._tag_page),
+            (re.compile(r"/@[^/]*/(?:video|photo)/(?P<id>[^/]+)/?"), self._video_page),
+            (re.compile(r"/share/video/(?P<id>\d+)/?"), self._video_page),
+            (re.compile(r"/login"), self._login_page),
+            (re.compile(r"/api/challenge/detail/"), self._challenge_detail),
+            (re.compile(r"/api/challenge/item_list/"), self._item_list),
+            (re.compile(r"/api/comment/list/"), self._comment_list),
+            (re.compile(r"/api/comment/list/reply/"), self._reply_list),
+            (re.compile(r"/oembed"), self._oembed),
+            (re.compile(r"/t/(?P<code>\w+)/?"), self._short_link),
+        ]
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request, whatever its host."""
+        if request.host == "open.tiktokapis.com":
+            status, body, headers = self.research.answer(request.path, request.query, request.headers, request.body)
+            return Answer(status, body, headers.pop("Content-Type", "application/json"), list(headers.items()))
+        if _MEDIA_HOST.fullmatch(request.host):
+            return self._media(request)
+        if request.host in ("vm.tiktok.com", "vt.tiktok.com"):
+            found = re.fullmatch(r"/(?P<code>\w+)/?", request.path)
+            return self._short_link(request, found) if found else Answer(404)
+        if not request.host.endswith("tiktok.com"):
+            return Answer(404)
+        for pattern, route in self._routes:
+            if found := pattern.fullmatch(request.path):
+                return route(request, found)
+        return Answer(404, b"<title>404</title>")
+
+    # ------------------------------------------------------------------ pages
+
+    def _robots(self, _request: Request, _found: re.Match[str]) -> Answer:
+        how = self.world.settings.robots
+        if how == "missing":
+            return Answer(404)
+        if how == "broken":
+            return Answer(500)
+        rules = "Disallow: /" if how == "disallow" else "Disallow: /inapp\nAllow: /"
+        return Answer(200, f"User-agent: *\n{rules}\n".encode(), "text/plain")
+
+    def _login_page(self, _request: Request, _found: re.Match[str]) -> Answer:
+        return Answer(200, b"<title>Log in</title><h2>Log in to TikTok</h2>")
+
+    def _tag_page(self, request: Request, found: re.Match[str]) -> Answer:
+        tag = found["tag"].casefold()
+        fault = self._strike(Place.TAG, tag)
+        target = f"tag:{tag}"
+        if fault is Fault.TAG_LOGIN_REDIRECT:
+            return Answer(302, headers=[("Location", "https://www.tiktok.com/login?redirect_url=x")], target=target)
+        if broken := self._plain_fault(fault, target):
+            return broken
+        show = {
+            Fault.TAG_BANNER: "banner",
+            Fault.TAG_LOGIN_MODAL: "login_modal",
+            Fault.TAG_LOGIN_MODAL_BACK: "login_modal_back",
+            Fault.TAG_CAPTCHA: "captcha",
+            Fault.TAG_PANEL: "panel",
+            Fault.TAG_PANEL_BACK: "panel_back",
+        }.get(fault or Fault.TAG_SLOW, "")
+        # Every second hashtag is of the server variant: its details come in the page, and no detail XHR follows.
+        setup: dict[str, Any] = {"kind": "tag", "tag": tag, "show": show}
+        data: dict[str, Any] = {"webapp.app-context": {"user": None}}
+        if tag in self.world.tags and self.world.tags.index(tag) % 2 and fault is not Fault.TAG_NOT_FOUND:
+            setup["challengeID"] = shapes.challenge_id(tag)
+            data["webapp.challenge-detail"] = {"challengeInfo": shapes.challenge(tag), "statusCode": 0}
+        return self._page(request, setup, {"__DEFAULT_SCOPE__": data}, target, self._delay(fault))
+
+    def _video_page(self, request: Request, found: re.Match[str]) -> Answer:
+        video = self.world.videos.get(found["id"])
+        if video is None:
+            return Answer(404, b"<title>404</title>", target="video:unknown")
+        target = f"video:{video.id}"
+        fault = self._strike(Place.VIDEO, video.id)
+        if fault is Fault.VIDEO_LOGIN_REDIRECT:
+            return Answer(302, headers=[("Location", "https://www.tiktok.com/login?redirect_url=x")], target=target)
+        if broken := self._plain_fault(fault, target):
+            return broken
+        token = request.cookies.get("tt_chain_token") or secrets.token_hex(8)
+        detail = self._detail(video, fault, token)
+        show = {Fault.VIDEO_LOGIN_MODAL: "login_modal", Fault.VIDEO_BANNER: "banner"}.get(fault or Fault.VIDEO_SLOW, "")
+        off = self.world.fault(Place.COMMENTS, video.id) is Fault.COMMENTS_OFF
+        setup = {"kind": "video", "id": video.id, "show": show, "commentsOff": off}
+        return self._page(request, setup, shapes.hydration(detail, video.id), target, self._delay(fault), token)
+
+    def _detail(self, video: Video, fault: Fault | None, token: str) -> shapes.Json:
+        refused = _REFUSALS.get(fault) if fault else None
+        if refused:
+            return {"statusCode": refused[0], "statusMsg": refused[1]}
+        made = self._item(video, token, in_list=False)
+        if fault is Fault.VIDEO_CLASSIFIED:
+            del made["video"]
+            made["isContentClassified"] = True
+        if fault is Fault.VIDEO_WRONG_ID:
+            made["id"] = str(int(video.id) + 1)
+        return {"itemInfo": {"itemStruct": made}, "statusCode": 0, "statusMsg": ""}
+
+    def _item(self, video: Video, token: str, *, in_list: bool) -> shapes.Json:
+        expire = int(time.time()) + _EXPIRES_S
+        made = shapes.item(
+            video, self.world.settings.media_s, expire, _signature(token, video.id, expire), in_list=in_list
+        )
+        fault = self.world.fault(Place.VIDEO, video.id)
+        if self.world.fault(Place.COMMENTS, video.id) is Fault.COMMENTS_OFF:
+            made["itemCommentStatus"] = 3
+        if self.world.fault(Place.COMMENTS, video.id) is Fault.COMMENTS_TOTAL:
+            made["stats"]["commentCount"] += 40
+        if fault is Fault.VIDEO_SLIDESHOW:
+            return shapes.slideshow(made)
+        if fault is Fault.VIDEO_AD:
+            made["isAd"] = True
+        if fault is Fault.VIDEO_NO_DOWNLOAD:
+            made["video"]["downloadAddr"] = ""
+        if fault is Fault.VIDEO_NO_INDEX:
+            made["indexEnabled"] = False
+        return made
+
+    def _page(
+        self, request: Request, setup: shapes.Json, data: shapes.Json, target: str, delay: float, token: str = ""
+    ) -> Answer:
+        escaped = json.dumps(data, ensure_ascii=False).replace("</", "<\\u002f")
+        script = f'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{escaped}</script>'
+        page = _TEMPLATE.replace("__SETUP__", json.dumps(setup)).replace("__HYDRATION__", script)
+        token = token or request.cookies.get("tt_chain_token") or secrets.token_hex(8)
+        cookies = [
+            f"ttwid={secrets.token_hex(8)}; Domain=.tiktok.com; Path=/; HttpOnly; Secure; Max-Age=31536000",
+            f"tt_csrf_token={secrets.token_hex(4)}; Domain=.tiktok.com; Path=/; HttpOnly; Secure; SameSite=Lax",
+            f"tt_chain_token={token}; Domain=.tiktok.com; Path=/; HttpOnly; Secure; Max-Age=15552000",
+        ]
+        return Answer(
+            body=page.encode(), headers=[("Set-Cookie", text) for text in cookies], delay_s=delay, target=target
+        )
+
+    # ------------------------------------------------------------------ lists
+
+    def _challenge_detail(self, request: Request, _found: re.Match[str]) -> Answer:
+        tag = request.query.get("challengeName", "").casefold()
+        if refused := self._spent(request, f"tag:{tag}"):
+            return refused
+        if tag not in self.world.tags or self.world.fault(Place.TAG, tag) is Fault.TAG_NOT_FOUND:
+            return _json({"challengeInfo": {}, "statusCode": 10205, "status_code": 10205}, f"tag:{tag}")
+        return _json({"challengeInfo": shapes.challenge(tag), "statusCode": 0, "statusMsg": ""}, f"tag:{tag}")
+
+    def _item_list(self, request: Request, _found: re.Match[str]) -> Answer:
+        tag = next((t for t in self.world.tags if shapes.challenge_id(t) == request.query.get("challengeID")), "")
+        target = f"tag:{tag}"
+        if refused := self._spent(request, target):
+            return refused
+        if not tag or int(request.query.get("count", "0")) > 35:
+            return _json({"statusCode": 10201, "status_code": 10201}, target)
+        start = int(request.query.get("cursor", "0"))
+        # A list's fault strikes its second page where there is one: what came before must not be lost.
+        size, ids = self.world.settings.list_size, self.world.listing[tag]
+        at_fault = size if len(ids) > size else 0
+        fault = self._standing(Place.TAG, tag)
+        if start >= at_fault and (broken := self._list_fault(fault, target)):
+            return broken
+        shown = ids[start : start + size]
+        items = [self._item(self.world.videos[i], "listed", in_list=True) for i in shown]
+        # The head of the list is repeated on later pages, as on the real site.
+        if start and items:
+            items.insert(0, self._item(self.world.videos[ids[0]], "listed", in_list=True))
+        if fault is Fault.TAG_EVIL_ID and start == 0 and items:
+            items.insert(0, items[0] | {"id": "../../x"})
+        more = start + size < len(ids)
+        body: dict[str, Any] = {"itemList": items, "cursor": str(start + size), "hasMore": more, "statusCode": 0}
+        if fault is Fault.TAG_ENDLESS:
+            last = [self._item(self.world.videos[i], "listed", in_list=True) for i in ids[-3:]]
+            body |= {"hasMore": True, "itemList": items or last}
+        elif not items:
+            del body["itemList"]
+        return _json(body, target)
+
+    def _comment_list(self, request: Request, _found: re.Match[str]) -> Answer:
+        video = self.world.videos.get(request.query.get("aweme_id", ""))
+        if video is None:
+            return _json({"status_code": 10201, "comments": None}, "video:unknown")
+        target = f"video:{video.id}"
+        if refused := self._spent(request, target):
+            return refused
+        fault = self._strike(Place.COMMENTS, video.id)
+        if broken := self._list_fault(fault, target):
+            return broken
+        start, size = int(request.query.get("cursor", "0")), self.world.settings.comment_list_size
+        roots = [] if fault is Fault.COMMENTS_NONE else video.roots
+        shown = roots[start : start + size]
+        if fault is Fault.COMMENTS_REPEAT:
+            shown = [*shown, *shown[:2]]
+        if fault is Fault.COMMENTS_ENDLESS and not shown:
+            shown = roots[-2:]
+        more = start + size < len(roots) or fault is Fault.COMMENTS_ENDLESS
+        total = len(video.comments) + (40 if fault is Fault.COMMENTS_TOTAL else 0)
+        body = {
+            "comments": [shapes.comment(comment, video) for comment in shown] or None,
+            "cursor": start + size,
+            "has_more": int(more),
+            "total": total,
+            "status_code": 0,
+        }
+        return _json(body, target)
+
+    def _reply_list(self, request: Request, _found: re.Match[str]) -> Answer:
+        video = self.world.videos.get(request.query.get("item_id", ""))
+        if video is None:
+            return _json({"status_code": 10201, "comments": None}, "video:unknown")
+        if refused := self._spent(request, f"video:{video.id}"):
+            return refused
+        start, size = int(request.query.get("cursor", "0")), self.world.settings.reply_list_size
+        replies = video.replies_to(request.query.get("comment_id", ""))
+        body = {
+            "comments": [shapes.comment(reply, video) for reply in replies[start : start + size]] or None,
+            "cursor": start + size,
+            "has_more": int(start + size < len(replies)),
+            "total": len(replies),
+            "status_code": 0,
+        }
+        return _json(body, f"video:{video.id}")
+
+    # ------------------------------------------------------------------ the rest
+
+    def _media(self, request: Request) -> Answer:
+        found = _MEDIA_PATH.fullmatch(request.path)
+        video = self.world.videos.get(found["id"]) if found else None
+        rendition = next((r for r in RENDITIONS if found and r.url_key == found["key"]), None)
+        if video is None or rendition is None:
+            return Answer(404)
+        target, fault = f"video:{video.id}", self._strike(Place.MEDIA, video.id)
+        expire = int(request.query.get("expire", "0"))
+        signed = _signature(request.cookies.get("tt_chain_token", ""), video.id, expire)
+        expired = expire < time.time() or fault is Fault.MEDIA_EXPIRED
+        if signed != request.query.get("signature") or expired or fault is Fault.MEDIA_FORBIDDEN:
+            return Answer(403, target=target)
+        if fault is Fault.MEDIA_SERVER_ERROR:
+            return Answer(503, target=target)
+        if fault is Fault.MEDIA_HTML:
+            return Answer(200, b"<!doctype html><title>not a video</title>" * 500, "video/mp4", target=target)
+        data = video_bytes(video.id, rendition, self.world.settings.media_s)
+        if fault is Fault.MEDIA_SHORT:
+            data = data[: len(data) * 2 // 3]
+        answer = _ranged(data, request.headers.get("range", ""))
+        answer.target = target
+        answer.cut_after = {Fault.MEDIA_TRUNCATED: len(data) // 2, Fault.MEDIA_RESET: 0}.get(fault or Fault.MEDIA_SLOW)
+        answer.delay_s = self._delay(fault)
+        return answer
+
+    def _short_link(self, request: Request, found: re.Match[str]) -> Answer:
+        code = found["code"]
+        fault = self._strike(Place.SHORT, code)
+        video = self.world.videos.get(self.world.short_links.get(code, ""))
+        if video is None:
+            return Answer(404, target="short:unknown")
+        where = {
+            Fault.SHORT_LOOP: f"https://{request.host}{request.path}",
+            Fault.SHORT_LOGIN: "https://www.tiktok.com/login",
+            Fault.SHORT_ELSEWHERE: "http://127.0.0.1:1/secret",
+        }.get(fault or Fault.TAG_SLOW, f"https://www.tiktok.com/@{video.creator.handle}/video/{video.id}?_r=1")
+        return Answer(301, headers=[("Location", where)], target=f"short:{code}")
+
+    def _oembed(self, request: Request, _found: re.Match[str]) -> Answer:
+        asked = request.query.get("url", "")
+        video = next((self.world.videos[i] for i in re.findall(r"\d{15,20}", asked) if i in self.world.videos), None)
+        fault = self.world.fault(Place.VIDEO, video.id) if video else None
+        if video is None or fault in (Fault.VIDEO_DELETED, Fault.VIDEO_NOT_FOUND):
+            return Answer(400, b'{"message": "Something went wrong", "code": 400}', "application/json")
+        body = {
+            "version": "1.0",
+            "type": "video",
+            "title": video.text,
+            "author_name": video.creator.nickname,
+            "author_unique_id": video.creator.handle,
+            "embed_product_id": video.id,
+            "html": f"<blockquote data-video-id='{html.escape(video.id)}'></blockquote>",
+        }
+        return _json(body, f"video:{video.id}")
+
+    # ------------------------------------------------------------------ faults
+
+    def _strike(self, place: Place, key: str) -> Fault | None:
+        """The fault that this visit of a target meets; the visit is counted."""
+        fault = self.world.fault(place, key)
+        if fault is None:
+            return None
+        with self._lock:
+            self._visits[place, key] += 1
+            return fault if EFFECTS[fault].lasting or self._visits[place, key] <= self._spoiled(fault) else None
+
+    def _standing(self, place: Place, key: str) -> Fault | None:
+        """The fault that the current visit met, without counting a new one."""
+        fault = self.world.fault(place, key)
+        if fault is None or EFFECTS[fault].lasting:
+            return fault
+        return fault if self._visits[place, key] <= self._spoiled(fault) else None
+
+    def _spoiled(self, fault: Fault) -> int:
+        # A burst of server errors outlasts the one retry that politeness allows.
+        return self.world.settings.heal_after * (2 if fault.value.endswith("server_error") else 1)
+
+    def _plain_fault(self, fault: Fault | None, target: str) -> Answer | None:
+        """Page faults that need nothing of the page itself."""
+        if fault in (Fault.VIDEO_RATE_LIMITED,):
+            return self._too_fast(target)
+        if fault in (Fault.TAG_RESET, Fault.VIDEO_RESET):
+            return Answer(cut_after=0, target=target)
+        if fault in (Fault.TAG_SERVER_ERROR, Fault.VIDEO_SERVER_ERROR):
+            return Answer(503, b"<title>503</title>", target=target)
+        bodies = {
+            Fault.VIDEO_CAPTCHA: b"<title>x</title><div id='captcha_container'>Verify to continue:</div>",
+            Fault.VIDEO_CHALLENGE: b"<p>Please wait...</p><p id='wci' class='_waf'></p><p id='cs' class='e30='></p>",
+            Fault.VIDEO_EMPTY: b"",
+            Fault.VIDEO_NO_TAG: b"<!doctype html><title>TikTok</title><div id='app'>loading</div>",
+            Fault.VIDEO_BROKEN_JSON: b'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__">{"__DEFAULT_</script>',
+        }
+        if fault in bodies:
+            return Answer(body=bodies[fault], target=target)
+        if fault is Fault.VIDEO_HUGE:
+            return Answer(body=b"<!-- " + b"x" * (50 << 20) + b" -->", target=target)
+        if fault in (Fault.VIDEO_FORBIDDEN, Fault.VIDEO_NOT_FOUND):
+            return Answer(403 if fault is Fault.VIDEO_FORBIDDEN else 404, b"<title>no</title>", target=target)
+        return None
+
+    def _list_fault(self, fault: Fault | None, target: str) -> Answer | None:
+        """List faults that need nothing of the list itself."""
+        what = fault.value.partition("_")[2] if fault else ""
+        if what == "empty":
+            return Answer(kind="application/json", target=target)
+        if what == "verify":
+            return _json(shapes.VERIFY, target)
+        if what == "rate_limited":
+            return self._too_fast(target)
+        if what == "bad_count":
+            return _json({"statusCode": 10201, "status_code": 10201}, target)
+        if what == "broken_json":
+            return Answer(body=b'{"itemList": [{"id": "76', kind="application/json", target=target)
+        if what == "stall":
+            return Answer(delay_s=3600, cut_after=0, target=target)
+        if what == "huge":
+            return Answer(body=b'{"x": "' + b"x" * (50 << 20) + b'"}', kind="application/json", target=target)
+        if what == "server_error" and target.startswith("video:"):
+            return Answer(502, target=target)
+        return None
+
+    def _too_fast(self, target: str) -> Answer:
+        wait = f"{self.world.settings.retry_after_s:g}"
+        return Answer(429, headers=[("Retry-After", wait)], target=target)
+
+    def _delay(self, fault: Fault | None) -> float:
+        return self.world.settings.slow_s if fault and fault.value.endswith("_slow") else 0.0
+
+    def _spent(self, request: Request, target: str) -> Answer | None:
+        """A signature is good for one request: whoever replays a captured one gets nothing."""
+        signature = request.query.get("X-Bogus", "")
+        with self._lock:
+            if signature and signature not in self._signatures:
+                self._signatures.add(signature)
+                return None
+        return Answer(kind="application/json", target=target)
+
+
+_REFUSALS = {
+    Fault.VIDEO_DELETED: (10204, "item_privacy_authorization&status_deleted"),
+    Fault.VIDEO_SELF_SEE: (10204, "status_self_see"),
+    Fault.VIDEO_PRIVATE: (10216, ""),
+    Fault.VIDEO_PRIVATE_ACCOUNT: (10222, "author_secret"),
+    Fault.VIDEO_REGION: (10231, "cross_border_violation"),
+}
+
+
+def _signature(token: str, video_id: str, expire: int) -> str:
+    return hashlib.sha256(f"{token}:{video_id}:{expire}".encode()).hexdigest()[:24]
+
+
+def _json(body: object, target: str) -> Answer:
+    cookie = ("Set-Cookie", f"msToken={secrets.token_hex(12)}; Path=/; Secure; SameSite=None")
+    return Answer(body=json.dumps(body).encode(), kind="application/json", headers=[cookie], target=target)
+
+
+def _ranged(data: bytes, asked: str) -> Answer:
+    found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+    if not found:
+        return Answer(body=data, kind="video/mp4", headers=[("Accept-Ranges", "bytes")])
+    start, end = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
+    if start > end:
+        return Answer(416, headers=[("Content-Range", f"bytes */{len(data)}")])
+    return Answer(
+        206, data[start : end + 1], "video/mp4", headers=[("Content-Range", f"bytes {start}-{end}/{len(data)}")]
+    )
