@@ -2,18 +2,36 @@
 
 from functools import cache
 
-MAIL_PROVIDERS = frozenset(
-    ["gmail", "googlemail", "hotmail", "outlook", "live", "msn", "yahoo", "ymail", "rocketmail", "icloud", "me", "mac", "aol", "proton", "protonmail", "pm", "gmx", "web", "mail", "zoho", "yandex", "ya", "rambler", "inbox", "bk", "list", "tutanota", "tuta", "fastmail", "hey", "qq", "foxmail", "163", "126", "sina", "naver", "daum", "hanmail", "kakao", "rediffmail", "orange", "wanadoo", "free", "sfr", "laposte", "libero", "virgilio", "tiscali", "alice", "t-online", "freenet", "arcor", "uol", "bol", "terra", "ig", "hotmai", "gmai", "gamil", "gmial", "yaho", "iclod", "wp", "o2", "onet", "interia", "seznam", "centrum", "abv", "ukr", "bigpond", "comcast", "verizon", "att", "sbcglobal", "cox", "btinternet", "sky", "virginmedia", "talktalk", "shaw", "rogers", "sympatico", "telus"]
-)
+_MAIL_PROVIDERS = """
+gmail googlemail hotmail outlook live msn yahoo ymail rocketmail icloud me mac aol proton protonmail pm gmx web mail
+zoho yandex ya rambler inbox bk list tutanota tuta fastmail hey qq foxmail 163 126 sina naver daum hanmail kakao
+rediffmail orange wanadoo free sfr laposte libero virgilio tiscali alice t-online freenet arcor uol bol terra ig
+hotmai gmai gamil gmial yaho iclod wp o2 onet interia seznam centrum abv ukr bigpond comcast verizon att sbcglobal
+cox btinternet sky virginmedia talktalk shaw rogers sympatico telus
+"""
+# Hardly ever the next word of a sentence whose writer left out the space after the full stop.
+_CLEAR_ENDINGS = """
+com net org edu gov mil int info biz io gg tv fm ly gl xyz app dev site online website shop store club vip uk ru ua
+pl cz sk de fr nl dk fi br jp cn kr hk tw ph vn th lk mx cl uy ve gr hu ro bg rs hr lt lv ee tr il ae sa qa kw eg ng
+ke za gh co ca au nz ch eu ws cc bz tk ml cf ga gq onl blog cloud tech icu cyou sbs cfd asia digital agency academy
+network exchange finance fyi gifts social systems capital ventures holdings investments
+"""
+_COMMON_ENDINGS = """
+com net org edu gov info biz io gg tv co me uk de fr it es pt nl be ch at pl cz ru ua br mx ar cl pe ca au nz in jp
+cn kr hk tw sg my id ph th vn tr gr il ae sa za ng ke eg pk bd ro hu bg se no dk fi ie eu us ly app dev xyz site
+online shop store link ai to cc ws club live fm gl
+"""
+# Shorteners, and hosts whose first path segment is a person.
+SHORT_HOSTS = """
+t.me t.co x.com g.co wa.me fb.me m.me bit.ly goo.gl is.gd ow.ly cutt.ly rb.gy shorturl.at youtu.be linktr.ee lnk.bio
+discord.gg dsc.gg tinyurl.com vm.tiktok.com vt.tiktok.com snapchat.com telegram.me telegram.dog ig.me beacons.ai
+solo.to linkin.bio allmylinks.com carrd.co kick.com twitch.tv bsky.app vk.cc vk.com amzn.to a.co spoti.fi apple.co
+flow.page campsite.bio bio.link taplink.cc msha.ke many.link tr.ee s.id clck.ru
+"""
 
-# Endings that are hardly ever the next word of a sentence whose writer left out the space after the full stop.
-CLEAR_ENDINGS = frozenset(
-    ["com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "io", "gg", "tv", "fm", "ly", "gl", "xyz", "app", "dev", "site", "online", "website", "shop", "store", "club", "vip", "uk", "ru", "ua", "pl", "cz", "sk", "de", "fr", "nl", "dk", "fi", "br", "jp", "cn", "kr", "hk", "tw", "ph", "vn", "th", "lk", "mx", "cl", "uy", "ve", "gr", "hu", "ro", "bg", "rs", "hr", "lt", "lv", "ee", "tr", "il", "ae", "sa", "qa", "kw", "eg", "ng", "ke", "za", "gh", "co", "ca", "au", "nz", "ch", "eu", "ws", "cc", "bz", "tk", "ml", "cf", "ga", "gq", "onl", "blog", "cloud", "tech", "icu", "cyou", "sbs", "cfd", "lol", "wtf", "link", "bio", "page", "click", "ooo", "moe", "dog", "art", "fun", "pro", "asia", "live", "stream", "email", "digital", "agency", "academy", "network", "exchange", "finance", "fyi", "gifts", "social", "systems", "academy", "capital", "ventures", "holdings", "investments"]
-)
-
-COMMON_ENDINGS = frozenset(
-    ["com", "net", "org", "edu", "gov", "info", "biz", "io", "gg", "tv", "co", "me", "uk", "de", "fr", "it", "es", "pt", "nl", "be", "ch", "at", "pl", "cz", "ru", "ua", "br", "mx", "ar", "cl", "pe", "ca", "au", "nz", "in", "jp", "cn", "kr", "hk", "tw", "sg", "my", "id", "ph", "th", "vn", "tr", "gr", "il", "ae", "sa", "za", "ng", "ke", "eg", "pk", "bd", "ro", "hu", "bg", "se", "no", "dk", "fi", "ie", "eu", "us", "ly", "app", "dev", "xyz", "site", "online", "shop", "store", "link", "ai", "to", "cc", "ws", "club", "live", "fm", "gl", "ph"]
-)
+MAIL_PROVIDERS = frozenset(_MAIL_PROVIDERS.split())
+CLEAR_ENDINGS = frozenset(_CLEAR_ENDINGS.split())
+COMMON_ENDINGS = frozenset(_COMMON_ENDINGS.split())
 
 
 @cache

@@ -20,8 +20,8 @@ _NO_ENDING = re.compile(rf"(?<![\w.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:
 _OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
 _AT = (
     rf"(?:\s?{_OPEN}(?:at|at sign|a|@|arroba|ett|aet|et|chiocciola|malpa)(?:\s?{_CLOSE})\s?"
-    r"|\s+(?:at|arroba|aet|klammeraffe|chiocciola|malpa|kukac|zavinac|snabel-?a|et|(?:at the rate(?: of)?)|at sign|собака|собачка)\s+"
-    r"|\s?@\s?)"
+    r"|\s+(?:at|arroba|aet|klammeraffe|chiocciola|malpa|kukac|zavinac|snabel-?a|et|at the rate(?: of)?|at sign"
+    r"|собака|собачка)\s+|\s?@\s?)"
 )
 _DOT = (
     rf"(?:\s?{_OPEN}(?:dot|d|\.|punto|ponto|point|punkt|d0t|kropka|tecka|nokta|titik)(?:{_CLOSE})\s?"
@@ -33,7 +33,8 @@ _VEILED_DOMAIN = re.compile(
     re.I,
 )
 _VEILED_LOCAL = re.compile(
-    rf"(?<![\w.])(?:[\w+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+|\s?[\[(](?:underscore|dash)[\])]\s?)){{0,3}}[\w+-]{{1,64}}$",
+    rf"(?<![\w.])(?:[\w+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+"
+    r"|\s?[\[(](?:underscore|dash)[\])]\s?)){0,3}[\w+-]{1,64}$",
     re.I,
 )
 _GLUED = re.compile(
@@ -41,10 +42,11 @@ _GLUED = re.compile(
 )
 _SPACED = re.compile(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
 _BRACKET = re.compile(r"[\[({<*|_~@]")
-_WORD = re.compile(r"[^\W\d_]+")
-_AT_WORDS = frozenset(
-    ["at", "a", "arroba", "ett", "aet", "et", "chiocciola", "malpa", "klammeraffe", "kukac", "zavinac", "snabel", "собака", "собачка", "sign", "rate"]
-)
+_SURE_DOT = re.compile(r"[\[({<*|_~-]|dot|d0t|punto|ponto|kropka|tecka|nokta|titik|точка", re.I)
+_AT_WORDS = """
+at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel собака собачка sign rate
+"""
+_AT_HEADS = frozenset(_AT_WORDS.split())
 
 
 class EmailRecognizer(TextRecognizer):
@@ -56,7 +58,7 @@ class EmailRecognizer(TextRecognizer):
         """An address has the sign or a word for it, which may be joined to others."""
         text = glance.text
         return (
-            "@" in text or not glance.words.isdisjoint(_AT_WORDS) or "_at_" in text or ("AT" in text and "DOT" in text)
+            "@" in text or not glance.words.isdisjoint(_AT_HEADS) or "_at_" in text or ("AT" in text and "DOT" in text)
         )
 
     def find(self, text: str) -> Iterator[Finding]:
@@ -106,6 +108,7 @@ def _veiled_score(found: re.Match[str]) -> float:
         # "look at this.is" is no address; "name at gmail.com" and "name(at)mail.com" are.
         sure = provider or (bracketed and (dot == "." or ending in ("com", "net", "org")))
         return 0.75 if sure else 0.0
-    if _WORD.search(dot) and " d " in f" {dot.strip(' []()')} " and not bracketed:
-        return 0.0
-    return 0.85 if bracketed or provider else 0.7
+    if bracketed or provider:
+        return 0.85
+    # "at some point in" and "at this point be" are English; the French and German words need more than themselves.
+    return 0.7 if _SURE_DOT.search(dot) else 0.0

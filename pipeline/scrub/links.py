@@ -5,14 +5,15 @@ a filter. A missing space after a full stop ("so good.it was") is the trap here.
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, is_ending
+from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, SHORT_HOSTS, is_ending
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _SCHEME = re.compile(
-    rf"(?:\b(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?|(?<![\w.])www\s?\d?\s?\.\s?){_PATH}",
+    r"(?:\b(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
+    rf"|(?<![\w.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
 _BARE = re.compile(
@@ -21,7 +22,10 @@ _BARE = re.compile(
     re.I,
 )
 _NUMERIC_HOST = re.compile(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
-_DOT = r"(?:\s?[\[({<*]\s?(?:dot|\.|punto|ponto|point|punkt|d0t)\s?[\])}>*]\s?|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
+_DOT = (
+    r"(?:\s?[\[({<*]\s?(?:dot|\.|punto|ponto|point|punkt|d0t)\s?[\])}>*]\s?"
+    r"|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
+)
 _VEILED = re.compile(
     rf"(?<![\w@.-])(?P<host>{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![\w@-])"
     rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
@@ -30,9 +34,8 @@ _VEILED = re.compile(
 _WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
 _TRAILING = ".,;:!?…*_~'\"-"
 _INVITED = re.compile(r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite)\W{0,3}$", re.I)
-_SHORT_HOSTS = frozenset(
-    ["t.me", "t.co", "x.com", "g.co", "wa.me", "fb.me", "m.me", "bit.ly", "goo.gl", "is.gd", "ow.ly", "cutt.ly", "rb.gy", "shorturl.at", "youtu.be", "linktr.ee", "lnk.bio", "discord.gg", "dsc.gg", "tinyurl.com", "vm.tiktok.com", "vt.tiktok.com", "snapchat.com", "telegram.me", "telegram.dog", "ig.me", "beacons.ai", "solo.to", "linkin.bio", "allmylinks.com", "carrd.co", "kick.com", "twitch.tv", "bsky.app", "vk.cc", "vk.com", "amzn.to", "a.co", "spoti.fi", "apple.co", "flow.page", "campsite.bio", "bio.link", "taplink.cc", "msha.ke", "many.link", "tr.ee", "s.id", "clck.ru"]
-)
+_SHORT_HOSTS = frozenset(SHORT_HOSTS.split())
+_DOT_WORDS = frozenset(("dot", "d0t", "punto", "ponto", "point", "punkt"))
 
 
 class LinkRecognizer(TextRecognizer):
@@ -43,7 +46,7 @@ class LinkRecognizer(TextRecognizer):
     def may_hold(self, glance: Glance) -> bool:
         """A link has a dot or a slash, or the word for a dot."""
         text = glance.text
-        return "." in text or "//" in text or not glance.words.isdisjoint(_DOT_WORDS)
+        return "." in text or "/" in text or not glance.words.isdisjoint(_DOT_WORDS)
 
     def find(self, text: str) -> Iterator[Finding]:
         """Addresses with a scheme, bare domains, and veiled ones."""
@@ -59,9 +62,6 @@ class LinkRecognizer(TextRecognizer):
             yield found.start(), _trimmed(text, found.start(), found.end()), 0.6, "numeric host"
         if len(text) - len(text.replace(".", "")) or _WORD_DOT.search(text):
             yield from _veiled(text)
-
-
-_DOT_WORDS = frozenset(("dot", "d0t", "punto", "ponto", "punkt"))
 
 
 def _veiled(text: str) -> Iterator[Finding]:

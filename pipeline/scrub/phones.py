@@ -8,17 +8,26 @@ have evidence against them. Numbering plans come from the `phonenumbers` package
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from pipeline.scrub.vocabulary import CALLED_AFTER, CALLED_BEFORE, CALLED_BEFORE_STEMS, MONEY_BEFORE, UNITS, either
 
-REGIONS = ["US", "GB", "CA", "AU", "NZ", "IE", "IN", "PK", "BD", "LK", "DE", "AT", "CH", "FR", "BE", "NL", "ES", "PT", "IT", "BR", "MX", "AR", "CO", "CL", "PE", "SE", "NO", "DK", "FI", "PL", "CZ", "RO", "HU", "GR", "RU", "UA", "TR", "IL", "SA", "AE", "EG", "NG", "KE", "ZA", "GH", "ID", "MY", "PH", "SG", "TH", "VN", "JP", "KR", "CN", "HK", "TW"]
+_REGIONS = """
+US GB CA AU NZ IE IN PK BD LK DE AT CH FR BE NL ES PT IT BR MX AR CO CL PE SE NO DK FI PL CZ RO HU GR RU UA TR IL SA AE
+EG NG KE ZA GH ID MY PH SG TH VN JP KR CN HK TW
+"""
 SHORTEST, LONGEST = 7, 15
 """Digits: E.164 allows 15, and the shortest subscriber numbers people write have 7."""
 
-_GAP = r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
+_GAP = (
+    r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
+    r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
+)
 _RUN = re.compile(rf"(?<![\w])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*(?!\w)", re.I)
 _GROUP = re.compile(r"\d+")
+_PARTING = re.compile(r"[\s,|]")
 _WORD_DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
     "seven": "7", "eight": "8", "nine": "9", "niner": "9", "cero": "0", "uno": "1", "dos": "2", "tres": "3",
@@ -28,42 +37,27 @@ _WORD_DIGITS = {
     "vier": "4", "funf": "5", "sechs": "6", "sieben": "7", "acht": "8", "neun": "9",
 }  # fmt: skip
 _NUMBER_WORD = "|".join(sorted(_WORD_DIGITS, key=len, reverse=True))
+_SPELLED_DIGIT = rf"(?:{_NUMBER_WORD}|\d{{1,4}})"
 _SPELLED = re.compile(
-    rf"(?<!\w)(?:(?:double|triple) )?(?:{_NUMBER_WORD}|\d{{1,4}})(?:[\s,.-]{{1,3}}(?:(?:double|triple|dash|plus) )?(?:{_NUMBER_WORD}|\d{{1,4}})){{4,20}}(?!\w)",
+    rf"(?<!\w)(?:(?:double|triple) )?{_SPELLED_DIGIT}"
+    rf"(?:[\s,.-]{{1,3}}(?:(?:double|triple|dash|plus) )?{_SPELLED_DIGIT}){{4,20}}(?!\w)",
     re.I,
 )
 _SPELLED_PART = re.compile(rf"(?:(double|triple) )?(?<!\w)({_NUMBER_WORD}|\d{{1,4}})(?!\w)", re.I)
-_CONTEXT_BEFORE = re.compile(
-    r"(?:\b(?:call|calling|calls|txt|text|texting|phone|fone|ph|tel|tele|telephone|cell|cellphone|mobile|mob|numbers?|num|whats\s?app|"
-    r"watsapp|wassap|wa|wsp|wpp|zap|sms|contact|dial|ring|viber|imessage|facetime|zelle|cashapp|hmu|hit me|hit my line|reach|msg|message|line|"
-    r"llama(?:me)?|telefono|tlf|tfno|numero|celular|cel|movil|telefone|liga|ligue|appelle\w*|appelez|joindre|portable|num|telefon\w*|"
-    r"handy\w*|nummer|anrufen|ruf|rufnummer|chiama\w*|cellulare|scrivi\w*|bel|bellen|mobiel|zadzwon|dzwon|numer|komorka|ringa?|puhelin|"
-    r"ara|cep|numara\w*|tlf|hp|nomor|nope|hubungi|telp|goi|sdt|bell|hotline|fax|nr|numarul|sun|simu|namba|lambar|kontak|kontakt|mpesa|gcash|bkash|paytm|upi|gpay)\b"
-    r"|звон\w*|номер\w*|тел\b|телефон\w*|пиши\w*|дзвон\w*|电话|電話|手机|手機|号码|號碼|微信|携帯|番号|전화\w*|번호\w*|연락\w*|"
-    r"फोन|नंबर|नम्बर|رقم\w*|هاتف|اتصل\w*|جوال\w*|واتس\w*|موبايل|โทร|เบอร์|טלפון|נייד|τηλ\w*|☎|📞|📱|☏|📲|🤙)",
-    re.I,
-)
+_CONTEXT_BEFORE = re.compile(rf"\b(?:{either(CALLED_BEFORE)})\b|{either(CALLED_BEFORE_STEMS)}", re.I)
 _CONTEXT_AFTER = re.compile(
-    r"^\W{0,4}(?:(?:is|that's|thats|its|it's|das ist|es|c'est|est|e|ist|on|this is)\s+)?(?:my|mi|meu|mon|meine?|mio|the)?\s*(?:\w+\s)?"
-    r"(?:call|text|txt|phone|number|cell|mobile|whats\s?app|wa\b|sms|hmu|hit me|numero|telefono|nummer|celular|message me|add me|ring me|dm me|zap|telegram|viber|☎|📞|📱|📲)",
+    r"^\W{0,4}(?:(?:is|that's|thats|its|it's|das ist|es|c'est|est|e|ist|on|this is)\s+)?"
+    rf"(?:my|mi|meu|mon|meine?|mio|the)?\s*(?:\w+\s)?(?:(?:{either(CALLED_AFTER)})\b|[☎📞📱📲])",
     re.I,
 )
-_UNIT = re.compile(
-    r"^ ?(?:%|€|\$|£|¥|₹|°|\+|x\b|usd|eur|gbp|dollars?|bucks|k\b|m\b|mil\b|million|billion|trillion|views?|likes?|followers?|subs|"
-    r"subscribers|years?|yrs|minutes?|mins?|hours?|hrs|days?|weeks?|months?|seconds?|secs?|times|people|persons|percent|euros?|"
-    r"pounds|miles|km|kg|lbs?|fps|hp\b|iq|points?|pts|btc|eth|doge|coins?|tokens?|holders|shares|robux|vbucks|gold|xp|steps|"
-    r"pesos|yen|won|rupees|rs\b|inr|cad|aud|grams?|mg|ml|ft|feet|inch\w*|cm|mm|degrees|st\b|nd\b|rd\b|th\b|goals?|options|"
-    r"screenshots?|comments?|tabs|reais|dolares|lira|tl\b|rub|руб\w*|grand)",
-    re.I,
-)
-_MONEY_BEFORE = re.compile(
-    r"(?:[$€£¥₹#=<>×÷^]|usd|eur|rs\.?|order|id|#|no\.|worth|iq|price|cost|costs|win|won|paid|pay|x)\s?$", re.I
-)
+_UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°+]|(?:{either(UNITS)})\b)", re.I)
+_MONEY_BEFORE = re.compile(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
 _US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
 _DATE = re.compile(
     r"(?:\d{1,2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}(?:19|20)\d{2}|(?:19|20)\d{2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}\d{1,2})"
 )
-_YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)\d{2})+")
+_YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
+_CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
 _LADDER = "01234567890123456789"
 
 
@@ -88,11 +82,15 @@ class PhoneRecognizer(TextRecognizer):
 
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
-    """The best reading of a run of digits and signs: the longest series of groups that is a number, from the left."""
+    """The best reading of a run of digits and signs: the longest series of groups that is a number, from the left.
+
+    A series begins and ends where a writer would part two numbers, never inside "2016/17-2019/20".
+    """
     groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    parted = [True, *(_PARTING.search(text, a[1], b[0]) is not None for a, b in pairwise(groups)), True]
     first = 0
     while first < len(groups):
-        reading = _longest(text, start, groups, first)
+        reading = _longest(text, start, groups, parted, first) if parted[first] else None
         if reading is None:
             first += 1
             continue
@@ -101,19 +99,18 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
         first = last + 1
 
 
-def _longest(text: str, start: int, groups: list[tuple[int, int]], first: int) -> tuple[int, Finding] | None:
-    digits = 0
-    last = first
-    while last < len(groups) and digits + groups[last][1] - groups[last][0] <= LONGEST + 3:
+def _longest(
+    text: str, start: int, groups: list[tuple[int, int]], parted: list[bool], first: int
+) -> tuple[int, Finding] | None:
+    """The longest number that begins with group `first`, and its last group."""
+    digits, last = 0, first
+    while last < len(groups) and digits + groups[last][1] - groups[last][0] <= LONGEST + 2:
         digits += groups[last][1] - groups[last][0]
         last += 1
     opening = _opening(text, start, groups[first][0])
-    # A series that begins inside another must not read single digits of a list as a number.
-    while last > first:
+    while last > first and digits >= SHORTEST:
         last -= 1
-        if digits < SHORTEST:
-            return None
-        if digits <= LONGEST + 3:
+        if parted[last + 1]:
             end = _closing(text, groups[last][1])
             score, rule = _judge(text, opening, end, [text[a:b] for a, b in groups[first : last + 1]])
             if score:
@@ -140,7 +137,7 @@ def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, s
     written, digits = text[start:end], "".join(groups)
     if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3 or digits in _LADDER:
         return 0.0, ""
-    if _DATE.fullmatch(written) or _YEARS.fullmatch(written) or _counts_up(groups):
+    if any(shape.fullmatch(written) for shape in (_DATE, _YEARS, _CLOCKS)) or _counts_up(groups):
         return 0.0, ""
     after, before = text[end : end + 40], text[max(0, start - 45) : start]
     if written[0] == "+" or written.startswith("(+"):
@@ -199,7 +196,7 @@ def _plans() -> re.Pattern[str]:
     from phonenumbers import PhoneMetadata
 
     plans: set[str] = set()
-    for region in REGIONS:
+    for region in _REGIONS.split():
         metadata = PhoneMetadata.metadata_for_region(region, None)
         if metadata is None:
             continue
@@ -235,7 +232,7 @@ def _is_round(digits: str) -> bool:
 
 def _counts_up(groups: list[str]) -> bool:
     numbers = [int(group) for group in groups]
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(numbers)}
     return len(numbers) >= 4 and len(steps) == 1
 
 

@@ -1,4 +1,4 @@
-"""What a scrub looks for and what it puts in its place, as data for `dataset.yaml`. Finds and removes nothing itself."""
+"""What a scrub looks for and what it puts in its place, as data for `dataset.yaml`. Removes nothing itself."""
 
 from enum import StrEnum
 from typing import Literal

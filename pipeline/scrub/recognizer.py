@@ -39,6 +39,8 @@ class TextRecognizer(LocalRecognizer):
     """A recogniser of one kind that needs nothing but the folded text."""
 
     kind: Kind
+    name: str
+    id: str
 
     def __init__(self) -> None:
         super().__init__(supported_entities=[self.kind.value], supported_language=LANGUAGE)

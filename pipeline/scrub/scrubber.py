@@ -59,7 +59,7 @@ class Scrubber:
             raise CsmvError("The scrub policy replaces something by a keyed hash, and no key was given.")
         self.policy = policy
         self._key = key.get_secret_value().encode("utf-8", "surrogatepass") if key else b""
-        self._thresholds = {kind: policy.threshold_of(kind) for kind in policy.kinds}
+        self._thresholds: dict[str, float] = {kind.value: policy.threshold_of(kind) for kind in policy.kinds}
         self._recognizers = recognizers_for(policy, names)
 
     @property

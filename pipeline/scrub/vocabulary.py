@@ -1,0 +1,102 @@
+"""The words that recognisers listen for, as data: platforms, calls to follow or ring, units. Finds nothing itself.
+
+In these lists a space parts entries, and _ stands for a space that people may leave out. Latin entries are without
+accents, since the text is folded before it is compared.
+"""
+
+import re
+
+CLEAR_PLATFORMS = """
+instagram insta insta_gram instagam instgram snap_chat snap snapp tik_tok twitter you_tube telegram discord facebook
+face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit cash_app venmo pay_pal
+psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk zalo viber
+skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant depop etsy
+wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo инстаграм
+инстаграмм инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ ツイッター 인스타 트위터
+انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
+"""
+SHORT_PLATFORMS = (
+    "ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp rblx fn wechatid"
+)
+VAGUE_PLATFORMS = "x of line signal wa disc tele gt sc dc tt steam medium kick hoop rumble threads fn epic_games strava"
+PLATFORM_SIGNS = "👻📸📷"
+
+FOLLOW_VERBS = """
+follow following followed folow add adding dm text message msg find search searching look hit hmu write contact
+check subscribe sub reach tag join ping inbox friend chat talk slide hmu pm stalk watch catch see sigueme siganme
+sigue sigan agregame buscame busquenme segue sigam siga suis suivez ajoute ajoutez folg folge folgt adde schreib
+schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle folj follaa подпишись пиши добавь
+подписывайтесь ikuti cek seguici rejoins abonne tafuta
+"""
+POSSESSIVES = (
+    "my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio"
+)
+NAME_FILLERS = """
+user_name user_names username usernames user handle handles account accounts acc acct name id page profile tag nick
+nickname nik usuario konto cuenta conta compte profil perfil akun hesabim hesabi profilo аккаунт ник main alt gaming
+art spam private priv new other business personal back_up backup and or too also aku gua gue saya ku pls plz please
+called named just me ini nya addy link username_is
+"""
+LINK_WORDS = "is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst это at by with via"
+NAMED = """
+user_name usrname username handle gamer_tag gtag screen_name nickname my_@ my_at the_@ user_id account_name acc_name
+usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code user
+"""
+CREDITS = """
+cr credit credits ib inspo dance_by edit_by edited_by via shout_out shout_out_to shoutout_to s/o s/o_to so_to
+collab_with collab original_by og_by video_by art_by pic_by repost_from duet_with stitch_with follow sub_to
+subscribe_to add go_follow check_out dm thanks_to tag
+"""
+REVERSED_CALLS = """
+follow add dm text message msg find search search_up look_up write write_to contact check check_out subscribe_to
+sub_to hit_up hmu thanks_to thank_you pm i'm i_am im call_me as its it's it_is named called go_to reach am by at
+sigan_a sigue_a segue suivez folgt folge seguite volg ikuti soy sou je_suis ich_bin sono watch stalk see it's_me
+recommend met helped_by contacted with to
+"""
+NOT_PEOPLE = "me us u you home work school everyone here all channel the a this that least night last"
+
+CALLED_BEFORE = """
+call calls calling txt text texting phone fone ph tel tele telephone cell cellphone mobile mob number numbers num
+whats_app watsapp wassap wa wsp wpp zap sms contact dial ring viber imessage facetime zelle cashapp hmu hit_me
+hit_my_line reach msg message line llama llamame telefono tlf tfno numero celular cel movil telefone liga ligue
+appelle appelez joindre portable telefon telefonnummer handy handynummer nummer anrufen ruf rufnummer chiama
+chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer komorka ringa puhelin ara cep numara numaram
+numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr numarul suna simu namba lambar kontak kontakt
+mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me reach_me whatsappme
+"""
+CALLED_BEFORE_STEMS = """
+звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर رقم هاتف اتصل جوال واتس موبايل
+تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
+"""
+CALLED_AFTER = """
+call text txt phone number cell mobile whats_app wa sms hmu hit_me numero telefono nummer celular message_me add_me
+ring_me dm_me zap telegram viber
+"""
+UNITS = """
+usd eur gbp dollar dollars bucks k m mil million billion trillion view views like likes follower followers subs
+subscribers year years yr yrs minute minutes min mins hour hours hr hrs day days week weeks month months second
+seconds sec secs time times people persons percent euro euros pounds miles km kg lb lbs fps hp iq point points pts
+btc eth doge coin coins token tokens holders shares robux vbucks gold xp steps pesos yen won rupees rs inr cad aud
+gram grams mg ml ft feet inch inches cm mm degrees st nd rd th goal goals options screenshots comments tabs reais
+dolares lira tl rub руб рублей grand place x am pm
+"""
+MONEY_BEFORE = "usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score"
+
+
+def entries(words: str) -> list[str]:
+    """The entries of a list, the longest first, so that none hides behind its own beginning."""
+    return sorted(set(words.split()), key=len, reverse=True)
+
+
+def either(words: str) -> str:
+    """A regular expression for any entry of a list."""
+    return "|".join(re.escape(entry).replace("_", r"\s?") for entry in entries(words))
+
+
+def heads(*lists: str) -> frozenset[str]:
+    """Every word that an entry of the lists can begin with: a text without one of them holds no entry."""
+    found: set[str] = set()
+    for entry in (entry for words in lists for entry in words.split()):
+        found.update(re.findall(r"\w+", entry.replace("_", " "))[:1])
+        found.update(re.findall(r"\w+", entry.replace("_", ""))[:1])
+    return frozenset(found)
