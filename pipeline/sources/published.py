@@ -42,6 +42,8 @@ REPORT_FILE = "import_report.json"
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}
 _SPLIT_FILES = {part: f"{part}_set.json" for part in SPLIT_NAMES}
 _MAX_JSON_BYTES = 1 << 30
+_WORTH_PROCESSES = 5000
+"""Comments from which on starting further processes is quicker than doing without."""
 _DATA_ID = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 
 
@@ -166,6 +168,10 @@ def _scrub_shards(
     """Each shard's comments as (text, kinds of personal data removed), shards in order, on all cores."""
     shards = sorted(by_shard)
     texts = ([entry.comment for entry in by_shard[shard]] for shard in shards)
+    if sum(map(len, by_shard.values())) < _WORTH_PROCESSES:
+        _start_worker(policy)
+        yield from zip(shards, map(_scrub, texts), strict=True)
+        return
     # spawn: forking a process that has threads running (Arrow's) may hang the child.
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_start_worker, initargs=(policy,)) as pool:
         yield from zip(shards, pool.map(_scrub, texts), strict=True)
