@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from extractors.cutting import Plan
 from extractors.errors import ExtractorError
 from extractors.precision import DTYPES, Dtype, compute_dtype, matmul_mode, prepare
 from extractors.sampling import CSMV_RULE, ClipRule
-from extractors.transforms import FrameTransform, Frames
+from extractors.transforms import Frames, FrameTransform
 from extractors.weights import (
     Loaded,
     RandomRule,
@@ -41,17 +42,17 @@ class Extractor(ABC):
     dim: int
     kind: ClassVar[Literal["clip", "frame", "audio"]] = "clip"
     rule: ClipRule = CSMV_RULE
-    weights: Mapping[str, Weights] = {}
+    weights: ClassVar[Mapping[str, Weights]] = {}
     """Published files by short name; the first is the default."""
     transform: FrameTransform
-    granularities: Mapping[str, int] = {"clip": 1}
+    granularities: ClassVar[Mapping[str, int]] = {"clip": 1}
     """Vectors a window for each granularity."""
-    head: str | None = None
+    head: ClassVar[str] = ""
     """Prefix of the classifier's keys: features do not depend on it, so its size follows the file's."""
     classes: int = 0
     """Classes of the default head; files with another number are taken too."""
-    random_rule: RandomRule = RandomRule()
-    channels_last: bool = False
+    random_rule: ClassVar[RandomRule] = RandomRule()
+    channels_last: ClassVar[bool] = False
     """Whether the network runs faster in channels-last memory on a GPU (convolutional ones)."""
 
     def __init__(
@@ -143,12 +144,9 @@ class Extractor(ABC):
         if batch.dtype not in (torch.uint8, torch.float32):
             raise ExtractorError(f"{self.name} takes uint8 frames (or float32 of 0..255), not {batch.dtype}.")
 
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one window as workers deliver it."""
-        return (self.rule.frames, *self.transform.size, 3)
-
-    def sample_dtype(self) -> str:
-        return self.transform.dtype
+    def plan(self) -> Plan:
+        """What decoding has to deliver: extractors with equal plans share their windows."""
+        return Plan(self.rule, self.transform)
 
     def preprocess(self, frames: Frames) -> Frames:
         """Decoded uint8 frames (T, H, W, 3) of any size to the network's own size."""
@@ -170,9 +168,7 @@ class Extractor(ABC):
             state = random_state(self.build(self.classes), self.random_rule, seed)
             return Loaded(state, "random", state_sha256(state))
         if text == "default" and not self.weights:
-            raise ExtractorError(
-                f"{self.name} has no published weights of its own: give a path or URL with --weights."
-            )
+            raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
         published = next(iter(self.weights.values())) if text == "default" else self.weights.get(text)
         if published is None and text.startswith(("https://", "http://", "file://")):
             published = Weights(text, "unknown", text, sha256)
@@ -186,7 +182,8 @@ class Extractor(ABC):
     def _filled(self, loaded: Loaded) -> nn.Module:
         with torch.device("meta"):
             template = self.build(max(self.classes, 1))
-        state = without_prefix(self.translate(without_prefix(loaded.state, template.state_dict())), template.state_dict())
+            wanted = list(template.state_dict())
+        state = without_prefix(self.translate(without_prefix(loaded.state, wanted)), wanted)
         classes = self.classes
         if self.head:
             heads = {key: value for key, value in state.items() if key.startswith(self.head)}

@@ -5,6 +5,7 @@ Only rearranges a network that is already loaded; never touches its weights' mea
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -50,7 +51,7 @@ def fold_batch_norms(module: nn.Module) -> None:
         if not isinstance(parent, nn.Sequential):
             continue
         names = list(parent._modules)
-        for before, after in zip(names, names[1:], strict=False):
+        for before, after in pairwise(names):
             conv, norm = parent._modules[before], parent._modules[after]
             if isinstance(conv, nn.Conv3d | nn.Conv2d) and isinstance(norm, nn.BatchNorm3d | nn.BatchNorm2d):
                 parent._modules[before] = fold(conv, norm)
@@ -60,7 +61,9 @@ def fold_batch_norms(module: nn.Module) -> None:
 def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
     """One convolution that does `norm(conv(x))` in evaluation mode."""
     dtype = next(conv.parameters()).dtype
-    fused: Any = fuse_conv_bn_eval(conv.double(), norm.double())
+    first: Any = conv.double()
+    second: Any = norm.double()
+    fused: Any = fuse_conv_bn_eval(first, second)
     result: nn.Module = fused.to(dtype).requires_grad_(False)
     return result
 
@@ -90,5 +93,5 @@ def prepare(module: nn.Module, device: torch.device, dtype: Dtype, *, channels_l
     if device.type == "cpu" and DTYPES[dtype] is not torch.float32:
         round_between_layers(module, DTYPES[dtype])
     if channels_last and device.type == "cuda":
-        module = module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last_3d)
     return module

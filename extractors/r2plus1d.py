@@ -3,6 +3,8 @@
 `clip` is what reaches the classifier, `temporal` is layer4 averaged over height and width: one row per 8 frames.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ class R2Plus1D(Extractor):
 
     dim = 512
     transform = ResizeThenCrop(resize=(128, 171), size=(112, 112))
-    granularities = {"clip": 1, "temporal": 2}
+    granularities: ClassVar = {"clip": 1, "temporal": 2}
     head = "fc."
     channels_last = True
 
@@ -32,7 +34,7 @@ class R2Plus1D(Extractor):
 
     def _trunk(self, clips: Tensor) -> Tensor:
         net = self.module
-        x = net.get_submodule("stem")(clips)
+        x: Tensor = net.get_submodule("stem")(clips)
         for layer in ("layer1", "layer2", "layer3", "layer4"):
             x = net.get_submodule(layer)(x)
         return x  # (B, 512, ceil(T/8), 7, 7)
@@ -51,13 +53,20 @@ class R2Plus1D(Extractor):
         return scores.float().cpu()
 
 
+def headed(network: nn.Module, classes: int) -> nn.Module:
+    """The network, without its classifier where a weights file has none."""
+    if not classes:
+        network.fc = nn.Identity()
+    return network
+
+
 @register
 class R2Plus1D18(R2Plus1D):
     """torchvision's r2plus1d_18."""
 
     name = "r2plus1d_18"
     classes = 400
-    weights = {
+    weights: ClassVar = {
         "kinetics400": Weights(
             url="https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth",
             sha256="91a641e6",
@@ -67,5 +76,4 @@ class R2Plus1D18(R2Plus1D):
     }
 
     def build(self, classes: int) -> nn.Module:
-        network: nn.Module = r2plus1d_18(weights=None, num_classes=classes or self.classes)
-        return network
+        return headed(r2plus1d_18(weights=None, num_classes=max(classes, 1)), classes)

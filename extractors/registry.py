@@ -59,8 +59,8 @@ def _load_plugin(point: Any) -> None:
         found = point.load()
     except Exception as error:
         raise ExtractorError(
-            f"The extractor plugin '{point.name}' ({point.value}) could not be loaded: {type(error).__name__}: {error}. "
-            "Mend or uninstall that package."
+            f"The extractor plugin '{point.name}' ({point.value}) could not be loaded "
+            f"({type(error).__name__}: {error}): mend or uninstall that package."
         ) from error
     if isinstance(found, type) and issubclass(found, Extractor):
         register(found)

@@ -44,7 +44,8 @@ class ClipRule:
     def windows(self, sampled: int) -> NDArray[np.int64]:
         """(N, frames) positions into the sampled frames; positions past the end repeat the last frame."""
         starts = np.arange(self.count(sampled), dtype=np.int64)[:, None] * self.step
-        return np.minimum(starts + np.arange(self.frames), max(sampled - 1, 0))
+        positions: NDArray[np.int64] = np.minimum(starts + np.arange(self.frames), max(sampled - 1, 0))
+        return positions
 
     def __str__(self) -> str:
         return f"{self.fps} fps, {self.frames} frames, step {self.step}, at most {self.max_clips}"
@@ -53,7 +54,7 @@ class ClipRule:
 CSMV_RULE = ClipRule()
 
 
-def _near(value: Fraction) -> int:
+def nearest(value: Fraction) -> int:
     """Nearest integer, halves away from zero: AV_ROUND_NEAR_INF."""
     whole = (abs(value) * 2 + 1).__floor__() // 2
     return whole if value >= 0 else -whole
@@ -71,14 +72,13 @@ class FpsFilter:
         self._held: int | None = None
         self._held_time = Fraction(0)
         self._next = 0
-        self.first: int | None = None
 
     def push(self, time: Fraction) -> int:
         """Take the next frame, shown first at `time`; the number of copies of the previous frame."""
-        pts = _near(time * self._fps)
+        pts = nearest(time * self._fps)
         copies = 0
         if self._held is None:
-            self._next = self.first = pts
+            self._next = pts
         elif pts > self._next:
             copies = pts - self._next
             self._next = pts
@@ -89,7 +89,7 @@ class FpsFilter:
         """End the stream, the last frame lasting `duration` seconds; the number of copies of that frame."""
         if self._held is None:
             return 0
-        end = _near((self._held_time + duration) * self._fps)
+        end = nearest((self._held_time + duration) * self._fps)
         return max(end - self._next, 0)
 
 

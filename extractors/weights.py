@@ -75,7 +75,7 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode())
-        digest.update(state[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(state[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -99,7 +99,7 @@ def _download(weights: Weights, target: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as file, urllib.request.urlopen(weights.url, timeout=60) as reply:
             shutil.copyfileobj(reply, file, 1 << 20)
-        os.replace(part, target)
+        Path(part).replace(target)
     except (OSError, ValueError) as error:
         Path(part).unlink(missing_ok=True)
         cause = error.reason if isinstance(error, urllib.error.URLError) else error

@@ -1,0 +1,348 @@
+"""Opening and decoding one media file, in the calling process: what it is, its frames, their exact times.
+
+Decoders can hang and crash on bad files, so nothing but a decoding worker (extractors/worker.py) calls this. Only
+plain files in known container formats are opened: never a playlist that could name other files or addresses.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from extractors.errors import MediaError
+from extractors.reasons import MediaFailure
+
+Image = NDArray[np.uint8]
+DecoderName = Literal["pyav", "decord"]
+
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif,rm,ivf,h264,hevc,m4v,mpegvideo,mjpeg,"
+    "obu,av1,dv,mxf,nut,apng,wav,mp3,aac,flac"
+)
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused: an 8k frame has 33 million pixels."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file says about its video; width and height as displayed, after rotation."""
+
+    duration_s: float
+    width: int
+    height: int
+    fps: float
+    has_audio: bool
+    n_frames: int
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame that is turned into pixels only if it is wanted; `time` in seconds since the file's start."""
+
+    time: Fraction
+    duration: Fraction
+    picture: Any
+
+
+class Decoder(Protocol):
+    """A source of frames in display order, and of their pixels as uint8 RGB (H, W, 3), upright."""
+
+    def frames(self) -> Iterator[TimedFrame]: ...
+
+    def pixels(self, frame: TimedFrame) -> Image: ...
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """The file as a container, checked. MediaError says why where it is none."""
+    _check_file(path)
+    try:
+        container = av.open(
+            str(path),
+            metadata_errors="replace",
+            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+        )
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise _unopened(path, error) from None
+    with container:
+        yield container
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise MediaError(MediaFailure.NOT_A_VIDEO, "there is no regular file of that name")
+    if path.stat().st_size == 0:
+        raise MediaError(MediaFailure.EMPTY_FILE, "the file has no bytes")
+
+
+def _unopened(path: Path, error: Exception) -> MediaError:
+    with path.open("rb") as file:
+        head = file.read(16)
+    known = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF")
+    if known:
+        return MediaError(MediaFailure.TRUNCATED, "a container whose index or header is missing or broken")
+    return MediaError(MediaFailure.NOT_A_VIDEO, f"no known container ({type(error).__name__})")
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The stream ffmpeg would choose. MediaError where there is none that can be decoded."""
+    pictures = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & pictures]
+    if not streams:
+        raise MediaError(MediaFailure.NO_VIDEO_STREAM, "the file has no video stream")
+    usable = [s for s in streams if s.codec_context is not None]
+    if not usable:
+        raise MediaError(MediaFailure.UNSUPPORTED_CODEC, "no decoder here knows the video's codec")
+    best = max(usable, key=lambda s: (s.width or 0) * (s.height or 0))
+    _check_size(best.width, best.height)
+    return best
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            MediaFailure.TOO_LARGE, f"{width}x{height} is more than {MAX_PIXELS // 1_000_000} million pixels"
+        )
+
+
+def start_time(container: InputContainer) -> Fraction:
+    """The container's start in seconds, which ffmpeg subtracts from every timestamp."""
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def probe_open(container: InputContainer) -> Probe:
+    """What the open file says of itself; decodes one frame, for its rotation, and counts packets where need be."""
+    stream = video_stream(container)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    width, height, count, first = stream.width or 0, stream.height or 0, stream.frames, True
+    end = Fraction(0)
+    for packet in container.demux(stream):
+        if first:
+            frame = next(iter(_decoded(packet)), None)
+            if frame is not None:
+                width, height = (
+                    (frame.height, frame.width) if abs(frame.rotation) == 90 else (frame.width, frame.height)
+                )
+                first = False
+        if not first and stream.frames and stream.duration:
+            break
+        if packet.size:
+            count += 0 if stream.frames else 1
+            if packet.pts is not None and packet.time_base:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    if first:
+        raise MediaError(MediaFailure.NO_FRAMES, "the video stream has no decodable frame")
+    duration = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else float(end)
+    if duration <= 0 and container.duration:
+        duration = container.duration / av.time_base
+    return Probe(duration, width, height, float(rate), bool(container.streams.audio), count)
+
+
+def _decoded(packet: Any) -> list[VideoFrame]:
+    """Frames of a packet; damaged ones give none, as ffmpeg's own command goes on after them."""
+    try:
+        return [frame for frame in packet.decode() if isinstance(frame, VideoFrame)]
+    except av.error.MemoryError:
+        raise MediaError(MediaFailure.TOO_LARGE, "decoding needs more memory than a worker may use") from None
+    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError):
+        raise MediaError(MediaFailure.UNSUPPORTED_CODEC, "the decoder does not know this kind of stream") from None
+    except (av.error.FFmpegError, ValueError):
+        return []
+
+
+def packet_times(container: InputContainer) -> Iterator[tuple[Fraction, Fraction]]:
+    """(time, duration) of each frame in display order, in seconds since the file's start, without decoding."""
+    stream = video_stream(container)
+    base = stream.time_base or Fraction(1, 90_000)
+    shift = round(-start_time(container) / base)
+    stamps = []
+    for packet in container.demux(stream):
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            stamps.append(((packet.pts + shift) * base, (packet.duration or 0) * base))
+    yield from sorted(stamps)
+
+
+class PyAvDecoder:
+    """FFmpeg 8 through PyAV, front to back, one frame in memory."""
+
+    def __init__(self, container: InputContainer, threads: int = 1) -> None:
+        self.container, self.stream = container, video_stream(container)
+        self.stream.codec_context.thread_count = threads
+        self.stream.thread_type = "AUTO" if threads > 1 else "NONE"
+        self.packets = 0
+        self.damaged = False
+        self._reformatter = VideoReformatter()
+
+    def frames(self) -> Iterator[TimedFrame]:
+        """Frames in display order with the times ffmpeg's filters would see."""
+        base = self.stream.time_base or Fraction(1, 90_000)
+        shift = round(-start_time(self.container) / base)
+        step = 1 / (self.stream.average_rate or Fraction(24))
+        expected = Fraction(0)
+        for frame in self._decode_all():
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            time = (stamp + shift) * base if stamp is not None else expected
+            duration = frame.duration * base if frame.duration else step
+            expected = time + duration
+            yield TimedFrame(time, duration, frame)
+
+    def _decode_all(self) -> Iterator[VideoFrame]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                self.damaged = True
+                return
+            if packet is None:
+                return
+            if packet.size:
+                self.packets += 1
+                self.damaged |= bool(packet.is_corrupt)
+            for frame in _decoded(packet):
+                _check_size(frame.width, frame.height)
+                yield frame
+
+    def pixels(self, frame: TimedFrame) -> Image:
+        """RGB of a frame, turned upright as its display matrix says."""
+        picture = frame.picture
+        rgb: Any = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+        turns = round(picture.rotation / 90) % 4
+        return np.rot90(rgb, turns) if turns else rgb
+
+    def close(self) -> None:
+        """Nothing: the container belongs to the caller."""
+
+
+class DecordDecoder:
+    """decord 0.6 (FFmpeg 4) behind the same interface; times come from the packets, pixels from decord."""
+
+    def __init__(self, container: InputContainer, threads: int = 1) -> None:
+        import decord
+
+        self.container, self.stream = container, video_stream(container)
+        self.packets, self.damaged = 0, False
+        self._times = list(packet_times(container))
+        self.packets = len(self._times)
+        try:
+            self._reader = decord.VideoReader(container.name, num_threads=threads)
+        except Exception as error:
+            raise MediaError(MediaFailure.UNSUPPORTED_CODEC, f"decord: {type(error).__name__}") from None
+
+    def frames(self) -> Iterator[TimedFrame]:
+        for number in range(min(len(self._times), len(self._reader))):
+            yield TimedFrame(*self._times[number], number)
+
+    def pixels(self, frame: TimedFrame) -> Image:
+        try:
+            pixels: Image = self._reader[frame.picture].asnumpy()
+        except Exception as error:
+            raise MediaError(MediaFailure.TRUNCATED, f"decord: {type(error).__name__}") from None
+        return pixels
+
+    def close(self) -> None:
+        del self._reader
+
+
+DECODERS: dict[str, type[PyAvDecoder] | type[DecordDecoder]] = {"pyav": PyAvDecoder, "decord": DecordDecoder}
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether a container's own outermost sizes reach past the end of the file (MP4, Matroska, AVI; else no)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[:4] == b"RIFF":
+            return int(struct.unpack("<I", head[4:8])[0]) + 8 > size
+        if head[:4] == b"\x1aE\xdf\xa3":
+            return _matroska_end(file) > size
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return _boxes_end(file, size) > size
+    return False
+
+
+def _boxes_end(file: BinaryIO, size: int) -> int:
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return size + 1
+        length = int(struct.unpack(">I", head[:4])[0])
+        if length == 1 and len(head) == 16:
+            length = int(struct.unpack(">Q", head[8:])[0])
+        if length == 0:
+            return size
+        if length < 8:
+            return size  # not a box: something else after the end, which players ignore too
+        at += length
+    return at
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    """End of the first Segment as it declares it; 0 where it declares none (a live recording)."""
+    file.seek(4)
+    header, known = _vint(file)
+    file.seek(header if known else 0, 1)
+    if file.read(4) != b"\x18S\x80g":
+        return 0
+    length, known = _vint(file)
+    return file.tell() + length if known else 0
+
+
+def _vint(file: BinaryIO) -> tuple[int, bool]:
+    """(value, whether it is known) of an EBML variable-length number."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0, False
+    width = 9 - first[0].bit_length()
+    value = first[0] & ((1 << (8 - width)) - 1)
+    for byte in file.read(width - 1):
+        value = value << 8 | byte
+    return value, value != (1 << 7 * width) - 1
+
+
+def sound(container: InputContainer, rate: int, limit_s: float) -> tuple[NDArray[np.float32], Fraction]:
+    """At most `limit_s` seconds of the sound as mono float32 at `rate` Hz, and the time of its first sample.
+
+    MediaError(NO_AUDIO) where there is no sound to be decoded.
+    """
+    if not container.streams.audio or container.streams.audio[0].codec_context is None:
+        raise MediaError(MediaFailure.NO_AUDIO, "the file has no audio stream")
+    stream = container.streams.audio[0]
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    parts: list[NDArray[np.float32]] = []
+    first, have, enough = Fraction(0), 0, int(limit_s * rate)
+    for packet in container.demux(stream):
+        for frame in _heard(packet):
+            if not parts and frame.pts is not None and frame.time_base:
+                first = frame.pts * frame.time_base - start_time(container)
+            for piece in resampler.resample(frame):
+                parts.append(piece.to_ndarray().reshape(-1).astype(np.float32, copy=False))
+                have += parts[-1].size
+        if have >= enough:
+            break
+    if not have:
+        raise MediaError(MediaFailure.NO_AUDIO, "the audio stream has no decodable sound")
+    return np.concatenate(parts)[:enough], first
+
+
+def _heard(packet: Any) -> list[Any]:
+    try:
+        return list(packet.decode())
+    except (av.error.FFmpegError, ValueError):
+        return []

@@ -1,0 +1,300 @@
+"""Whole files in, features out: each decoded once for any number of extractors, results in the order asked for.
+
+Streams in bounded memory: workers decode ahead by a few windows, a thread packs batches, this one computes. A file
+that cannot be read becomes a result that says why; it never raises and never disturbs its neighbours.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extractors.base import Extractor
+from extractors.batches import Batch, Packer, Runner, Ticket
+from extractors.cutting import Cut, Plan
+from extractors.decode import DecoderName
+from extractors.errors import ExtractorError
+from extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
+from extractors.reasons import MediaFailure
+from extractors.worker import Limits
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """One file's features by extractor, (T, D) float32 in time order; `failures` says why one has none.
+
+    An extractor is in exactly one of the two.
+    """
+
+    path: Path
+    features: dict[str, Vectors]
+    failures: dict[str, tuple[MediaFailure, str]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the engine works; none of it changes the numbers, but for `batch_size` (see extractors/batches.py)."""
+
+    workers: int = 0
+    """Decoding processes; 0 chooses by the machine's cores."""
+    batch_size: int = 0
+    """Windows a batch; 0 chooses by device: 1 on a CPU, where one window fills the cores, 16 on a GPU."""
+    limits: Limits = field(default_factory=Limits)
+    decoder: DecoderName = "pyav"
+    threads: int = 1
+    """Threads of one decoder."""
+    slots: int = 6
+    """Windows that a worker may be ahead."""
+    queued: int = 2
+    """Batches that may wait for the network."""
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Engine:
+    """Decoding workers and networks that stay alive between calls of `run`; a context manager.
+
+    `extractors`: loaded ones, all on one device, by the name their results go under.
+    """
+
+    def __init__(self, extractors: dict[str, Extractor], settings: Settings | None = None) -> None:
+        if not extractors:
+            raise ExtractorError("At least one extractor is needed.")
+        devices = {extractor.device for extractor in extractors.values()}
+        if len(devices) > 1:
+            raise ExtractorError("Extractors of one pass must be on one device; run one process a device.")
+        self._settings = settings or Settings()
+        self._device = devices.pop()
+        self._by_plan: dict[Plan, list[tuple[str, Extractor]]] = {}
+        for name, extractor in extractors.items():
+            self._by_plan.setdefault(extractor.plan(), []).append((name, extractor))
+        self.plans = tuple(self._by_plan)
+        on_gpu = self._device.type == "cuda"
+        self._size = self._settings.batch_size or (16 if on_gpu else 1)
+        self._pool = DecodePool(
+            self.plans,
+            self._settings.workers or max(1, cores() - (1 if on_gpu else 0)),
+            slots=self._settings.slots,
+            limits=self._settings.limits,
+            decoder=self._settings.decoder,
+            threads=self._settings.threads,
+        )
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding workers."""
+        self._pool.close()
+
+    def run(self, paths: Iterable[str | Path]) -> Iterator[VideoResult]:
+        """Results of `paths`, in their order; each as soon as it and those before it are there."""
+        numbered = list(self._by_plan.values())
+        groups = dict(enumerate(numbered))
+        shelf = _Shelf(groups)
+        packers = [Packer(n, plan, self._size, pinned=self._device.type == "cuda") for n, plan in enumerate(self.plans)]
+        runner = Runner(groups, self._device)
+        with _feeding(self._pool, paths, packers, shelf, self._settings.queued) as fed:
+            for batch in fed:
+                for done, vectors in runner.submit(batch):
+                    shelf.put(done, vectors)
+                    packers[done.plan].give_back(done.tensor)
+                yield from shelf.take()
+            for done, vectors in runner.drain():
+                shelf.put(done, vectors)
+            yield from shelf.take()
+
+
+@dataclass
+class _Job:
+    path: Path
+    pieces: dict[str, dict[int, Vectors]]
+    cut: Cut | None = None
+    failed: tuple[MediaFailure, str] | None = None
+
+
+class _Shelf:
+    """Results under way, handed out in order. Shared by the packing thread and the computing one."""
+
+    def __init__(self, groups: dict[int, list[tuple[str, Extractor]]]) -> None:
+        self._groups = groups
+        self._jobs: dict[int, _Job] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def open(self, number: int, path: Path) -> None:
+        with self._lock:
+            self._jobs[number] = _Job(path, {name: {} for group in self._groups.values() for name, _ in group})
+
+    def close(self, number: int, cut: Cut) -> None:
+        with self._lock:
+            self._jobs[number].cut = cut
+
+    def fail(self, number: int, reason: MediaFailure, detail: str) -> None:
+        with self._lock:
+            self._jobs[number].failed = (reason, detail)
+
+    def put(self, batch: Batch, vectors: dict[str, Vectors]) -> None:
+        """File the vectors (B, N, D) of a finished batch under their videos."""
+        with self._lock:
+            for name, values in vectors.items():
+                for at, ticket in enumerate(batch.tickets):
+                    job = self._jobs.get(ticket.job)
+                    if job is not None:  # a job that failed meanwhile may have been handed out already
+                        job.pieces[name][ticket.number] = values[at].copy()
+
+    def take(self) -> list[VideoResult]:
+        """Results that are complete and next in order."""
+        results = []
+        with self._lock:
+            while (job := self._jobs.get(self._next)) is not None and self._complete(job):
+                results.append(self._result(self._jobs.pop(self._next)))
+                self._next += 1
+        return results
+
+    def _complete(self, job: _Job) -> bool:
+        if job.failed:
+            return True
+        if job.cut is None:
+            return False
+        wanted = {name: job.cut.windows[plan] for plan, group in self._groups.items() for name, _ in group}
+        return all(len(job.pieces[name]) == count for name, count in wanted.items())
+
+    def _result(self, job: _Job) -> VideoResult:
+        names = [name for group in self._groups.values() for name, _ in group]
+        if job.failed or job.cut is None:
+            return VideoResult(job.path, {}, dict.fromkeys(names, job.failed or (MediaFailure.NO_FRAMES, "")))
+        failures = {
+            name: job.cut.failures[p] for p, g in self._groups.items() if p in job.cut.failures for name, _ in g
+        }
+        features = {
+            name: np.concatenate([job.pieces[name][at] for at in sorted(job.pieces[name])])
+            for name in names
+            if name not in failures
+        }
+        return VideoResult(job.path, features, failures)
+
+
+class _Stop(Exception):
+    """The consumer went away."""
+
+
+@contextmanager
+def _feeding(
+    pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Packer], shelf: _Shelf, depth: int
+) -> Iterator[Iterator[Batch]]:
+    """Batches packed by a thread of their own, at most `depth` waiting; an error in it is raised here."""
+    queue: Queue[Batch | BaseException | None] = Queue(depth)
+    stop = threading.Event()
+
+    def offer(item: Batch | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return queue.put(item, timeout=0.2)
+            except Full:
+                continue
+        raise _Stop
+
+    def feed() -> None:
+        try:
+            for batch in _packed(pool, paths, packers, shelf):
+                offer(batch)
+            offer(None)
+        except _Stop:
+            pass
+        except BaseException as error:
+            offer(error)
+
+    def batches() -> Iterator[Batch]:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=feed, name="csmv-packing", daemon=True)
+    thread.start()
+    try:
+        yield batches()
+    finally:
+        stop.set()
+        _empty(queue)
+        thread.join()
+
+
+def _empty(queue: "Queue[Any]") -> None:
+    """Empty a queue so that its memory goes."""
+    try:
+        while True:
+            queue.get_nowait()
+    except Empty:
+        return
+
+
+def _packed(pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Packer], shelf: _Shelf) -> Iterator[Batch]:
+    def jobs() -> Iterator[tuple[int, Path]]:
+        for number, path in enumerate(paths):
+            shelf.open(number, Path(path))
+            yield number, Path(path)
+
+    for event in pool.cut(jobs()):
+        if isinstance(event, WindowEvent):
+            full = packers[event.plan].add(Ticket(event.job, event.number), event.window)
+            if full is not None:
+                yield full
+        elif isinstance(event, DoneEvent):
+            shelf.close(event.job, event.cut)
+        elif isinstance(event, FailedEvent):
+            shelf.fail(event.job, event.reason, event.detail)
+    for packer in packers:
+        rest = packer.flush()
+        if rest is not None:
+            yield rest
+
+
+def extract(
+    paths: Iterable[str | Path],
+    extractors: Iterable[str | Extractor] | dict[str, Extractor],
+    *,
+    weights: str | Path = "default",
+    device: str | torch.device = "cpu",
+    dtype: Any = "float32",
+    granularity: Any = "clip",
+    settings: Settings | None = None,
+) -> Iterator[VideoResult]:
+    """Features of files by several extractors in one pass, a VideoResult a file, in order.
+
+    `extractors` are names (then loaded with the options given here) or loaded ones. Files that give nothing have
+    their reason in the result. ExtractorError for an extractor that cannot be had.
+    """
+    from extractors.registry import create
+
+    if isinstance(extractors, dict):
+        loaded = extractors
+    else:
+        loaded = {}
+        for one in extractors:
+            made = (
+                create(one, weights, device=device, dtype=dtype, granularity=granularity)
+                if isinstance(one, str)
+                else one
+            )
+            loaded[made.name] = made
+    with Engine(loaded, settings) as engine:
+        yield from engine.run(paths)
