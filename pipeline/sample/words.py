@@ -224,7 +224,7 @@ REMARKS = (
     "on my fyp {when}",
     "volume up btw",
     "third time {when}",
-    "sent from {place}",
+    "watching {place}",
     "nobody at home gets it",
 )
 
