@@ -6,6 +6,7 @@ weights, sets precision and checks shapes; it never decodes or batches (the engi
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -64,8 +65,11 @@ class Extractor(ABC):
         dtype: Dtype = "float32",
         sha256: str = "",
         seed: int = 0,
+        max_clips: int | None = None,
         compile: bool = False,
     ) -> None:
+        if max_clips is not None:
+            self.rule = replace(self.rule, max_clips=max_clips)
         if granularity not in self.granularities:
             known = ", ".join(self.granularities)
             raise ExtractorError(f"{self.name} has no granularity '{granularity}': it has {known}.")
