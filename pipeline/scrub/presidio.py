@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -70,4 +71,19 @@ __all__ = [
     "PatternRecognizer",
     "RecognizerRegistry",
     "RecognizerResult",
+    "predefined",
 ]
+
+
+@cache
+def predefined(name: str, pattern: Pattern | None = None) -> PatternRecognizer:
+    """One of the pattern recognisers that come with Presidio, by the name of its class; made once.
+
+    `pattern` is looked for instead of the recogniser's own.
+    """
+    with _without(*_UNUSED):
+        from presidio_analyzer import predefined_recognizers
+
+    settings = {"patterns": [pattern]} if pattern else {}
+    made: PatternRecognizer = getattr(predefined_recognizers, name)(supported_language=LANGUAGE, **settings)
+    return made

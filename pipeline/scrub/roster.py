@@ -2,17 +2,47 @@
 
 from collections.abc import Iterable
 
+from pipeline.scrub.addresses import AddressRecognizer
+from pipeline.scrub.documents import (
+    CardRecognizer,
+    IbanRecognizer,
+    IpRecognizer,
+    NationalIdRecognizer,
+    WalletRecognizer,
+)
 from pipeline.scrub.emails import EmailRecognizer
+from pipeline.scrub.gazetteer import Gazetteer
 from pipeline.scrub.handles import HandleRecognizer
 from pipeline.scrub.links import LinkRecognizer
+from pipeline.scrub.names import NameRecognizer
 from pipeline.scrub.phones import PhoneRecognizer
-from pipeline.scrub.policy import ScrubPolicy
+from pipeline.scrub.policy import NER_KINDS, Kind, ScrubPolicy
 from pipeline.scrub.recognizer import TextRecognizer
 
-PATTERNS: tuple[type[TextRecognizer], ...] = (HandleRecognizer, EmailRecognizer, PhoneRecognizer, LinkRecognizer)
+PATTERNS: tuple[type[TextRecognizer], ...] = (
+    HandleRecognizer,
+    EmailRecognizer,
+    PhoneRecognizer,
+    LinkRecognizer,
+    IpRecognizer,
+    CardRecognizer,
+    IbanRecognizer,
+    WalletRecognizer,
+    NationalIdRecognizer,
+    AddressRecognizer,
+)
 
 
 def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecognizer]:
-    """The recognisers of the kinds that are on, and the gazetteer of `names` if there are any."""
+    """The recognisers of the kinds that are on, and the gazetteer of `names` if there are any.
+
+    Raises CsmvError if a language model is asked for that is not there.
+    """
     on = set(policy.kinds)
-    return [recognizer() for recognizer in PATTERNS if recognizer.kind in on]
+    recognizers: list[TextRecognizer] = [recognizer() for recognizer in PATTERNS if recognizer.kind in on]
+    if policy.ner is not None:
+        recognizers += [NameRecognizer(kind, policy.ner) for kind in NER_KINDS if kind in on]
+    known = tuple(names)
+    if known and Kind.USERNAME in on:
+        recognizers.append(Gazetteer(known))
+    return recognizers

@@ -7,18 +7,20 @@ accents, since the text is folded before it is compared.
 import re
 
 CLEAR_PLATFORMS = """
-instagram insta insta_gram instagam instgram snap_chat snap snapp tik_tok twitter you_tube telegram discord facebook
-face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit cash_app venmo pay_pal
-psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk zalo viber
-skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant depop etsy
-wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo инстаграм
-инстаграмм инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ ツイッター 인스타 트위터
-انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
+instagram insta insta_gram instagam instgram snap_chat snap snapp tik_tok twitter you_tube telegram discord
+facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit cash_app venmo
+pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk
+zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant
+depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo
+инстаграм инстаграмм инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ
+ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
 """
 SHORT_PLATFORMS = (
     "ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp rblx fn wechatid"
 )
-VAGUE_PLATFORMS = "x of line signal wa disc tele gt sc dc tt steam medium kick hoop rumble threads fn epic_games strava"
+VAGUE_PLATFORMS = """
+x of line signal wa disc tele gt sc dc tt steam medium kick hoop rumble threads fn epic_games strava
+"""
 PLATFORM_SIGNS = "👻📸📷"
 
 FOLLOW_VERBS = """
@@ -37,10 +39,12 @@ nickname nik usuario konto cuenta conta compte profil perfil akun hesabim hesabi
 art spam private priv new other business personal back_up backup and or too also aku gua gue saya ku pls plz please
 called named just me ini nya addy link username_is
 """
-LINK_WORDS = "is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst это at by with via"
+LINK_WORDS = """
+is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst это at by with via
+"""
 NAMED = """
-user_name usrname username handle gamer_tag gtag screen_name nickname my_@ my_at the_@ user_id account_name acc_name
-usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code user
+user_name usrname username handle gamer_tag gtag screen_name nickname my_@ my_at the_@ user_id account_name
+acc_name usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code user
 """
 CREDITS = """
 cr credit credits ib inspo dance_by edit_by edited_by via shout_out shout_out_to shoutout_to s/o s/o_to so_to
@@ -65,8 +69,8 @@ numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr numarul suna
 mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me reach_me whatsappme
 """
 CALLED_BEFORE_STEMS = """
-звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर رقم هاتف اتصل جوال واتس موبايل
-تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
+звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर رقم هاتف
+اتصل جوال واتس موبايل تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
 """
 CALLED_AFTER = """
 call text txt phone number cell mobile whats_app wa sms hmu hit_me numero telefono nummer celular message_me add_me
@@ -80,7 +84,36 @@ btc eth doge coin coins token tokens holders shares robux vbucks gold xp steps p
 gram grams mg ml ft feet inch inches cm mm degrees st nd rd th goal goals options screenshots comments tabs reais
 dolares lira tl rub руб рублей grand place x am pm
 """
-MONEY_BEFORE = "usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score"
+MONEY_BEFORE = """
+usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score
+"""
+
+GIVEN_NAMES = """
+aaliyah aaron abby abdul abigail adam agnieszka agus ahmed aisha alan albert alejandro alex alexander alexei alexis
+alfie ali alice amanda amber amelia amina amit amy ana anastasia anders andrea andrei andrew angela anh anjali ann
+anna anthony antoine antonio archie arjun arthur ashley astrid austin ava ayse barbara beatriz becca ben benjamin
+beth betty beverly bill billy bjorn bob bobby bradley brandon brenda brian brittany bruce bryan budi camila camille
+carl carlos carmen carol carolyn catherine charles charlie charlotte cheryl chiara chidi chloe chris christian
+christina christine christopher cynthia dan daniel daniela danielle dave david deborah debra deepak denise dennis
+dewi diana diane diego dmitri donald donna dorothy douglas dylan edward elijah elizabeth ella emeka emily emma emre
+eric erik ethan eugene evelyn fatima fatma fatou felix fernando finn frances francesca francisco frank freddie freya
+gabriel gabriela gary george gerald giovanni giulia giuseppe gloria greg gregory hannah hans harold harry haruto
+hassan heather helen henry hiroshi hugo hussein ibrahim igor ines ingrid isabella isla ivan jack jacob jacqueline
+jade james janet janice jason javier jean jeff jeffrey jen jennifer jeremy jerry jess jesse jessica ji jim jing joan
+joao joe john jonas jonathan jordan jorge jose joseph josh joshua joyce juan judith judy jules julia julie julien
+jun jurgen justin karen katarzyna kate katherine kathleen kathryn katie katya kayla keith kelly kenji kenneth kevin
+khadija kimberly klaus kwame kyle larry lars laura lauren lawrence layla lea lena leo leon liam lily linda linh lisa
+liz logan lori louis luca lucas lucia lucy luis lukas maddie madison manon manuel marc marcin marco margaret maria
+mariana marie marilyn mark martha mary maryam mason matt matteo matthew max maya meg megan mehmet melissa mia
+michael michelle miguel mike min ming minh mohammed muhammad mustafa nancy natalie natasha nathan neha ngozi nguyen
+nicholas nick nicole noah olga oliver olivia omar oscar pablo pamela patricia patrick paul pedro peter philip pierre
+piotr pooja priya putri rachel rafael rahul raj ralph randy raymond rebecca richard rob robert roger ronald roy
+russell ruth ryan sakura sam samantha samuel sandra sanjay sara sarah scott sean sergei sergio sharon shirley siti
+sofia soo sophia sophie stefan stephanie stephen steve steven susan sven svetlana teresa terry theo theresa thomas
+tiago tim timothy tom tomasz tony tran tunde tyler valentina victoria vincent virginia vladimir walter wayne wei
+william willie wolfgang yuki yusuf zach zachary zainab zeynep zoe
+"""
+"""So common that they count as ordinary words by their use, and yet make a name of the words beside them."""
 
 
 def entries(words: str) -> list[str]:

@@ -1,0 +1,227 @@
+"""Numbers of cards, accounts, wallets, addresses on the Internet and national documents: Presidio's own recognisers.
+
+Each of them sees only a short window around what can be such a number, so that its time and its mistakes stay small.
+Digits that only pass a checksum are too often a count or a price: those need a word near them that says what they are.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from pipeline.scrub.policy import Kind
+from pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
+from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+
+_NEAR = 48
+"""Characters before a number, and half as many after it, in which a word can say what it is."""
+
+_CARD_PATTERN = Pattern(
+    "card",
+    r"\b(?:4\d{3}|5[0-8]\d{2}|2[2-7]\d{2}|6\d{3}|3\d{3}|1800|2131)[- ]?\d{3,4}[- ]?\d{3,4}[- ]?\d{0,5}[- ]?\d{0,3}\b",
+    0.3,
+)
+_WALLETS = (
+    Pattern("ethereum", r"\b0x[0-9a-fA-F]{40}\b", 0.95),
+    Pattern("tron", r"\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0.8),
+    Pattern("litecoin", r"\b(?:[LM][1-9A-HJ-NP-Za-km-z]{26,33}|ltc1[a-z0-9]{39,59})\b", 0.75),
+    Pattern("dogecoin", r"\bD[5-9A-HJ-NP-U][1-9A-HJ-NP-Za-km-z]{32}\b", 0.8),
+    Pattern("ripple", r"\br[1-9A-HJ-NP-Za-km-z]{24,34}\b", 0.6),
+    Pattern("cardano", r"\baddr1[a-z0-9]{50,110}\b", 0.95),
+    Pattern("solana", r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b", 0.6),
+    Pattern("monero", r"\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b", 0.9),
+    Pattern("bitcoin", r"\b(?:bc1[a-z0-9]{25,60}|[13][1-9A-HJ-NP-Za-km-z]{25,34})\b", 0.6),
+)
+
+
+@dataclass(frozen=True)
+class _Document:
+    """One of Presidio's recognisers, what its numbers look like, and the words that must be near, if any."""
+
+    recognizer: str
+    candidate: str
+    words: str = ""
+
+
+_ID_WORDS = "id ssn social security tax number no nr citizen national passport identity identification card personal"
+_NATIONAL = (
+    _Document("UsSsnRecognizer", r"\d{3}[- .]\d{2}[- .]\d{4}"),
+    _Document("UsSsnRecognizer", r"\d{9}", "ssn social"),
+    _Document("UsItinRecognizer", r"9\d{2}[- ]?\d{2}[- ]?\d{4}", "itin tax taxpayer"),
+    _Document("UkNinoRecognizer", r"[A-Za-z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-Da-d]"),
+    _Document("NhsRecognizer", r"\d{3}[ -]?\d{3}[ -]?\d{4}", "nhs"),
+    _Document("EsNifRecognizer", r"\d{7,8}[- ]?[A-Za-z]", "dni nif documento identidad"),
+    _Document("EsNieRecognizer", r"[XYZxyz][- ]?\d{7}[- ]?[A-Za-z]"),
+    _Document("ItFiscalCodeRecognizer", r"[A-Za-z]{6}\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}[A-Za-z]"),
+    _Document("PlPeselRecognizer", r"\d{11}", "pesel"),
+    _Document("SgFinRecognizer", r"[STFGMstfgm]\d{7}[A-Za-z]"),
+    _Document("InPanRecognizer", r"[A-Za-z]{5}\d{4}[A-Za-z]", "pan card income tax"),
+    _Document("InAadhaarRecognizer", r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}", "aadhaar aadhar adhar uidai uid"),
+    _Document("AuTfnRecognizer", r"\d{3} ?\d{3} ?\d{3}", "tfn tax file"),
+    _Document("AuMedicareRecognizer", r"[2-6]\d{3} ?\d{5} ?\d", "medicare"),
+    _Document("FiPersonalIdentityCodeRecognizer", r"\d{6}[-+A-FU-Ya-fu-y]\d{3}[0-9A-Ya-y]"),
+    _Document("KrRrnRecognizer", r"\d{6}-[1-8]\d{6}"),
+    _Document("SePersonnummerRecognizer", r"(?:19|20)?\d{6}[-+]\d{4}"),
+    _Document("ThTninRecognizer", r"[1-8](?:-\d{4}-\d{5}-\d{2}-\d|\d{12})", _ID_WORDS),
+    _Document("TrNationalIdRecognizer", r"[1-9]\d{10}", "tc kimlik tckn no"),
+    _Document("NgNinRecognizer", r"\d{11}", "nin national identification"),
+    _Document(
+        "DeTaxIdRecognizer", r"[1-9]\d(?: ?\d{3}){3}", "steuer steuerid steuernummer idnr tin identifikationsnummer"
+    ),
+    _Document(
+        "DeSocialSecurityRecognizer", r"\d{2} ?\d{6} ?[A-Za-z] ?\d{3}", "sozialversicherung rentenversicherung sv"
+    ),
+    _Document("CaSinRecognizer", r"\d{3}[- ]\d{3}[- ]\d{3}", "sin social insurance"),
+    _Document("ZaIdNumberRecognizer", r"\d{13}", _ID_WORDS),
+)
+_OWN_IDS = (
+    # Formats that Presidio does not know: Brazil's CPF as it is printed, Chile's RUT, Mexico's CURP.
+    Pattern("cpf", r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b", 0.85),
+    Pattern("rut", r"\b\d{1,2}\.\d{3}\.\d{3}-[\dkK]\b", 0.8),
+    Pattern("curp", r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[0-9A-Z]\d\b", 0.9),
+)
+
+
+class _Windowed(TextRecognizer):
+    """Lets recognisers of Presidio look at windows of a text."""
+
+    def _in_windows(
+        self, text: str, candidate: re.Pattern[str], recognizer: PatternRecognizer, words: re.Pattern[str] | None = None
+    ) -> Iterator[Finding]:
+        for found in candidate.finditer(text):
+            start, end = found.span()
+            if words is not None and not words.search(text[max(0, start - _NEAR) : end + _NEAR // 2]):
+                continue
+            window = self._window(text[start:end])
+            for result in recognizer.analyze(window, recognizer.supported_entities):
+                # A word that names the document is worth more than the shape alone.
+                score = 0.85 if words is not None and result.score < 0.85 else float(result.score)
+                yield start + result.start, start + result.end, score, type(recognizer).__name__
+
+    def _window(self, written: str) -> str:
+        return written
+
+
+class CardRecognizer(_Windowed):
+    """Finds numbers of payment cards: the known beginnings, 12 to 19 digits, and Luhn's checksum."""
+
+    kind = Kind.CREDIT_CARD
+    _candidate = re.compile(r"(?<![\w.,+])\d(?:[ .-]?\d){11,18}(?![\w%])")
+
+    def may_hold(self, glance: Glance) -> bool:
+        """A card has at least twelve digits."""
+        return glance.digits >= 12
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Candidates that are no repeated or rising digits, checked by Presidio."""
+        recognizer = predefined("CreditCardRecognizer", _CARD_PATTERN)
+        for finding in self._in_windows(text, self._candidate, recognizer):
+            digits = [char for char in text[finding[0] : finding[1]] if char.isdecimal()]
+            if len(set(digits)) > 3 and 12 <= len(digits) <= 19:
+                yield finding
+
+    def _window(self, written: str) -> str:
+        return written.replace(".", "-")
+
+
+class IbanRecognizer(_Windowed):
+    """Finds international bank account numbers, by country format and checksum."""
+
+    kind = Kind.IBAN
+    _candidate = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,32}")
+
+    def may_hold(self, glance: Glance) -> bool:
+        """An account number has two check digits and more."""
+        return glance.digits >= 6
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Candidates in any casing, checked by Presidio."""
+        yield from self._in_windows(text, self._candidate, predefined("IbanRecognizer"))
+
+    def _window(self, written: str) -> str:
+        return written.upper()
+
+
+class IpRecognizer(_Windowed):
+    """Finds addresses of computers, IPv4 and IPv6."""
+
+    kind = Kind.IP_ADDRESS
+    _candidate = re.compile(
+        r"(?<![\w.:])(?:(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?|(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,45}(?:%\w+)?)(?![\w:])"
+    )
+
+    def may_hold(self, glance: Glance) -> bool:
+        """An address has three dots or two colons, and digits."""
+        return glance.digits >= 1 and (glance.text.count(".") >= 3 or glance.text.count(":") >= 2)
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Candidates, checked by Presidio."""
+        yield from self._in_windows(text, self._candidate, predefined("IpRecognizer"))
+
+
+class WalletRecognizer(_Windowed):
+    """Finds addresses of cryptocurrency wallets: Bitcoin's by checksum, others by their form."""
+
+    kind = Kind.CRYPTO_WALLET
+    _candidate = re.compile(r"(?<!\w)[0-9A-Za-z]{25,120}(?!\w)")
+    _mixed = re.compile(r"(?=.*\d)(?=.*[a-z])")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forms = PatternRecognizer(
+            Kind.CRYPTO_WALLET.value, name="WalletForms", patterns=list(_WALLETS), global_regex_flags=re.DOTALL
+        )
+
+    def may_hold(self, glance: Glance) -> bool:
+        """A wallet is a long word with digits."""
+        return glance.digits >= 2 and max(map(len, glance.words), default=0) >= 25
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Long words of mixed letters and digits that have a wallet's form."""
+        for found in self._candidate.finditer(text):
+            word = found[0]
+            if len(set(word)) < 10 or not self._mixed.match(word):
+                continue
+            for recognizer in (predefined("CryptoRecognizer"), self._forms):
+                for result in recognizer.analyze(word, recognizer.supported_entities):
+                    yield (
+                        found.start() + result.start,
+                        found.start() + result.end,
+                        result.score,
+                        type(recognizer).__name__,
+                    )
+
+
+class NationalIdRecognizer(_Windowed):
+    """Finds numbers of national documents that Presidio knows, and a few that it does not."""
+
+    kind = Kind.NATIONAL_ID
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own = PatternRecognizer(Kind.NATIONAL_ID.value, name="DocumentForms", patterns=list(_OWN_IDS))
+
+    def may_hold(self, glance: Glance) -> bool:
+        """The shortest of them have six digits."""
+        return glance.digits >= 6
+
+    def find(self, text: str) -> Iterator[Finding]:
+        """Candidates of every document, checked by Presidio."""
+        for candidate, words, recognizer in _documents():
+            yield from self._in_windows(text, candidate, recognizer, words)
+        yield from self._in_windows(text, _OWN_CANDIDATE, self._own)
+
+
+_OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")
+
+
+@cache
+def _documents() -> tuple[tuple[re.Pattern[str], re.Pattern[str] | None, PatternRecognizer], ...]:
+    return tuple(
+        (
+            re.compile(rf"(?<![\w.,-])(?:{document.candidate})(?![\w%-])"),
+            re.compile(rf"(?<!\w)(?:{'|'.join(document.words.split())})(?!\w)", re.I) if document.words else None,
+            predefined(document.recognizer),
+        )
+        for document in _NATIONAL
+    )
