@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
 from pipeline.scrub import ScrubPolicy
+from pipeline.sources.settings import ResearchSource, WebSource
 from pipeline.splits import SplitConfig
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
@@ -33,7 +34,7 @@ class PublishedSource(Validated):
     files: dict[str, str] = Field(default_factory=dict, description="file name -> SHA-256, as imported")
 
 
-Source = Annotated[FolderSource | PublishedSource, Field(discriminator="kind")]
+Source = Annotated[FolderSource | PublishedSource | WebSource | ResearchSource, Field(discriminator="kind")]
 
 
 class DatasetConfig(Validated):

@@ -1,4 +1,4 @@
-"""Small real mp4 files for the sandbox, H.264 and H.265: a few are encoded, and each video's ends in a box of its own."""
+"""Small real mp4 files for the sandbox, H.264 and H.265: a few are encoded, each video's ends in a box of its own."""
 
 import tempfile
 from dataclasses import dataclass

@@ -3,9 +3,7 @@
 Listens on 127.0.0.1 only and opens no connection to anywhere: what the proxy does not answer itself does not happen.
 """
 
-import base64
 import contextlib
-import hashlib
 import json
 import shutil
 import socket
@@ -133,16 +131,6 @@ class Sandbox:
     def wrap(self, plain: socket.socket) -> ssl.SSLSocket:
         """TLS on an accepted tunnel, as the site."""
         return self._tls.wrap_socket(plain, server_side=True)
-
-
-def spki_of(ca_file: Path) -> str:
-    """The base64 SHA-256 of a certificate's public key, by which Chromium can be told to trust exactly it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    key = x509.load_pem_x509_certificate(ca_file.read_bytes()).public_key()
-    data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
 def _kind(request: Request) -> str:

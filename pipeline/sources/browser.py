@@ -1,0 +1,118 @@
+"""Chromium as it comes, driven by Playwright: found or named, honest about itself, quiet in the background.
+
+No stealth patches, no altered user agent, no other fingerprint than its own.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.cookiejar import LoadError, MozillaCookieJar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import CsmvError
+from pipeline.sources.settings import Connection
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Playwright
+
+COOKIES_VARIABLE = "CSMV_COOKIES"
+"""Names a cookie file, where the setting does not."""
+
+_QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-default-apps",
+    "--disable-features=MediaRouter,OptimizationHints",
+)
+_INSTALL = "install it with `apt-get install chromium` or `playwright install chromium`, or name one with --browser"
+
+
+def find_chromium(named: Path | None = None) -> Path | None:
+    """Chromium's executable: the one named, else the system's, else None (Playwright's own, if it has one)."""
+    if named is not None:
+        if not named.is_file():
+            raise CsmvError(f"There is no browser at '{named}': {_INSTALL}.")
+        return named
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    return Path(found) if found else None
+
+
+@asynccontextmanager
+async def browser_context(connection: Connection) -> AsyncIterator["BrowserContext"]:
+    """A persistent browser context for the block's time.
+
+    Raises CsmvError if Playwright or Chromium is not there, or the cookie file can't be read.
+    """
+    try:
+        from playwright.async_api import Error, async_playwright
+    except ImportError:
+        raise CsmvError("Collecting needs Playwright: pip install 'csmv[collect]'.") from None
+    with TemporaryDirectory(prefix="csmv-profile-") as passing:
+        profile = connection.profile or Path(passing)
+        async with async_playwright() as playwright:
+            try:
+                context = await _launch(playwright, connection, profile)
+            except Error as error:
+                first = str(error).strip().splitlines()[0][:160]
+                raise CsmvError(f"Chromium did not start ({first}): {_INSTALL}.") from None
+            try:
+                cookies = read_cookies(connection)
+                if cookies:
+                    await context.add_cookies(cookies)  # type: ignore[arg-type]
+                yield context
+            finally:
+                await context.close()
+
+
+async def _launch(playwright: "Playwright", connection: Connection, profile: Path) -> "BrowserContext":
+    arguments = list(_QUIET)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium refuses to sandbox itself for root
+    if connection.ca_file is not None:
+        from pipeline.sandbox.certificate import spki_of
+
+        arguments.append(f"--ignore-certificate-errors-spki-list={spki_of(connection.ca_file)}")
+    executable = find_chromium(connection.browser)
+    return await playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=executable,
+        headless=not connection.headed,
+        args=arguments,
+        proxy={"server": connection.proxy} if connection.proxy else None,
+        locale=connection.locale,
+        viewport={"width": 1280, "height": 900},
+        service_workers="block",  # a warm service worker hides the page's data
+        accept_downloads=False,
+    )
+
+
+def read_cookies(connection: Connection) -> list[dict[str, Any]]:
+    """The cookies of a cookie file, as Playwright takes them; only those of TikTok."""
+    named = connection.cookies or (Path(os.environ[COOKIES_VARIABLE]) if os.environ.get(COOKIES_VARIABLE) else None)
+    if named is None:
+        return []
+    jar = MozillaCookieJar()
+    try:
+        jar.load(str(named), ignore_discard=True, ignore_expires=True)
+    except (OSError, LoadError):
+        raise CsmvError(f"The cookie file '{named}' can't be read as a cookie file in Netscape's format.") from None
+    return [
+        {
+            "name": cookie.name,
+            "value": cookie.value or "",
+            "domain": cookie.domain,
+            "path": cookie.path,
+            "expires": float(cookie.expires or -1),
+            "secure": bool(cookie.secure),
+        }
+        for cookie in jar
+        if cookie.domain.lstrip(".") == "tiktok.com" or cookie.domain.endswith(".tiktok.com")
+    ]

@@ -1,0 +1,189 @@
+"""Landing: what a source answered, as it came, compressed, append-only and private.
+
+A visit is one file, written whole when the visit ends; its name tells when it was and how it ended, so that a run knows
+where it stands without reading any. A hashtag's pages are kept one by one as they come. Of the requests, signatures,
+session tokens and cookies are not kept.
+"""
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import zstandard
+
+from pipeline.errors import CsmvError
+from pipeline.sources.walls import MEANINGS, Outcome, Verdict
+from pipeline.store import Store, is_safe_id
+
+WEB = "private/landing/web"
+ABOUT = "about:visit"
+MAX_RECORD_BYTES = 64 << 20
+
+_KEPT_QUERY = frozenset({"challengeName", "challengeID", "aweme_id", "item_id", "comment_id", "cursor", "count"})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One answer: the path that was asked, what of its query is no secret, the HTTP status, the body as it came."""
+
+    path: str
+    body: bytes
+    query: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def line(self) -> bytes:
+        """As a line of JSON."""
+        made = {
+            "path": self.path,
+            "query": {name: value for name, value in self.query.items() if name in _KEPT_QUERY},
+            "status": self.status,
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "body": self.body.decode("utf-8", "replace"),
+        }
+        return json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit by its file: when it began (sortable), and how it ended."""
+
+    name: str
+    outcome: Outcome
+
+    @property
+    def began(self) -> str:
+        """The beginning, as 20261123T171500000Z and something random."""
+        return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
+
+    @property
+    def when(self) -> datetime:
+        """The beginning as a time."""
+        return datetime.strptime(self.began[:18], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+
+
+def new_visit() -> str:
+    """The name of a visit that begins now: names sort by time, and no two are equal."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+
+
+class Landing:
+    """The landing of the web source in one root."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # ------------------------------------------------------------------ writing
+
+    def add_page(self, tag: str, visit: str, number: int, record: Record) -> None:
+        """Keep one page of a hashtag's list."""
+        self._write(f"{WEB}/tags/{tag_key(tag)}/{visit}.{number:04d}.page.jsonl.zst", [record])
+
+    def close_tag(self, tag: str, visit: str, verdict: Verdict, records: Iterable[Record] = ()) -> None:
+        """Keep how a visit of a hashtag ended."""
+        self._write(f"{WEB}/tags/{tag_key(tag)}/{visit}.{verdict.outcome}.jsonl.zst", [_about(tag, verdict), *records])
+
+    def close_video(self, video_id: str, visit: str, verdict: Verdict, records: Iterable[Record] = ()) -> None:
+        """Keep all of a visit of a video. Raises CsmvError for an id that may not become a file name."""
+        if not is_safe_id(video_id):
+            raise CsmvError("A video id that is not 1 to 64 letters, digits, - and _ can't become a file name.")
+        folder = f"{WEB}/videos/{self.store.shard_of(video_id):04d}/{video_id}"
+        self._write(f"{folder}/{visit}.{verdict.outcome}.jsonl.zst", [_about(video_id, verdict), *records])
+
+    def add_links(self, ids: Iterable[str], name: str) -> None:
+        """Keep a list of video ids to collect, under the name of its file's content."""
+        self._write(f"{WEB}/links/{name}.jsonl.zst", [Record("about:links", json.dumps(list(ids)).encode())])
+
+    def links(self) -> dict[str, None]:
+        """All ids from lists of links, in order."""
+        found: dict[str, None] = {}
+        for name in self.store.files(f"{WEB}/links"):
+            for record in self.read(name):
+                found.update(dict.fromkeys(json.loads(record.body)))
+        return found
+
+    def _write(self, name: str, records: Iterable[Record]) -> None:
+        data = b"".join(record.line() for record in records)
+        self.store.write_file(name, zstandard.ZstdCompressor(level=6).compress(data))
+
+    # ------------------------------------------------------------------ reading
+
+    def video_visits(self, shard: int | None = None) -> dict[str, list[Visit]]:
+        """The visits of each video, oldest first; of one shard or of all."""
+        place = f"{WEB}/videos" if shard is None else f"{WEB}/videos/{shard:04d}"
+        found: dict[str, list[Visit]] = defaultdict(list)
+        for name in self.store.files(place):
+            visit = _visit(name)
+            if visit is not None:
+                found[name.split("/")[-2]].append(visit)
+        return found
+
+    def tag_visits(self, tag: str) -> list[Visit]:
+        """The visits of a hashtag that ended, oldest first."""
+        visits = (_visit(name) for name in self.store.files(f"{WEB}/tags/{tag_key(tag)}"))
+        return [visit for visit in visits if visit is not None]
+
+    def tag_pages(self, tag: str) -> Iterator[Record]:
+        """Every page of a hashtag's list that was ever kept, oldest first."""
+        for name in self.store.files(f"{WEB}/tags/{tag_key(tag)}"):
+            if name.endswith(".page.jsonl.zst"):
+                yield from self.read(name)
+
+    def read(self, name: str) -> Iterator[Record]:
+        """The records of a file."""
+        yield from read_records(self.store, name)
+
+
+def read_records(store: Store, name: str) -> Iterator[Record]:
+    """The records of a landing file. Raises CsmvError if it is damaged."""
+    try:
+        data = zstandard.ZstdDecompressor().decompress(store.read_file(name), max_output_size=MAX_RECORD_BYTES * 4)
+        for line in data.splitlines():
+            made: dict[str, Any] = json.loads(line)
+            yield Record(
+                path=made["path"],
+                body=made["body"].encode("utf-8", "surrogatepass"),
+                query=made["query"],
+                status=made["status"],
+                at=datetime.fromisoformat(made["at"]),
+            )
+    except (zstandard.ZstdError, ValueError, KeyError, TypeError):
+        raise CsmvError(f"'{name}' is damaged: move it away, and the collection fetches it again.") from None
+
+
+def verdict_of(records: Iterable[Record]) -> Verdict:
+    """How a visit ended, as it was told."""
+    for record in records:
+        if record.path == ABOUT:
+            told = json.loads(record.body)
+            return Verdict(Outcome(told["outcome"]), told["code"], told["note"])
+    return Verdict(Outcome.UNREADABLE)
+
+
+def _about(target: str, verdict: Verdict) -> Record:
+    told = {"target": target, "outcome": verdict.outcome, "code": verdict.code, "note": verdict.note}
+    return Record(ABOUT, json.dumps(told).encode())
+
+
+def tag_key(tag: str) -> str:
+    """The folder of a hashtag: hashtags may hold any letters, folders may not."""
+    return sha256(tag.casefold().encode()).hexdigest()[:16]
+
+
+def latest(visits: list[Visit]) -> Visit | None:
+    """The visit that counts: the newest final one, else the newest."""
+    final = [visit for visit in visits if MEANINGS[visit.outcome].final]
+    return (final or visits or [None])[-1]  # type: ignore[list-item]
+
+
+def _visit(name: str) -> Visit | None:
+    parts = name.rsplit("/", 1)[-1].split(".")
+    if len(parts) != 4 or parts[1] not in set(map(str, Outcome)):
+        return None
+    return Visit(name, Outcome(parts[1]))

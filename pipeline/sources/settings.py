@@ -1,0 +1,90 @@
+"""Settings of collection: what is collected (part of a dataset's configuration), and how one reaches the site (not).
+
+Secrets are never settings: cookies come from a file, keys from the environment.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.validated import Validated
+
+FLOOR_S = 1.0
+"""No setting brings requests closer together than this, except towards the project's own sandbox."""
+
+
+class Limits(Validated):
+    """How much is collected. A limit that is left out is none."""
+
+    videos: int | None = Field(default=100, ge=1, description="per hashtag")
+    comments: int | None = Field(default=200, ge=0, description="per video, replies included")
+    replies: bool = Field(default=True, description="open the threads below comments")
+    since: date | None = Field(default=None, description="videos published on this day or later, UTC")
+    until: date | None = Field(default=None, description="videos published on this day or earlier, UTC")
+    min_comments: int = Field(default=0, ge=0, description="videos with at least so many comments")
+
+
+class Manners(Validated):
+    """How politely. The interval is shared by all workers of a run."""
+
+    interval_s: float = Field(default=3.0, ge=0, le=3600, description="between two requests to the site")
+    scroll_pause_s: tuple[float, float] = Field(default=(1.2, 3.5), description="shortest and longest, drawn anew")
+    page_timeout_s: float = Field(default=45.0, gt=0, le=600, description="for the first answer of a page")
+    list_timeout_s: float = Field(default=12.0, gt=0, le=600, description="for the next answer after a scroll")
+    stall_scrolls: int = Field(default=5, ge=1, le=100, description="scrolls without an answer that mean a stall")
+    walls_in_a_row: int = Field(default=3, ge=1, le=100, description="walls on different targets that end the run")
+    after_wall_s: float = Field(default=30.0, ge=0, le=86400, description="pause after a wall")
+    longest_wait_s: float = Field(default=900.0, ge=0, description="a Retry-After above this ends the run instead")
+    wait_without_retry_after_s: float = Field(default=3600.0, ge=0)
+    obey_robots: bool = Field(default=True, description="false only after reading the site's terms")
+    honour_creators: bool = Field(default=True, description="skip items whose creators disallow download or indexing")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Manners":
+        if not 0 <= self.scroll_pause_s[0] <= self.scroll_pause_s[1]:
+            raise ValueError("scroll_pause_s is the shortest and the longest pause, in this order")
+        return self
+
+
+class WebSource(Validated):
+    """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
+
+    kind: Literal["web"] = "web"
+    hashtags: tuple[str, ...] = Field(default=(), description="without #")
+    limits: Limits = Limits()
+    manners: Manners = Manners()
+
+
+class ResearchSource(Validated):
+    """Videos and comments from TikTok's Research API. Never mixed with the public pages."""
+
+    kind: Literal["research"] = "research"
+    hashtags: tuple[str, ...] = Field(min_length=1, description="without #")
+    regions: tuple[str, ...] = Field(default=(), description="two-letter codes; none means all")
+    start: date
+    end: date
+    window_days: int = Field(default=7, ge=1, le=30, description="a lost window costs less when it is short")
+    limits: Limits = Limits(videos=None, comments=1000)
+    daily_requests: int = Field(default=1000, ge=1, description="of the organisation's quota, for this root")
+    first_comments: int | None = Field(default=1000, ge=1, description="how deep the service lets one page")
+    more_fields: tuple[str, ...] = Field(default=(), description="newer video fields to ask for")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ResearchSource":
+        if self.end < self.start:
+            raise ValueError("end is before start")
+        return self
+
+
+class Connection(Validated):
+    """How this machine reaches the site. Not part of a dataset's configuration."""
+
+    proxy: str | None = Field(default=None, pattern=r"^https?://", description="for browser and downloads alike")
+    ca_file: Path | None = Field(default=None, description="a certificate to trust besides the system's")
+    browser: Path | None = Field(default=None, description="Chromium's executable; found by itself if left out")
+    profile: Path | None = Field(default=None, description="folder of the persistent browser profile")
+    cookies: Path | None = Field(default=None, description="a cookie file in Netscape's format")
+    headed: bool = Field(default=False, description="show the browser's window")
+    locale: str = Field(default="en-US", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")

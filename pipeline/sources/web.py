@@ -1,0 +1,454 @@
+"""Videos and comments from TikTok's public pages, by letting a real browser read them: hashtag pages are scrolled,
+video pages opened, comments unfolded, and the answers that the pages got are kept in landing.
+
+Never forges or repeats a request, solves nothing, and takes an empty answer for what it is: a refusal.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pipeline.schemas import FailureReason
+from pipeline.sources.browser import browser_context
+from pipeline.sources.landing import Landing, Record, latest, new_visit
+from pipeline.sources.links import canonical_url
+from pipeline.sources.pacing import Pacer, Paused
+from pipeline.sources.responses import (
+    CommentList,
+    Item,
+    ItemList,
+    comments_in,
+    items_in,
+    read_hydration,
+    read_json,
+    read_list,
+    read_video_page,
+)
+from pipeline.sources.settings import Connection, WebSource
+from pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Visit
+from pipeline.sources.walls import DONE, Outcome, Verdict
+from pipeline.store import Failure, Store
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext
+
+STAGE = "collect"
+
+_GRID = "[data-e2e='challenge-item-list']"
+_COMMENT_ICON = "[data-e2e='comment-icon']"
+_COMMENT = "[data-e2e='comment-level-1']"
+_MORE_REPLIES = "[data-e2e='view-more-1']"
+_BARREN_PAGES = 3
+"""Pages without anything new that are taken for the end of a list that never says so."""
+
+_KEPT_OF_UNREADABLE = 64 << 10
+
+
+@dataclass
+class Tally:
+    """How far a hashtag is. `skipped` are items that limits or their creators leave out."""
+
+    found: int = 0
+    new: int = 0
+    skipped: int = 0
+    walled: int = 0
+    comments: int = 0
+
+
+@dataclass
+class Report:
+    """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
+    visits: int = 0
+
+    def tally(self, name: str) -> Tally:
+        """The tally of a hashtag, begun if need be."""
+        return self.tallies.setdefault(name, Tally())
+
+    def merge(self, other: "Report") -> None:
+        """Add another worker's report."""
+        for name, theirs in other.tallies.items():
+            mine = self.tally(name)
+            for key, value in vars(theirs).items():
+                setattr(mine, key, getattr(mine, key) + value)
+        self.outcomes.update(other.outcomes)
+        self.stopped = self.stopped or other.stopped
+        self.visits += other.visits
+
+
+@dataclass(frozen=True)
+class Target:
+    """A video to visit and the hashtag that led to it."""
+
+    video_id: str
+    tag: str = "links"
+
+
+class _Stop(Exception):
+    """The run has to end; the text says why."""
+
+
+Watch = Callable[[str, Report], None]
+
+
+@dataclass
+class Collector:
+    """Visits hashtags and videos one after the other in one browser. `watch` is called after every visit."""
+
+    store: Store
+    source: WebSource
+    connection: Connection
+    pacer: Pacer
+    watch: Watch = lambda _target, _report: None
+    report: Report = field(default_factory=Report)
+    _walls: int = 0
+
+    def __post_init__(self) -> None:
+        self.landing = Landing(self.store)
+        self.manners = self.source.manners
+
+    async def hashtags(self, tags: Sequence[str]) -> Report:
+        """Visit hashtag pages and keep their lists."""
+        return await self._all(tags, self._hashtag)
+
+    async def videos(self, targets: Sequence[Target]) -> Report:
+        """Visit video pages and keep their items and comments."""
+        return await self._all(targets, self._video)
+
+    async def _all(self, targets: Sequence[Any], visit: Callable[..., Any]) -> Report:
+        if not targets:
+            return self.report
+        try:
+            async with browser_context(self.connection) as context:
+                for target in targets:
+                    await visit(context, target)
+        except Paused as paused:
+            self.report.stopped = str(paused)
+        except _Stop as stop:
+            self.report.stopped = str(stop)
+        return self.report
+
+    async def _settle(self, target: str, verdict: Verdict) -> None:
+        """Count an outcome; after a wall wait, after several in a row stop the run."""
+        self.report.visits += 1
+        self.report.outcomes[str(verdict.outcome)] += 1
+        self.watch(target, self.report)
+        shaky = verdict.meaning.wall or verdict.outcome is Outcome.UNREADABLE
+        self._walls = self._walls + 1 if shaky else 0
+        if self._walls >= self.manners.walls_in_a_row:
+            raise _Stop(f"{self._walls} walls in a row, the last one: {verdict.meaning.text}")
+        if verdict.meaning.wall:
+            await asyncio.sleep(self.manners.after_wall_s)
+
+    def _visit(self, context: "BrowserContext") -> Visit:
+        return Visit(context, self.pacer, self.manners)
+
+    async def _open(self, visit: Visit, url: str) -> Capture:
+        """Open a page; a server error gets one more try after a pause."""
+        capture = await visit.open(url)
+        if capture.verdict is not None and capture.verdict.outcome is Outcome.SERVER_ERROR:
+            await visit.rest()
+            capture = await visit.open(url)
+        return capture
+
+    async def _answer(self, visit: Visit, timeout_s: float) -> Capture | Verdict | None:
+        """The next list answer, a wall that became visible, or None in time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while loop.time() < end:
+            capture = await visit.next(min(1.0, max(0.05, end - loop.time())))
+            if capture is not None:
+                return capture
+            verdict = await visit.look()
+            if verdict is not None:
+                return verdict
+        return None
+
+    # ------------------------------------------------------------------ hashtags
+
+    async def _hashtag(self, context: "BrowserContext", tag: str) -> None:
+        name = new_visit()
+        reading = _TagReading(self, tag, name)
+        async with self._visit(context) as visit:
+            verdict = await self._read_hashtag(visit, reading)
+        self.landing.close_tag(tag, name, verdict)
+        shard, key = self.store.shard_of(f"tag:{tag}"), f"tag:{tag}"
+        failure = verdict.failure(key)
+        if failure is not None:
+            self.store.record_failures(STAGE, shard, [failure])
+        else:
+            self.store.clear_failures(STAGE, shard, [key])
+        if verdict.meaning.wall:
+            self.report.tally(tag).walled += 1
+        await self._settle(key, verdict)
+
+    async def _read_hashtag(self, visit: Visit, reading: "_TagReading") -> Verdict:
+        page = await self._open(visit, f"https://www.tiktok.com/tag/{quote(reading.tag, safe='')}")
+        verdict = page.verdict or _tag_page_verdict(page.record.body)
+        timeout, quiet = self.manners.page_timeout_s, 0
+        while verdict is None:
+            answer = await self._answer(visit, timeout)
+            timeout = self.manners.list_timeout_s
+            if isinstance(answer, Verdict):
+                return answer
+            if answer is None:
+                quiet += 1
+                if quiet > self.manners.stall_scrolls:
+                    return Verdict(Outcome.STALLED)
+            else:
+                quiet = 0
+                verdict = answer.verdict or reading.absorb(answer.record)
+            if verdict is None:
+                verdict = await visit.look()
+            if verdict is None:
+                await visit.scroll(_GRID, nudge_up=quiet > 0)
+        return verdict
+
+    # ------------------------------------------------------------------ videos
+
+    async def _video(self, context: "BrowserContext", target: Target) -> None:
+        name, records = new_visit(), list[Record]()
+        async with self._visit(context) as visit:
+            verdict, comments = await self._read_video(visit, target.video_id, records)
+        self.landing.close_video(target.video_id, name, verdict, records)
+        tally = self.report.tally(target.tag)
+        tally.new += verdict is DONE
+        tally.walled += verdict.meaning.wall
+        tally.skipped += verdict.meaning.final and verdict is not DONE
+        tally.comments += comments
+        await self._settle(target.video_id, verdict)
+
+    async def _read_video(self, visit: Visit, video_id: str, records: list[Record]) -> tuple[Verdict, int]:
+        page = await self._open(visit, canonical_url(video_id))
+        if page.verdict is not None:
+            return page.verdict, 0
+        raw, item, verdict = read_video_page(page.record.body, video_id)
+        if item is None:
+            if verdict.outcome is Outcome.UNREADABLE:
+                records.append(Record("/unreadable", page.record.body[:_KEPT_OF_UNREADABLE]))
+            return verdict, 0
+        records.append(Record("/video", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass")))
+        refusal = item.refusal(honour_creators=self.manners.honour_creators)
+        if refusal is not None:
+            return refusal, 0
+        if item.comment_status != 0 or self.source.limits.comments == 0:
+            return DONE, 0
+        thread = _Thread(self.source.limits.comments, records)
+        verdict = await self._read_comments(visit, thread)
+        if verdict is DONE and self.source.limits.replies and not thread.full:
+            verdict = await self._read_replies(visit, thread)
+        return verdict, len(thread.cids)
+
+    async def _read_comments(self, visit: Visit, thread: "_Thread") -> Verdict:
+        blocked = await visit.look()
+        if blocked is not None:
+            return blocked
+        if not await visit.click(_COMMENT_ICON):
+            blocked = await visit.look()
+            if blocked is not None:
+                return blocked
+            if not await visit.click(_COMMENT_ICON):
+                return Verdict(Outcome.STALLED, note="the comments could not be opened")
+        timeout, quiet = self.manners.page_timeout_s, 0
+        while thread.more and not thread.full:
+            answer = await self._answer(visit, timeout)
+            timeout = self.manners.list_timeout_s
+            if isinstance(answer, Verdict):
+                return answer
+            quiet = quiet + 1 if answer is None else 0
+            if quiet > self.manners.stall_scrolls:
+                return Verdict(Outcome.STALLED)
+            verdict = None if answer is None else answer.verdict or thread.absorb(answer.record)
+            if verdict is not None:
+                return verdict
+            if thread.more and not thread.full:
+                await visit.scroll(_COMMENT, nudge_up=quiet > 0)
+        return DONE
+
+    async def _read_replies(self, visit: Visit, thread: "_Thread") -> Verdict:
+        quiet = 0
+        while not thread.full and await visit.count(_MORE_REPLIES):
+            blocked = await visit.look()
+            if blocked is not None:
+                return blocked
+            clicked = await visit.click(_MORE_REPLIES)
+            answer = await self._answer(visit, self.manners.list_timeout_s) if clicked else None
+            if isinstance(answer, Verdict):
+                return answer
+            quiet = quiet + 1 if answer is None else 0
+            if quiet > self.manners.stall_scrolls:
+                return Verdict(Outcome.STALLED, note="replies")
+            verdict = None if answer is None else answer.verdict or thread.absorb(answer.record)
+            if verdict is not None:
+                return verdict
+        return DONE
+
+
+@dataclass
+class _TagReading:
+    """What a visit of a hashtag has seen so far."""
+
+    collector: Collector
+    tag: str
+    visit: str
+    pages: int = 0
+    barren: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def absorb(self, record: Record) -> Verdict | None:
+        """Keep an answer; a verdict if the visit ends with it."""
+        if record.path == DETAIL:
+            verdict = read_json(record.body)[1]
+            return None if verdict is DONE else verdict
+        if record.path != ITEMS:
+            return None
+        answer, verdict = read_list(ItemList, record.body)
+        if answer is None:
+            return verdict
+        self.collector.landing.add_page(self.tag, self.visit, self.pages, record)
+        self.pages += 1
+        items, unusable = items_in(answer)
+        self._tell_unusable(unusable)
+        fresh = {item.id for _, item in items} - self.seen
+        self.seen |= fresh
+        tally = self.collector.report.tally(self.tag)
+        tally.found += len(fresh)
+        self.collector.watch(f"tag:{self.tag}", self.collector.report)
+        self.barren = 0 if fresh else self.barren + 1
+        limit = self.collector.source.limits.videos
+        enough = limit is not None and len(self.seen) >= limit
+        return DONE if not answer.more or enough or self.barren >= _BARREN_PAGES else None
+
+    def _tell_unusable(self, number: int) -> None:
+        if number:
+            key = f"tag:{self.tag}:items"
+            text = f"{number} listed item(s) have no usable id or fields of another kind"
+            store = self.collector.store
+            store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
+
+
+@dataclass
+class _Thread:
+    """The comments of a video, as far as they have come."""
+
+    limit: int | None
+    records: list[Record]
+    more: bool = True
+    barren: int = 0
+    cids: set[str] = field(default_factory=set)
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.limit is not None and len(self.cids) >= self.limit
+
+    def absorb(self, record: Record) -> Verdict | None:
+        """Keep an answer; a verdict if the visit ends with it."""
+        if record.path not in (COMMENTS, REPLIES):
+            return None
+        answer, verdict = read_list(CommentList, record.body)
+        if answer is None:
+            return verdict
+        self.records.append(record)
+        fresh = {comment.cid for comment in comments_in(answer)} - self.cids
+        self.cids |= fresh
+        if record.path == COMMENTS:
+            self.barren = 0 if fresh else self.barren + 1
+            self.more = answer.more and self.barren < _BARREN_PAGES
+        return None
+
+
+def _tag_page_verdict(page: bytes) -> Verdict | None:
+    """What a hashtag's page itself says; a page without data may still fill itself, so that is no verdict."""
+    scope, verdict = read_hydration(page)
+    if verdict is not DONE:
+        return None if verdict.outcome is Outcome.UNREADABLE else verdict
+    detail = scope.get("webapp.challenge-detail")
+    if not isinstance(detail, dict):
+        return None
+    said = read_json(json.dumps({"statusCode": detail.get("statusCode")}).encode())[1]
+    return None if said is DONE else said
+
+
+# ---------------------------------------------------------------------- what is left to do
+
+
+def pending_hashtags(store: Store, source: WebSource, *, again: bool = False) -> list[str]:
+    """The hashtags not read to their end yet, or all of them `again`."""
+    landing = Landing(store)
+    tags = list(dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags))
+    if again:
+        return tags
+    visits = ((tag, latest(landing.tag_visits(tag))) for tag in tags)
+    return [tag for tag, visit in visits if visit is None or not Verdict(visit.outcome).meaning.final]
+
+
+def pending_videos(store: Store, source: WebSource, report: Report | None = None) -> list[Target]:
+    """The videos that were listed or linked, are wanted, and are not settled yet.
+
+    Items that the list itself shows to be refused are settled here, without opening their pages.
+    """
+    landing = Landing(store)
+    settled = {
+        video_id
+        for video_id, visits in landing.video_visits().items()
+        if (last := latest(visits)) is not None and Verdict(last.outcome).meaning.final
+    }
+    found: dict[str, Target] = {}
+    for tag in dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags):
+        kept = 0
+        for raw, item in _listed(landing, tag):
+            if source.limits.videos is not None and kept >= source.limits.videos:
+                break
+            refusal = item.refusal(honour_creators=source.manners.honour_creators)
+            if refusal is not None:
+                if item.id not in settled:
+                    record = Record("/listed", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+                    landing.close_video(item.id, new_visit(), refusal, [record])
+                    settled.add(item.id)
+                    _count_refused(report, tag, refusal)
+                continue
+            if not wanted(item, source):
+                continue
+            kept += 1
+            if item.id not in settled:
+                found.setdefault(item.id, Target(item.id, tag))
+    for video_id in landing.links():
+        if video_id not in settled:
+            found.setdefault(video_id, Target(video_id))
+    return list(found.values())
+
+
+def wanted(item: Item, source: WebSource) -> bool:
+    """Whether the limits of a collection let an item in."""
+    limits = source.limits
+    if item.stats.comments < limits.min_comments:
+        return False
+    day = item.published.date() if item.published else None
+    if day is None:
+        return limits.since is None and limits.until is None
+    return (limits.since is None or day >= limits.since) and (limits.until is None or day <= limits.until)
+
+
+def _count_refused(report: Report | None, tag: str, refusal: Verdict) -> None:
+    if report is not None:
+        report.tally(tag).skipped += 1
+        report.outcomes[str(refusal.outcome)] += 1
+
+
+def _listed(landing: Landing, tag: str) -> Iterator[tuple[dict[str, Any], Item]]:
+    """The items of a hashtag, each once."""
+    seen: set[str] = set()
+    for record in landing.tag_pages(tag):
+        answer, _ = read_list(ItemList, record.body)
+        for raw, item in items_in(answer)[0] if answer else []:
+            if item.id not in seen:
+                seen.add(item.id)
+                yield raw, item
