@@ -9,16 +9,13 @@ from pipeline.vccsa.config import TrainConfig
 
 if TYPE_CHECKING:
     from pipeline.vccsa.paper import build_paper
-    from pipeline.vccsa.train import RunResult, train
 
-__all__ = ["RunResult", "TrainConfig", "build_paper", "train"]
-
-_HOMES = {"build_paper": "paper", "train": "train", "RunResult": "train"}
+__all__ = ["TrainConfig", "build_paper"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name != "build_paper":
         raise AttributeError(f"module 'pipeline.vccsa' has no attribute '{name}'")
-    import importlib
+    from pipeline.vccsa.paper import build_paper
 
-    return getattr(importlib.import_module(f"pipeline.vccsa.{_HOMES[name]}"), name)
+    return build_paper

@@ -68,16 +68,17 @@ class Sizes(Validated):
 class Switches(Validated):
     """Where `vccsa` departs from the released code; `pipeline.vccsa.model` gives the reason for each."""
 
+    standardised: bool = True
     masked_convolutions: bool = True
     masked_grounding: bool = True
     frame_weights: Literal["mixture", "recurrent", "lstm"] = "mixture"
-    masked_pooling: bool = True
     scaled_mixing: bool = True
     residual: bool = True
-    video_scores: bool = True
+    pooling: Literal["masked-max", "masked-mean", "max"] = "masked-max"
+    variable_lengths: bool = True
+    fused_attention: bool = True
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     class_balance: Literal["none", "sqrt-inverse", "inverse", "effective"] = "none"
-    fused_attention: bool = True
 
 
 class OptimizerConfig(Validated):

@@ -1,0 +1,53 @@
+"""What goes into a network and what comes out, the same for every model under the one training loop."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+NO_LABEL = -100
+"""Class number of a label that nobody gave; losses and metrics leave it out."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One feature set of the videos of a batch, each video once: frames (U, V, Dv), seen (U, V) bool."""
+
+    frames: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B comments on U videos.
+
+    ids, text_seen (B, L), real tokens first; video_of (B), the comment's video among the U; opinion, emotion (B),
+    class numbers or NO_LABEL; rows (B), the samples' places in their corpus.
+    """
+
+    ids: Tensor
+    text_seen: Tensor
+    streams: tuple[Stream, ...]
+    video_of: Tensor
+    opinion: Tensor
+    emotion: Tensor
+    rows: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        moved = {name: getattr(self, name).to(device) for name in _PLAIN}
+        streams = tuple(Stream(stream.frames.to(device), stream.seen.to(device)) for stream in self.streams)
+        return replace(self, streams=streams, **moved)
+
+
+_PLAIN = ("ids", "text_seen", "video_of", "opinion", "emotion", "rows")
+
+
+class Prediction(NamedTuple):
+    """Probabilities (B, 3) and (B, 8), the scalar loss, and frame weights (views, B, V) where the model has any."""
+
+    opinion: Tensor
+    emotion: Tensor
+    loss: Tensor
+    frame_weights: Tensor | None = None

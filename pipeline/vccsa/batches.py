@@ -1,0 +1,133 @@
+"""Comments to batches: which ones go together, and the tensors of those that do. Each video stands in a batch once.
+
+Which comments share a batch depends on the seed and the epoch alone, so that a run can go on from any step.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.vccsa.batch import Batch, Stream
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.data import Corpus
+from pipeline.vccsa.features import FeatureSet, Vectors
+from pipeline.vccsa.paper import pad_length
+
+Rows = NDArray[np.int64]
+BUCKET_BATCHES = 50  # comments are sorted by length among as many as fill this many batches
+
+
+class Batches:
+    """The batches of a corpus for one configuration. Token ids are made once, frames are views until joined."""
+
+    def __init__(self, corpus: Corpus, config: TrainConfig, ids: Sequence[Sequence[int]], pad_id: int) -> None:
+        self.corpus, self.config, self.pad_id = corpus, config, pad_id
+        self.ids = [np.asarray(one, dtype=np.int64) for one in ids]
+        self.lengths = np.array([len(one) for one in self.ids], dtype=np.int64)
+        videos, self.video = np.unique(np.array(corpus.video_ids, dtype=object).astype(str), return_inverse=True)
+        self.videos = [str(video) for video in videos]
+        self.dims = video_dims(corpus.features, config)
+
+    def of_epoch(self, epoch: int) -> list[Rows]:
+        """The train batches of an epoch, shuffled; comments of like length together if so configured."""
+        size = self.config.batch_size
+        random = np.random.default_rng([self.config.seed, epoch])
+        rows = random.permutation(self.corpus.rows("train"))
+        if not self.config.bucket_by_length:
+            return _cut(rows, size)
+        pools = _cut(rows, size * BUCKET_BATCHES)
+        batches = [batch for pool in pools for batch in _cut(pool[np.argsort(self.lengths[pool], kind="stable")], size)]
+        return [batches[k] for k in random.permutation(len(batches))]
+
+    def for_scoring(self, rows: Rows) -> list[Rows]:
+        """All of `rows`, comments of one video together, so that its side is computed once."""
+        order = np.lexsort((self.lengths[rows], self.video[rows]))
+        return _cut(rows[order], max(self.config.batch_size, 64))
+
+    def join(self, rows: Rows, training: bool) -> Batch:
+        """The tensors of a batch."""
+        length = self._text_length(rows, training)
+        ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
+        for k, row in enumerate(rows):
+            ids[k, : self.lengths[row]] = self.ids[row]
+        seen = np.arange(length) < self.lengths[rows][:, None]
+        videos, video_of = np.unique(self.video[rows], return_inverse=True)
+        return Batch(
+            ids=torch.from_numpy(ids),
+            text_seen=torch.from_numpy(seen),
+            streams=self._streams([self.videos[video] for video in videos]),
+            video_of=torch.from_numpy(video_of),
+            opinion=torch.from_numpy(self.corpus.opinion[rows]),
+            emotion=torch.from_numpy(self.corpus.emotion[rows]),
+            rows=torch.from_numpy(rows),
+        )
+
+    def _text_length(self, rows: Rows, training: bool) -> int:
+        config = self.config
+        if config.model == "vccsa-paper":
+            return pad_length(self.lengths[rows].tolist(), config.sizes.paper_text_length, training)
+        if config.model == "vccsa" and not config.switches.variable_lengths:
+            return config.text.max_tokens
+        return int(self.lengths[rows].max())
+
+    def _streams(self, videos: Sequence[str]) -> tuple[Stream, ...]:
+        if not self.config.needs_features:
+            return ()
+        found = [[features.of(video) for video in videos] for features in self.corpus.features]
+        if self.config.combine == "concatenate" and len(found) > 1:
+            found = [[_side_by_side(sets) for sets in zip(*found, strict=True)]]
+        return tuple(self._stream(frames, dim) for frames, dim in zip(found, self.dims, strict=True))
+
+    def _stream(self, videos: Sequence[Vectors | None], dim: int) -> Stream:
+        most = self.config.sizes.visual_length
+        lengths = np.array([0 if frames is None else min(len(frames), most) for frames in videos])
+        fixed = self.config.model == "vccsa-paper" or (
+            self.config.model == "vccsa" and not self.config.switches.variable_lengths
+        )
+        longest = most if fixed else max(1, int(lengths.max()))
+        joined = torch.zeros((len(videos), longest, dim))
+        values = joined.numpy()
+        for k, frames in enumerate(videos):
+            if frames is not None:
+                values[k, : lengths[k]] = frames[:most]
+        return Stream(joined, torch.from_numpy(np.arange(longest) < lengths[:, None]))
+
+
+def video_dims(features: Sequence[FeatureSet], config: TrainConfig) -> list[int]:
+    """Width of each visual stream."""
+    dims = [found.dim for found in features]
+    return [sum(dims)] if dims and config.combine == "concatenate" else dims
+
+
+def train_statistics(batches: Batches) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Mean and spread of every dimension of each stream over the frames of the train videos, each video once."""
+    rows = batches.corpus.rows("train")
+    videos = [batches.videos[video] for video in np.unique(batches.video[rows])]
+    sums = [np.zeros((3, dim)) for dim in batches.dims]
+    for start in range(0, len(videos), 64):
+        for stream, total in zip(batches._streams(videos[start : start + 64]), sums, strict=True):
+            frames = stream.frames[stream.seen].double().numpy()
+            total += np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), (frames**2).sum(0)])
+    found = []
+    for count, total, squares in sums:
+        mean = total / np.maximum(count, 1)
+        variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0)
+        # A dimension that never moves says nothing; it is left at zero rather than blown up.
+        spread = np.where(variance > 1e-10 * (1 + mean**2), np.sqrt(variance), 1.0)
+        found.append((torch.from_numpy(mean).float(), torch.from_numpy(spread).float()))
+    return found
+
+
+def _side_by_side(sets: Sequence[Vectors | None]) -> Vectors | None:
+    """One vector a moment out of several sets; where their rates differ, the nearest in time of each."""
+    present = [frames for frames in sets if frames is not None]
+    if len(present) < len(sets):
+        return None
+    length = len(present[0])
+    return np.concatenate([frames[np.arange(length) * len(frames) // length] for frames in present], axis=1)
+
+
+def _cut(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,44 @@
+"""The two baselines without a network: the most frequent class, and TF-IDF with logistic regression."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.vccsa.batch import NO_LABEL
+from pipeline.vccsa.metrics import TASKS
+
+Probabilities = dict[str, NDArray[np.float64]]
+
+
+def majority(labels: dict[str, NDArray[np.int64]], count: int) -> Probabilities:
+    """The train labels' shares, given to each of `count` comments alike."""
+    found = {}
+    for task, classes in TASKS.items():
+        known = labels[task][labels[task] != NO_LABEL]
+        shares = np.bincount(known, minlength=len(classes)) / max(len(known), 1)
+        found[task] = np.tile(shares, (count, 1))
+    return found
+
+
+def tfidf(
+    train_texts: Sequence[str], labels: dict[str, NDArray[np.int64]], texts: Sequence[str], seed: int
+) -> Probabilities:
+    """Words, word pairs and runs of 2 to 5 characters within words, sublinear counts, one regression a task."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_union
+
+    vectorizer = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=5, sublinear_tf=True),
+    )
+    train, asked = vectorizer.fit_transform(train_texts), vectorizer.transform(texts)
+    found = {}
+    for task, classes in TASKS.items():
+        known = labels[task] != NO_LABEL
+        model = LogisticRegression(C=1.0, max_iter=300, solver="lbfgs", random_state=seed)
+        model.fit(train[known], labels[task][known])
+        found[task] = np.zeros((len(texts), len(classes)))
+        found[task][:, model.classes_] = model.predict_proba(asked)
+    return found

@@ -1,0 +1,221 @@
+"""The training loop, all of it, on Hugging Face Accelerate: one process or many, CPU or GPU.
+
+What a step does depends on the configuration, the data and the step's number alone: batches come from (seed, epoch),
+dropout from (seed, step), the learning rate from the step. So a checkpoint is weights, optimizer and a number.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.progress import track
+from pipeline.store import Store
+from pipeline.vccsa.batches import Batches, Rows, video_dims
+from pipeline.vccsa.checkpoints import Best, Progress, load_last, load_weights, save_last, save_weights
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.data import Corpus
+from pipeline.vccsa.metrics import both_tasks, f1_sum
+from pipeline.vccsa.networks import build_network, fit_to_data, parameter_groups
+from pipeline.vccsa.text import load_encoder
+
+ONE_THREAD_PARAMETERS = 5_000_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best network's answers for the rows asked for, and how training went."""
+
+    probabilities: dict[str, NDArray[np.float64]]
+    history: list[dict[str, float]]
+    parameters: int
+
+
+def fit(store: Store, config: TrainConfig, corpus: Corpus, folder: str, fingerprint: str, asked: Rows) -> Fitted:
+    """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights."""
+    accelerator = _accelerator(config)
+    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        network, batches = prepare(config, corpus)
+        with _threads(network):
+            progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
+            if progress.best:
+                load_weights(store, f"{folder}/{progress.best[0].file}", network)
+            probabilities = answer(network, batches, asked, accelerator.device, "score")
+    parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
+    return Fitted(probabilities, progress.history, parameters)
+
+
+@contextlib.contextmanager
+def _threads(network: nn.Module) -> Iterator[None]:
+    """Small networks run on one thread: handing their little sums from core to core takes longer than they do."""
+    before = torch.get_num_threads()
+    if sum(parameter.numel() for parameter in network.parameters()) < ONE_THREAD_PARAMETERS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def prepare(config: TrainConfig, corpus: Corpus) -> tuple[nn.Module, Batches]:
+    """A new network and the corpus in batches for it."""
+    if config.model == "video":
+        batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
+        network = build_network(config, None, batches.dims)
+    else:
+        encoder, tokenizer = load_encoder(config.text)
+        limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
+        batches = Batches(corpus, config, tokenizer.encode(corpus.texts, limit), tokenizer.pad_id)
+        network = build_network(config, encoder, video_dims(corpus.features, config))
+    fit_to_data(network, batches)
+    return network, batches
+
+
+def _train(
+    store: Store,
+    config: TrainConfig,
+    network: nn.Module,
+    batches: Batches,
+    accelerator: Accelerator,
+    folder: str,
+    fingerprint: str,
+) -> Progress:
+    optimizer = torch.optim.AdamW(parameter_groups(network, config), weight_decay=config.optimizer.weight_decay)
+    model, optimizer = accelerator.prepare(network, optimizer)
+    bare = accelerator.unwrap_model(model)
+    progress = load_last(store, folder, fingerprint, bare, optimizer, accelerator) or Progress(fingerprint)
+    steps = steps_an_epoch(config, len(batches.corpus.rows("train")))
+    dev = batches.corpus.rows("dev")
+
+    with track(f"train {config.model}", config.epochs * steps) as tick:
+        tick(progress.step)
+        while progress.step < config.epochs * steps and not progress.stopped:
+            epoch = progress.step // steps
+            groups = _groups(batches.of_epoch(epoch), config.optimizer.accumulate)
+            getattr(bare, "begin_epoch", lambda _epoch: bare.train())(epoch)
+            for group in groups[progress.step - epoch * steps :]:
+                loss = _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
+                progress.step += 1
+                progress.loss += loss
+                tick(1)
+                if config.checkpoint_every and progress.step % config.checkpoint_every == 0:
+                    save_last(store, folder, progress, bare, optimizer, accelerator)
+            scores = both_tasks(batches.corpus.labels(dev), answer(bare, batches, dev, accelerator.device))
+            _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
+            save_last(store, folder, progress, bare, optimizer, accelerator)
+    return progress
+
+
+def _step(
+    config: TrainConfig,
+    model: nn.Module,
+    optimizer: Any,
+    accelerator: Accelerator,
+    batches: Batches,
+    group: list[Rows],
+    step: int,
+    steps: int,
+) -> float:
+    """One optimizer step over a group of batches; returns the mean loss of its comments."""
+    torch.manual_seed((config.seed * 1_000_003 + step) * 4_099 + accelerator.process_index)
+    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
+    for settings in optimizer.param_groups:
+        settings["lr"] = settings["base_lr"] * factor
+    total, size = 0.0, sum(len(rows) for rows in group)
+    for number, rows in enumerate(group):
+        mine = _share(rows, accelerator)
+        batch = batches.join(mine, training=True).to(accelerator.device)
+        last = number == len(group) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
+            loss = model(batch).loss * (len(rows) / size)
+        accelerator.backward(loss)
+        total += loss.item()
+    if config.optimizer.clip_norm is not None:
+        accelerator.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _close_epoch(
+    store: Store,
+    config: TrainConfig,
+    folder: str,
+    progress: Progress,
+    network: nn.Module,
+    epoch: int,
+    steps: int,
+    scores: dict[str, dict[str, Any]],
+    accelerator: Accelerator,
+) -> None:
+    entry = {"epoch": epoch + 1, "loss": progress.loss / steps}
+    for task, found in scores.items():
+        entry |= {f"dev_{task}_{name}": found.get(name, 0.0) for name in ("micro_f1", "macro_f1")}
+    progress.history.append(entry)
+    progress.loss = 0.0
+    score = float(epoch) if config.select_by == "last" else f1_sum(scores, config.select_by)
+    if (file := progress.place_for(score, config.keep_best)) is not None:
+        if accelerator.is_main_process:
+            save_weights(store, f"{folder}/{file}", network)
+        progress.best = sorted(
+            [*(best for best in progress.best if best.file != file), Best(score, epoch + 1, file)],
+            key=lambda best: (-best.score, best.epoch),
+        )
+    since = epoch + 1 - progress.best[0].epoch
+    progress.stopped = config.early_stopping is not None and since >= config.early_stopping
+
+
+def answer(
+    network: nn.Module, batches: Batches, rows: Rows, device: torch.device, label: str | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Probabilities of both tasks for `rows`, in their order. Leaves the network in evaluation mode."""
+    network.eval()
+    place = {int(row): k for k, row in enumerate(rows)}
+    found = {"opinion": np.zeros((len(rows), 3)), "emotion": np.zeros((len(rows), 8))}
+    with torch.inference_mode(), track(label, len(rows)) if label else contextlib.nullcontext(int) as tick:
+        for some in batches.for_scoring(rows):
+            predicted = network(batches.join(some, training=False).to(device))
+            places = [place[int(row)] for row in some]
+            found["opinion"][places] = predicted.opinion.float().cpu().numpy()
+            found["emotion"][places] = predicted.emotion.float().cpu().numpy()
+            tick(len(some))
+    return found
+
+
+def steps_an_epoch(config: TrainConfig, comments: int) -> int:
+    """Optimizer steps an epoch; a short last batch and a short last group count."""
+    return math.ceil(math.ceil(comments / config.batch_size) / config.optimizer.accumulate)
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Linear up from 0 over the first share of all steps, then linear down to 0."""
+    rising = int(steps * warmup)
+    if step < rising:
+        return step / rising
+    return (steps - step) / max(1, steps - rising)
+
+
+def _groups(batches: list[Rows], size: int) -> list[list[Rows]]:
+    return [batches[start : start + size] for start in range(0, len(batches), size)]
+
+
+def _share(rows: Rows, accelerator: Accelerator) -> Rows:
+    """This process's part of a batch; every process gets at least one comment."""
+    share = rows[accelerator.process_index :: accelerator.num_processes]
+    return share if len(share) else rows[:1]
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.optimizer.precision]
+    # Accelerate keeps one precision a process; another run of this process may want another.
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision)

@@ -1,0 +1,136 @@
+"""From a configuration to the network it names, every one taking a Batch and giving a Prediction."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import CsmvError
+from pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
+from pipeline.vccsa.batch import NO_LABEL, Batch, Prediction
+from pipeline.vccsa.batches import Batches, train_statistics
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.model import Heads, Standardise, Vccsa
+from pipeline.vccsa.paper import PaperConfig, PaperVccsa
+from pipeline.vccsa.text import TextTower, dim_of
+
+
+class PaperNetwork(nn.Module):
+    """`vccsa-paper` under the common loop: one-hot labels and the released loss on probabilities."""
+
+    def __init__(self, paper: PaperVccsa) -> None:
+        super().__init__()
+        self.paper = paper
+
+    def forward(self, batch: Batch) -> Prediction:
+        """A missing label is all ones, as in the released loader: its loss sums over all classes."""
+        stream = batch.streams[0]
+        opinion, emotion, weights = self.paper(
+            stream.frames, stream.seen.long(), batch.ids, batch.text_seen.long(), batch.video_of
+        )
+        opinion, emotion = opinion.float(), emotion.float()
+        loss = self.paper.opinion_loss(opinion, _one_hot(batch.opinion, opinion.shape[1]))
+        loss = loss + self.paper.emotion_loss(emotion, _one_hot(batch.emotion, emotion.shape[1]))
+        return Prediction(opinion, emotion, loss, weights)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Training mode, but for the text encoder in the first epoch: the released loop first sets it after that."""
+        self.train()
+        if epoch == 0 and self.paper.text_encoder is not None:
+            self.paper.text_encoder.eval()
+
+
+def _one_hot(label: Tensor, classes: int) -> Tensor:
+    hot = torch.nn.functional.one_hot(label.clamp(min=0), classes).float()
+    return torch.where((label == NO_LABEL).unsqueeze(1), torch.ones_like(hot), hot)
+
+
+def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Sequence[int]) -> nn.Module:
+    """The network of `config.model`. Raises CsmvError if sizes don't fit the encoder."""
+    sizes, switches = config.sizes, config.switches
+    if config.model == "video":
+        return VideoOnly(video_dims, sizes, switches)
+    if encoder is None:
+        raise ValueError(f"model '{config.model}' reads text and needs an encoder")
+    dim = dim_of(encoder)
+    if dim % sizes.text_heads:
+        raise CsmvError(f"The text encoder's width {dim} is not a multiple of text_heads {sizes.text_heads}.")
+    if config.text.frozen:
+        encoder.requires_grad_(False)
+    if config.model == "vccsa-paper":
+        return PaperNetwork(PaperVccsa(paper_sizes(config, dim, video_dims[0]), encoder))
+    tower = TextTower(encoder)
+    if config.model == "text":
+        return TextOnly(tower, sizes, switches)
+    if config.model == "early-fusion":
+        return EarlyFusion(tower, video_dims, sizes, switches)
+    return Vccsa(tower, video_dims, sizes, switches)
+
+
+def paper_sizes(config: TrainConfig, text_dim: int, video_dim: int) -> PaperConfig:
+    """The same sizes under the authors' names."""
+    sizes = config.sizes
+    return PaperConfig(
+        text_len=sizes.paper_text_length,
+        visual_length=sizes.visual_length,
+        visual_dim=video_dim,
+        visual_out_dim=sizes.visual_dim,
+        visualcnn_dim=sizes.visual_dim,
+        vtalign_ground_dim=sizes.ground_dim,
+        text_dim=text_dim,
+        multiview_num=sizes.scales,
+        consensus_Transformer_head=sizes.consensus_heads,
+        consensus_Transformer_fdim=sizes.consensus_dim,
+        final_Transformer_head=sizes.text_heads,
+        dropout=sizes.dropout,
+        groundAttention_head=sizes.ground_heads,
+        consensus_layer_num=sizes.consensus_layers,
+        consensus_token_num=sizes.consensus_tokens,
+    )
+
+
+def fit_to_data(network: nn.Module, batches: Batches) -> None:
+    """Set what is counted rather than learnt: features' mean and spread, and class weights, over train only."""
+    layers = [module for module in network.modules() if isinstance(module, Standardise)]
+    if layers:
+        for layer, (mean, spread) in zip(layers, train_statistics(batches), strict=True):
+            layer.mean.copy_(mean)
+            layer.spread.copy_(spread)
+    rows = batches.corpus.rows("train")
+    for heads in (module for module in network.modules() if isinstance(module, Heads)):
+        balance = batches.config.switches.class_balance
+        heads.class_weights_opinion.copy_(class_weights(batches.corpus.opinion[rows], 3, balance))
+        heads.class_weights_emotion.copy_(class_weights(batches.corpus.emotion[rows], 8, balance))
+
+
+def class_weights(label: np.ndarray, classes: int, balance: str) -> Tensor:
+    """A weight for each class whose mean over the labelled comments is 1; a class that never occurs weighs 1.
+
+    `effective` is the effective number of samples with beta 0.999 (Cui et al., CVPR 2019).
+    """
+    counts = np.bincount(label[label != NO_LABEL], minlength=classes).astype(np.float64)
+    some = np.maximum(counts, 1)
+    weight = {
+        "none": np.ones(classes),
+        "inverse": 1 / some,
+        "sqrt-inverse": some**-0.5,
+        "effective": (1 - 0.999) / (1 - 0.999**some),
+    }[balance]
+    weight = weight * (counts.sum() / max((weight * counts).sum(), 1e-12))
+    return torch.from_numpy(np.where(counts > 0, weight, 1.0)).float()
+
+
+def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, object]]:
+    """Trainable parameters in two groups: the text encoder at its own rate, all else at the common one."""
+    pretrained = config.text.encoder != "tiny"
+    rate = config.optimizer.learning_rate
+    text_rate = config.text.learning_rate or (3e-5 if pretrained else rate)
+    towers = [module for module in network.modules() if isinstance(module, TextTower)]
+    in_tower = {id(parameter) for tower in towers for parameter in tower.parameters()}
+    groups: list[dict[str, object]] = []
+    for lr, belongs in ((rate, False), (text_rate, True)):
+        chosen = [p for p in network.parameters() if p.requires_grad and (id(p) in in_tower) == belongs]
+        if chosen:
+            groups.append({"params": chosen, "lr": lr, "base_lr": lr})
+    return groups

@@ -1,0 +1,187 @@
+"""Training: one call for every model, from a dataset root to predictions, scores and a checkpoint in that root.
+
+A run that is finished is never trained again; one that was interrupted goes on from its last checkpoint to the very
+weights it would have reached. Nothing is written outside `models/<run>/`, and no comment's text is written at all.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.errors import CsmvError
+from pipeline.schemas import EMOTIONS, OPINIONS
+from pipeline.store import Store, is_safe_id, parquet_bytes
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.data import PARTS, Corpus, load_corpus
+from pipeline.vccsa.metrics import TASKS, both_tasks
+
+CODE = 1
+"""Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""
+
+SCORED = ("dev", "test")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left in `models/<run>/`.
+
+    metrics: part -> task -> scores (see `pipeline.vccsa.metrics`); counts: part -> what was irregular in the data;
+    history: an entry an epoch; `trained` is False if the run was found finished.
+    """
+
+    run: str
+    model: str
+    metrics: dict[str, dict[str, dict[str, Any]]]
+    counts: dict[str, dict[str, int]]
+    history: list[dict[str, float]]
+    seconds: float
+    parameters: int
+    predictions: str
+    fingerprint: str
+    trained: bool = True
+
+
+def train(store: Store, config: TrainConfig, run_name: str) -> RunResult:
+    """Train and score `config` as the run `run_name` of a root; the same call for every model.
+
+    Writes models/<run>/predictions.parquet (dev and test), metrics.json and run.json, and for networks
+    best-<k>.safetensors and last.safetensors. Raises CsmvError where the data can't be trained on.
+    """
+    if not is_safe_id(run_name):
+        raise CsmvError(f"A run's name is 1 to 64 letters, digits, - and _; '{run_name[:80]}' is not.")
+    corpus = load_corpus(store, config)
+    fingerprint = run_fingerprint(config, corpus)
+    if (finished := _finished(store, run_name, fingerprint)) is not None:
+        return finished
+    start = time.monotonic()
+    rows = np.concatenate([corpus.rows(part) for part in SCORED])
+    history: list[dict[str, float]] = []
+    parameters = 0
+    if config.model in ("majority", "tfidf"):
+        probabilities = _classical(corpus, config, rows)
+    else:
+        from pipeline.vccsa.loop import fit
+
+        fitted = fit(store, config, corpus, f"models/{run_name}", fingerprint, rows)
+        probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
+    result = RunResult(
+        run=run_name,
+        model=config.model,
+        metrics=_metrics(corpus, rows, probabilities),
+        counts=corpus.counts,
+        history=history,
+        seconds=round(time.monotonic() - start, 2),
+        parameters=parameters,
+        predictions=f"models/{run_name}/predictions.parquet",
+        fingerprint=fingerprint,
+    )
+    _write(store, config, corpus, rows, probabilities, result)
+    return result
+
+
+def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
+    """SHA-256 of all that decides a run: configuration, data, the encoder's files if they are local, this code."""
+    digest = hashlib.sha256(f"{CODE}\n{config.model_dump_json()}\n{corpus.fingerprint}\n".encode())
+    folder = Path(config.text.encoder)
+    if config.text.encoder != "tiny" and folder.is_dir():
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
+                with file.open("rb") as content:
+                    digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()
+
+
+def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
+    """A finished run. Raises CsmvError if there is none of that name."""
+    path = f"models/{run_name}/run.json"
+    if not is_safe_id(run_name) or not store.exists(path):
+        raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}'; train it with `csmv train`.")
+    data = json.loads(store.read_file(path))
+    return TrainConfig.model_validate(data["config"]), RunResult(**{**data["result"], "trained": False})
+
+
+def _finished(store: Store, run_name: str, fingerprint: str) -> RunResult | None:
+    if not store.exists(f"models/{run_name}/run.json"):
+        return None
+    _, result = read_run(store, run_name)
+    return result if result.fingerprint == fingerprint else None
+
+
+def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    from pipeline.vccsa.classical import majority, tfidf
+
+    known = corpus.rows("train")
+    labels = corpus.labels(known)
+    if config.model == "majority":
+        return majority(labels, len(rows))
+    texts = [corpus.texts[row] for row in known]
+    return tfidf(texts, labels, [corpus.texts[row] for row in rows], config.seed)
+
+
+def _metrics(
+    corpus: Corpus, rows: NDArray[np.int64], probabilities: Mapping[str, NDArray[np.float64]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    found = {}
+    for part in SCORED:
+        here = corpus.part[rows] == PARTS.index(part)
+        found[part] = both_tasks(
+            corpus.labels(rows[here]), {task: values[here] for task, values in probabilities.items()}
+        )
+    return found
+
+
+def _write(
+    store: Store,
+    config: TrainConfig,
+    corpus: Corpus,
+    rows: NDArray[np.int64],
+    probabilities: Mapping[str, NDArray[np.float64]],
+    result: RunResult,
+) -> None:
+    folder = f"models/{result.run}"
+    store.write_file(result.predictions, parquet_bytes(predictions_table(corpus, rows, probabilities)))
+    store.write_file(f"{folder}/metrics.json", _json({"model": result.model, "metrics": result.metrics}))
+    description = {
+        "config": config.model_dump(mode="json"),
+        "data_fingerprint": corpus.fingerprint,
+        "split": config.split,
+        "classes": {task: list(names) for task, names in TASKS.items()},
+        "video_dims": [found.dim for found in corpus.features],
+        "result": asdict(result),
+    }
+    # Last: a run is finished when this file is there.
+    store.write_file(f"{folder}/run.json", _json(description))
+
+
+def predictions_table(
+    corpus: Corpus, rows: NDArray[np.int64], probabilities: Mapping[str, NDArray[np.float64]]
+) -> pa.Table:
+    """comment_id, video_id, split, and for each task the label, the predicted class and all classes' probabilities.
+
+    Sorted by comment_id; a label that nobody gave is null.
+    """
+    columns: dict[str, Any] = {
+        "comment_id": [corpus.comment_ids[row] for row in rows],
+        "video_id": [corpus.video_ids[row] for row in rows],
+        "split": [PARTS[corpus.part[row]] for row in rows],
+    }
+    for task, numbers in (("opinion", OPINIONS), ("emotion", EMOTIONS)):
+        names, values = list(numbers), probabilities[task]
+        truth = corpus.labels(rows)[task]
+        columns[task] = [names[k] if k >= 0 else None for k in truth]
+        columns[f"predicted_{task}"] = [names[k] for k in values.argmax(1)]
+        flat = pa.array(values.astype(np.float32).ravel())
+        columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
+    return pa.table(columns).sort_by("comment_id")
+
+
+def _json(data: object) -> bytes:
+    return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()
