@@ -330,30 +330,12 @@ def _compare(config: FeatureConfig, shard: int, there: dict[str, str], asked: di
 # ---------------------------------------------------------------------------------------------- reading
 
 
-class FeatureSet(Mapping[str, Vectors]):
-    """Features by video id: (T, D) arrays that are views of memory-mapped or once-read Arrow tables, never copies."""
+def features(root: "str | Store", extractor: str) -> Mapping[str, Vectors]:
+    """(T, D) arrays by video id of a set (`i3d`, or `i3d_temporal`), views of what was read, never copies.
 
-    def __init__(self, store: "Store", name: str) -> None:
-        table = f"features/{name}"
-        shards = [found for shard in store.shards() if (found := store.read(table, shard)) is not None]
-        if not shards:
-            raise CsmvError(f"The root '{store.root}' has no features '{name}' yet; make them with `csmv extract`.")
-        self.metadata = {k.decode(): v.decode() for k, v in (shards[0].schema.metadata or {}).items()}
-        self.dim: int = shards[0].schema.field("features").type.value_type.list_size
-        self._rows = {video: vectors for shard in shards for video, vectors in _rows_of(shard)}
-
-    def __getitem__(self, video_id: str) -> Vectors:
-        return self._rows[video_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
-def features(root: "str | Store", extractor: str) -> FeatureSet:
-    """The features of a root by extractor (`i3d`, or `i3d_temporal` for that granularity), ready for training."""
+    What training reads too, so large sets are memory-mapped. CsmvError where the root has no such set.
+    """
     from pipeline.store import Store
+    from pipeline.vccsa.features import load_features
 
-    return FeatureSet(Store.open(root) if isinstance(root, str) else root, extractor)
+    return load_features(Store.open(root) if isinstance(root, str) else root, extractor).videos

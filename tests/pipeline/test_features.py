@@ -1,0 +1,223 @@
+"""A feature shard holds every video that gives features, in the same bytes whatever was resumed."""
+
+import os
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor, nn
+
+from extractors import registry
+from extractors.base import Extractor
+from extractors.sampling import ClipRule
+from extractors.transforms import Stretch
+from pipeline import features as stage
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig, extract_shard, features
+from pipeline.schemas import VIDEOS
+from pipeline.store import Store, media_path
+
+
+class Tiny(Extractor):
+    """A network small enough to run hundreds of times: mean colour through one linear layer."""
+
+    name = "tiny"
+    dim = 5
+    rule = ClipRule()
+    transform = Stretch((8, 8))
+    granularities: ClassVar = {"clip": 1, "temporal": 2}
+
+    def build(self, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(3 * 8 * 8, 5))
+
+    def normalise(self, clips: Tensor) -> Tensor:
+        return clips / 255
+
+    def forward(self, clips: Tensor) -> Tensor:
+        halves = clips.unflatten(2, (2, 8)).mean(3)  # (B, 3, 2, 8, 8)
+        rows: Tensor = self.module(halves.permute(0, 2, 1, 3, 4).flatten(2))
+        return rows if self.granularity == "temporal" else rows.mean(1, keepdim=True)
+
+
+TINY = FeatureConfig(extractor="tiny", weights="random", workers=1)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(registry._classes, "tiny", Tiny)
+    stage.load.cache_clear()
+    yield
+    stage.load.cache_clear()
+
+
+def shoot(path: Path, frames: int, tone: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            image = np.full((32, 32, 3), (tone * 37 + number * 5) % 256, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def make_root(folder: Path, lengths: list[int]) -> Store:
+    """A root of one shard with videos v00, v01, ... of so many frames."""
+    store = Store.create(str(folder), DatasetConfig(name="t", n_shards=1, source=FolderSource(path="x")))
+    rows = [{"video_id": f"v{n:02d}", "media_status": "ok"} for n in range(len(lengths))]
+    store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+    for n, frames in enumerate(lengths):
+        shoot(folder / media_path(0, f"v{n:02d}"), frames, n)
+    return store
+
+
+def shard_bytes(store: Store, name: str = "tiny") -> bytes:
+    return store.read_file(f"features/{name}/0000.parquet")
+
+
+def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [5, 16, 40])
+    extract_shard(store, 0, TINY)
+    found = features(store, "tiny")
+    assert {video: vectors.shape for video, vectors in found.items()} == {
+        "v00": (1, 5),
+        "v01": (1, 5),
+        "v02": (2, 5),
+    }
+    assert not found["v02"].flags.owndata
+
+
+def test_the_footer_says_how_the_numbers_were_made(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16])
+    extract_shard(store, 0, TINY)
+    footer = stage.read_footer(store, "features/tiny", 0)
+    assert footer is not None
+    assert footer["extractor"] == "tiny"
+    assert footer["weights"] == "random"
+    assert len(footer["weights_sha256"]) == 64
+    assert footer["clip_rule"] == "24 fps, 16 frames, step 16, at most 180"
+    assert footer["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_bytes_do_not_depend_on_what_was_resumed(tmp_path: Path, batch_size: int) -> None:
+    lengths = [20, 33, 50, 16, 70, 90]
+    config = TINY.model_copy(update={"batch_size": batch_size})
+    whole = make_root(tmp_path / "whole", lengths)
+    extract_shard(whole, 0, config)
+    pieces = make_root(tmp_path / "pieces", lengths)
+    hidden = {n: tmp_path / "pieces" / media_path(0, f"v{n:02d}") for n in (0, 2, 5)}
+    for path in hidden.values():
+        path.rename(path.with_suffix(".later"))
+    extract_shard(pieces, 0, config)
+    assert shard_bytes(pieces) != shard_bytes(whole)
+    for path in hidden.values():
+        path.with_suffix(".later").rename(path)
+    extract_shard(pieces, 0, config)
+    assert shard_bytes(pieces) == shard_bytes(whole)
+
+
+def test_bytes_do_not_depend_on_when_it_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [20, 33, 50]
+    at_once, often = make_root(tmp_path / "a", lengths), make_root(tmp_path / "b", lengths)
+    monkeypatch.setattr(stage, "GROUP_ROWS", 2)
+    extract_shard(at_once, 0, TINY)
+    monkeypatch.setattr(stage, "COMMIT_BYTES", 1)
+    extract_shard(often, 0, TINY)
+    assert shard_bytes(at_once) == shard_bytes(often)
+    with pq.ParquetFile(tmp_path / "b" / "features/tiny/0000.parquet") as file:
+        assert file.num_row_groups == 2
+
+
+def test_nothing_is_done_twice(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 20])
+    done: list[int] = []
+    extract_shard(store, 0, TINY, tick=done.append)
+    extract_shard(store, 0, TINY, tick=done.append)
+    assert sum(done) == 2
+
+
+def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 20, 24])
+    bad = tmp_path / media_path(0, "v01")
+    good = bad.read_bytes()
+    bad.write_bytes(b"")
+    ticks: list[int] = []
+    extract_shard(store, 0, TINY, tick=ticks.append)
+    assert sorted(features(store, "tiny")) == ["v00", "v02"]
+    failures = store.read("failures/features/tiny", 0)
+    assert failures is not None
+    assert [(row["key"], row["reason"], row["attempts"]) for row in failures.to_pylist()] == [("v01", "empty_file", 1)]
+    extract_shard(store, 0, TINY, tick=ticks.append)
+    assert sum(ticks) == 3
+    bad.write_bytes(good)
+    later = time.time() + 5
+    os.utime(bad, (later, later))
+    extract_shard(store, 0, TINY)
+    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
+    assert store.read("failures/features/tiny", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"dtype": "bfloat16"}, "dtype"),
+        ({"storage": "float16"}, "storage"),
+        ({"weights": "default"}, "weights"),
+        ({"sha256": "00"}, "weights_sha256"),
+    ],
+)
+def test_a_shard_made_otherwise_is_never_mixed_with_new_rows(tmp_path: Path, change: dict[str, str], word: str) -> None:
+    store = make_root(tmp_path, [16])
+    extract_shard(store, 0, TINY)
+    with pytest.raises(CsmvError, match=word):
+        extract_shard(store, 0, TINY.model_copy(update=change))
+
+
+def test_other_weights_of_the_same_name_are_noticed(tmp_path: Path) -> None:
+    store = make_root(tmp_path / "root", [16, 16])
+    for number in (1, 2):
+        torch.save(
+            {"0.weight": torch.full((5, 192), float(number)), "0.bias": torch.zeros(5)}, tmp_path / f"{number}.pt"
+        )
+    path = tmp_path / "w.pt"
+    (tmp_path / "1.pt").rename(path)
+    config = TINY.model_copy(update={"weights": str(path)})
+    hidden = tmp_path / "root" / media_path(0, "v01")
+    hidden.rename(hidden.with_suffix(".later"))
+    extract_shard(store, 0, config)
+    hidden.with_suffix(".later").rename(hidden)
+    (tmp_path / "2.pt").rename(path)
+    stage.load.cache_clear()
+    with pytest.raises(CsmvError, match="weights_sha256"):
+        extract_shard(store, 0, config)
+
+
+def test_two_sets_share_one_pass_and_granularities_have_their_own_place(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 40])
+    temporal = TINY.model_copy(update={"granularity": "temporal", "storage": "float16"})
+    done: list[int] = []
+    extract_shard(store, 0, TINY, temporal, tick=done.append)
+    assert sum(done) == 2
+    clip, rows = features(store, "tiny"), features(store, "tiny_temporal")
+    assert rows["v01"].shape == (4, 5)
+    assert rows["v01"].dtype == np.float16
+    np.testing.assert_allclose(rows["v01"].reshape(2, 2, 5).mean(1), clip["v01"], atol=2e-3)
+
+
+def test_an_unknown_extractor_is_one_sentence_that_names_the_nearest(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16])
+    with pytest.raises(CsmvError, match="did you mean 'tiny'"):
+        extract_shard(store, 0, FeatureConfig(extractor="tinny", weights="random"))
