@@ -71,6 +71,11 @@ class Gazetteer(TextRecognizer):
             for found in self._unspaced.finditer(text):
                 yield found.start(), found.end(), 0.9, "known name without spaces"
 
+    def count(self, text: str) -> int:
+        """How many names stand in a text as it was written."""
+        folded = fold(text).text
+        return sum(1 for _ in self.find(folded)) if self.may_hold(Glance(folded)) else 0
+
     def _add(self, plain: str) -> None:
         words = [word.lower() for word in _WORD.findall(plain)]
         if not words or len(words) > _MOST_WORDS:

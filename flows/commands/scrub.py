@@ -1,0 +1,97 @@
+"""`csmv scrub`, `audit`, `forget`: text without personal data, the search for what is left, and deletion on request."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@commands.command("scrub")
+def scrub(
+    file: Annotated[Path | None, typer.Argument(help="Text lines or JSONL; standard input if not given or -.")] = None,
+    field: Annotated[str, typer.Option(help="The field of a JSON line that is scrubbed; the others stay.")] = "text",
+    form: Annotated[str, typer.Option("--format", help="auto, lines or jsonl; auto looks at the first line.")] = "auto",
+    policy: Annotated[Path | None, typer.Option(help="A dataset.yaml, or only its `scrub` section.")] = None,
+    names: Annotated[Path | None, typer.Option(help="Names to remove wherever they are words, one a line.")] = None,
+    root: Annotated[str | None, typer.Option("--root", help="Take policy, names and key from this root.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, kinds and spans.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that scrub.")] = 1,
+) -> None:
+    """Scrub lines or JSONL to standard output, in the order given, everything else byte for byte as it was."""
+    from pipeline.scrub_stream import Settings, scrub_stream
+    from pipeline.validated import parse
+
+    settings = parse(
+        Settings,
+        {"field": field, "form": form, "policy": policy, "names": names, "root": root, "jobs": jobs},
+        "csmv scrub",
+    )
+    found = scrub_stream(settings, file, explain=explain, as_json=as_json)
+    typer.echo(found.sentence(), err=True)
+
+
+@commands.command("audit")
+def audit_(
+    root: Annotated[str, typer.Argument(help="The dataset root.")],
+    also: Annotated[
+        list[Path] | None, typer.Option(help="A file or folder outside the root, such as logs or Prefect's database.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search everything outside private/ for personal data; exit code 1 if there is any."""
+    from pipeline.audit import audit
+    from pipeline.store import Store
+
+    result = audit(Store.open(root), also or [])
+    if as_json:
+        hits = [asdict(hit) for hit in result.hits]
+        typer.echo(
+            json.dumps({"files": result.files, "values": result.values, "known": result.known, "hits": hits}, indent=2)
+        )
+    else:
+        for hit in result.hits:
+            typer.echo(f"{hit.file}: {hit.place}: {hit.kind} x {hit.count}")
+        typer.echo(
+            f"{result.files:,} files with {result.values:,} values searched for {result.known:,} known names and ids: "
+            + (f"{sum(hit.count for hit in result.hits):,} hits." if result.hits else "nothing personal found.")
+        )
+    if result.hits:
+        raise typer.Exit(1)
+
+
+@commands.command("forget")
+def forget_(
+    root: Root,
+    comment_id: Annotated[list[str] | None, typer.Option(help="The platform's id of a comment.")] = None,
+    video_id: Annotated[list[str] | None, typer.Option(help="The platform's id of a video.")] = None,
+    handle: Annotated[list[str] | None, typer.Option(help="All that this account wrote or published.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove comments, videos, or all of an account from a root, private part included, for good."""
+    from pipeline.errors import CsmvError
+    from pipeline.forget import forget
+    from pipeline.store import Store
+
+    if not (comment_id or video_id or handle):
+        raise CsmvError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")
+    removal = forget(Store.open(root), comment_id or (), video_id or (), handle or ())
+    if as_json:
+        typer.echo(json.dumps(vars(removal), indent=2))
+        return
+    for name, count in sorted(removal.rows.items()):
+        typer.echo(f"{name}: {count} removed")
+    for name in removal.files:
+        typer.echo(f"{name}: deleted")
+    typer.echo(f"Forgotten: {removal.comments:,} comments and {removal.videos:,} videos.")
+    if removal.rows or removal.files:
+        typer.echo("Models, reports and releases made before still hold them: make those again.")

@@ -1,0 +1,268 @@
+"""Searches everything a root would publish for personal data. Says where and of what kind, never what.
+
+Every file outside `private/` is read: the values and metadata of Parquet files, text, JSON, HTML, names of arrays,
+archives, and the printable part of everything else. It is looked through for each name and id that the private part
+knows, and for whatever the recognisers of the root's own policy find.
+"""
+
+import gzip
+import html
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from pipeline.known_names import KnownNames, known_names
+from pipeline.progress import track
+from pipeline.scrub.gazetteer import Gazetteer
+from pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
+from pipeline.scrub.scrubber import Scrubber
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+PRIVATE = "private/"
+KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"
+
+_CANONICAL = re.compile(r"https://www\.tiktok\.com/@/video/\d{1,20}")
+_PROFILE = re.compile(
+    r"(?:tiktok\.com/@[\w.]|(?:instagram|facebook|snapchat|twitter|x|threads|vk)\.(?:com|net)/[\w@]|t\.me/\w|wa\.me/\d|"
+    r"(?:vm|vt)\.tiktok\.com/\w|tiktokcdn|linktr\.ee/\w|discord\.gg/\w)",
+    re.I,
+)
+# An id, a hash, a time or a number is no text; recognisers would only read phone numbers into it.
+_STRUCTURAL = re.compile(
+    r"[cu]?[0-9a-f]{32,128}|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?|[\w.-]*\d{15,20}(?:\.mp4)?",
+    re.I,
+)
+_ID = re.compile(r"[\w.-]{8,}")
+_WORDS = re.compile(rb"[\x20-\x7e\xc2-\xf4\x80-\xbf]{6,}")
+_TAG = re.compile(r"<(?:script|style|svg)\b.*?</(?:script|style|svg)>|<!--.*?-->|<[^>]{0,4000}>", re.S | re.I)
+_SHORTEST_IN_BINARY = 6
+_CHUNK = 1 << 20
+_STRUCTURED_COLUMNS = frozenset(
+    ("comment_id", "video_id", "reply_to", "url", "media_sha256", "key", "reason", "source")
+)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something personal outside `private/`: the file, the place in it, the kind, and how often it is there."""
+
+    file: str
+    place: str
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was read and what was found in it."""
+
+    files: int
+    values: int
+    known: int
+    hits: tuple[Hit, ...]
+
+
+def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
+    """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
+
+    Time grows with the size of the files, not with the number of names known.
+    """
+    known = known_names(store)
+    search = _Search(known, store.config.scrub)
+    names = [name for name in store.files() if not name.startswith(PRIVATE)]
+    extra = [path for given in also for path in _files_below(given)]
+    with track("audit", len(names) + len(extra)) as tick:
+        for name in names:
+            search.file(name, store.read_file(name))
+            tick(1)
+        for path in extra:
+            search.file(str(path), path.read_bytes())
+            tick(1)
+    return Audit(len(names) + len(extra), search.values, len(known.names) + len(known.ids), search.hits())
+
+
+def _files_below(path: Path) -> list[Path]:
+    return sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
+
+
+class _Search:
+    """Everything that is looked for, and what has been found."""
+
+    def __init__(self, known: KnownNames, policy: ScrubPolicy) -> None:
+        self._gazetteer = Gazetteer(known.names)
+        self._long_names = Gazetteer(name for name in known.names if len(name) >= _SHORTEST_IN_BINARY)
+        self._ids = known.ids
+        self._scrubber = Scrubber(_placeholders(policy))
+        self._found: Counter[tuple[str, str, str]] = Counter()
+        self.values = 0
+
+    def hits(self) -> tuple[Hit, ...]:
+        """What was found, by file."""
+        return tuple(Hit(*where, count) for where, count in sorted(self._found.items()))
+
+    def file(self, name: str, data: bytes) -> None:
+        """Search one file, by what it is."""
+        self._known(name, "its name", name.rsplit("/", 1)[-1])
+        suffix = "." + name.rsplit(".", 1)[-1].lower() if "." in name.rsplit("/", 1)[-1] else ""
+        if data[:4] == b"PAR1":
+            self._parquet(name, data)
+        elif data[:4] == b"\x28\xb5\x2f\xfd":
+            self.file(name.removesuffix(".zst"), zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read())
+        elif data[:2] == b"\x1f\x8b":
+            self.file(name.removesuffix(".gz"), gzip.decompress(data))
+        elif data[:4] == b"PK\x03\x04":
+            self._archive(name, data)
+        elif suffix in (".html", ".htm", ".svg", ".xml"):
+            self._page(name, data.decode("utf-8", "replace"))
+        elif suffix in (".json", ".jsonl", ".ndjson", ".jsonld"):
+            self._json(name, data.decode("utf-8", "replace"))
+        elif _is_text(data):
+            for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+                self._document(name, f"line {number}", line)
+        else:
+            self._binary(name, data)
+
+    # ------------------------------------------------------------------ kinds of file
+
+    def _parquet(self, name: str, data: bytes) -> None:
+        file = pq.ParquetFile(io.BytesIO(data))
+        metadata = dict(file.schema_arrow.metadata or {})
+        for index in range(len(file.schema_arrow)):
+            metadata |= file.schema_arrow.field(index).metadata or {}
+        for key, value in metadata.items():
+            if key != b"ARROW:schema":
+                for part in (key, value):
+                    self._document(name, "metadata", part.decode("utf-8", "replace"))
+        for column in file.schema_arrow.names:
+            if _holds_text(file.schema_arrow.field(column).type):
+                for batch in file.iter_batches(columns=[column]):
+                    for value in _texts(batch.column(0)):
+                        self._value(name, column, value)
+
+    def _value(self, name: str, column: str, value: str) -> None:
+        self._known(name, f"column {column}", value)
+        if column in _STRUCTURED_COLUMNS:
+            if column == "url" and not _CANONICAL.fullmatch(value):
+                self._found[name, f"column {column}", Kind.URL] += 1
+            return
+        for span in self._scrubber.scrub([value])[0].spans:
+            self._found[name, f"column {column}", span.kind] += 1
+
+    def _archive(self, name: str, data: bytes) -> None:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.namelist():
+                self.file(f"{name}!{member}", archive.read(member))
+
+    def _page(self, name: str, text: str) -> None:
+        for number, line in enumerate(html.unescape(_TAG.sub("\n", text)).splitlines(), start=1):
+            if line.strip():
+                self._document(name, f"text line {number}", line)
+        # What is in tags and scripts is searched for what is known; recognisers would stumble over every number.
+        for number, line in enumerate(text.splitlines(), start=1):
+            self._known(name, f"line {number}", line)
+
+    def _json(self, name: str, text: str) -> None:
+        try:
+            values = [json.loads(text)]
+        except ValueError:
+            values = []
+            for line in text.splitlines():
+                try:
+                    values.append(json.loads(line))
+                except ValueError:
+                    values.append(line)
+        for value in values:
+            for place, found in _leaves(value):
+                if isinstance(found, int):
+                    self._known(name, place, str(found))
+                else:
+                    self._document(name, place, found)
+
+    def _binary(self, name: str, data: bytes) -> None:
+        for start in range(0, len(data), _CHUNK):
+            # Neighbouring pieces overlap, so that nothing is cut in two.
+            for word in _WORDS.findall(data, start, start + _CHUNK + 256):
+                text = word.decode("utf-8", "ignore")
+                self.values += 1
+                self._count(name, "bytes", KNOWN_NAME, self._long_names.count(text))
+                self._count(name, "bytes", KNOWN_ID, self._ids_in(text))
+
+    # ------------------------------------------------------------------ what is looked for
+
+    def _known(self, name: str, place: str, text: str) -> None:
+        self.values += 1
+        self._count(name, place, KNOWN_NAME, self._gazetteer.count(text))
+        self._count(name, place, KNOWN_ID, self._ids_in(text))
+
+    def _ids_in(self, text: str) -> int:
+        return sum(word in self._ids for word in _ID.findall(text)) if self._ids else 0
+
+    def _count(self, name: str, place: str, kind: str, times: int) -> None:
+        if times:
+            self._found[name, place, kind] += times
+
+    def _document(self, name: str, place: str, text: str) -> None:
+        self._known(name, place, text)
+        if not text or _STRUCTURAL.fullmatch(text):
+            return
+        for span in self._scrubber.scrub([text])[0].spans:
+            found = text[span.start : span.end]
+            # Documents of ours link to licences and papers; only links to persons count there.
+            if span.kind == Kind.URL and (not _PROFILE.search(found) or _CANONICAL.match(found)):
+                continue
+            self._found[name, place, span.kind] += 1
+
+
+def _placeholders(policy: ScrubPolicy) -> ScrubPolicy:
+    """The kinds of a policy, without keys or models: an audit only counts."""
+    rules = {kind.lower(): EntityRule(on=policy.rule(kind).on, threshold=policy.threshold_of(kind)) for kind in Kind}
+    off = EntityRule(on=False)
+    return ScrubPolicy(**{**rules, "person": off, "location": off})
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _holds_text(kind.value_type)
+    if pa.types.is_dictionary(kind):
+        return _holds_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
+
+
+def _texts(column: pa.Array) -> Iterator[str]:
+    for value in column.to_pylist():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, bytes):
+                yield part.decode("utf-8", "replace")
+            elif isinstance(part, str):
+                yield part
+
+
+def _leaves(value: Any) -> Iterator[tuple[str, str | int]]:
+    """The strings and whole numbers of a JSON value, and whether each is a key; a path might itself be personal."""
+    stack = [value]
+    while stack:
+        here = stack.pop()
+        if isinstance(here, dict):
+            yield from (("a key", str(key)) for key in here)
+            stack.extend(here.values())
+        elif isinstance(here, list):
+            stack.extend(here)
+        elif isinstance(here, str) or (isinstance(here, int) and not isinstance(here, bool)):
+            yield "a value", here
+
+
+def _is_text(data: bytes) -> bool:
+    head = data[:4096]
+    return b"\0" not in head and sum(byte < 9 for byte in head) == 0

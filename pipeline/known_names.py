@@ -1,0 +1,148 @@
+"""Every name and id of a person that the private part of a root holds: what a scrub takes out and an audit looks for.
+
+Reads `private/landing` and a folder source. What it gives stays in memory.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from pipeline.errors import CsmvError
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+LANDING = "private/landing"
+_HANDLE_KEYS = frozenset(
+    ("uniqueId", "unique_id", "userUniqueId", "user_unique_id", "username", "author_unique_id", "ownerHandle")
+)
+_NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name"))
+_PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
+_PERSON_KEYS = frozenset(("author", "user", "authorInfo", "owner"))
+_SHORTEST_ID = 8
+_LARGEST_FILE = 1 << 30
+
+
+@dataclass(frozen=True, repr=False)
+class KnownNames:
+    """Handles, display names, and raw ids of persons and comments. Prints nothing of itself."""
+
+    handles: set[str] = field(default_factory=set)
+    display_names: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> list[str]:
+        """Handles and display names, sorted: the gazetteer."""
+        return sorted(self.handles | self.display_names)
+
+    def add(self, value: Any) -> None:
+        """Take in everything that a JSON value says about persons, however deep."""
+        for key, parent, found in _strings(value, "", ""):
+            if key in _HANDLE_KEYS:
+                self.handles.add(found.strip().lstrip("@"))
+            elif key in _NAME_KEYS:
+                self.display_names.add(found.strip())
+            elif (key in _PERSON_ID_KEYS or (key == "id" and parent in _PERSON_KEYS)) and len(found) >= _SHORTEST_ID:
+                self.ids.add(found)
+        self.handles.discard("")
+        self.display_names.discard("")
+
+
+def known_names(store: "Store") -> KnownNames:
+    """The names and ids in a root's landing and in its folder source, if they are there."""
+    known = KnownNames()
+    for relative in store.files(LANDING):
+        for value in landing_values(store.read_file(relative), relative):
+            known.add(value)
+    for row in folder_rows(store):
+        for key in ("creator", "author"):
+            if isinstance(row.get(key), str) and row[key].strip().lstrip("@"):
+                known.handles.add(row[key].strip().lstrip("@"))
+        if "text" in row and len(str(row.get("id", ""))) >= _SHORTEST_ID:
+            known.ids.add(str(row["id"]))
+    return known
+
+
+def landing_values(data: bytes, name: str) -> Iterator[Any]:
+    """The JSON values in a landing file: whole, line by line, or the body of a record; damaged lines are left out."""
+    if name.endswith((".zst", ".zstd")):
+        try:
+            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=_LARGEST_FILE)
+        except zstandard.ZstdError:
+            raise CsmvError(f"'{name}' is damaged: move it away and run again.") from None
+    for line in [data] if _is_json(data) else data.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        body = value.get("body") if isinstance(value, dict) else None
+        yield value
+        if isinstance(body, str):
+            yield from embedded_json(body)
+
+
+def embedded_json(body: str) -> Iterator[Any]:
+    """The JSON that a body is, or that script tags of a page hold."""
+    try:
+        yield json.loads(body)
+        return
+    except ValueError:
+        pass
+    at = 0
+    while (start := body.find("<script", at)) >= 0:
+        opened = body.find(">", start)
+        at = body.find("</script", opened)
+        if opened < 0 or at < 0:
+            return
+        try:
+            yield json.loads(body[opened + 1 : at])
+        except ValueError:
+            continue
+
+
+def folder_rows(store: "Store") -> Iterator[dict[str, Any]]:
+    """The rows of a folder source's lists, if the root has one and it is still there."""
+    source = store.config.source
+    if source.kind != "folder":
+        return
+    folder = Path(source.path).expanduser()
+    for name in (source.comments, source.videos or "videos.jsonl"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(row, dict):
+                    yield row
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _strings(value: Any, key: str, parent: str) -> Iterable[tuple[str, str, str]]:
+    """Every string and whole number in a JSON value, with its key and the key above that."""
+    stack: list[tuple[Any, str, str]] = [(value, key, parent)]
+    while stack:
+        here, name, above = stack.pop()
+        if isinstance(here, dict):
+            stack.extend((inner, str(inner_name), name) for inner_name, inner in here.items())
+        elif isinstance(here, list):
+            stack.extend((inner, name, above) for inner in here)
+        elif isinstance(here, str):
+            yield name, above, here
+        elif isinstance(here, int) and not isinstance(here, bool):
+            yield name, above, str(here)

@@ -1,0 +1,260 @@
+"""Scrubs a stream of lines or JSONL in batches: order kept, bytes outside the findings untouched, any bytes allowed."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Literal
+
+import yaml
+from pydantic import Field, SecretStr
+
+from pipeline.errors import CsmvError
+from pipeline.known_names import known_names
+from pipeline.progress import track
+from pipeline.pseudonym import KEY_VARIABLE, load_key
+from pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
+from pipeline.store import Store
+from pipeline.validated import Validated, parse
+
+BATCH_LINES = 2000
+Form = Literal["auto", "lines", "jsonl"]
+
+
+class Settings(Validated):
+    """How a stream is read and by which policy it is scrubbed."""
+
+    field: str = "text"
+    form: Form = "auto"
+    policy: Path | None = None
+    names: Path | None = None
+    root: str | None = None
+    jobs: int = Field(default=1, ge=1)
+
+
+@dataclass
+class StreamSummary:
+    """How many lines there were, how many held something, and what."""
+
+    lines: int = 0
+    touched: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def sentence(self) -> str:
+        """For the person at the terminal."""
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(self.kinds.items()))
+        return f"{self.lines:,} lines, {self.touched:,} with personal data" + (f": {kinds}." if kinds else ".")
+
+
+def scrub_stream(settings: Settings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
+    """Scrub `file`, or standard input, to standard output.
+
+    Raises CsmvError for a file that is not there, and for a JSON line that is no object or lacks the field.
+    """
+    summary = StreamSummary()
+    with ExitStack() as stack:
+        source = _opened(file, stack)
+        first = source.readline()
+        lines = chain([first] if first else [], source)
+        jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
+        tick = stack.enter_context(track("scrub", None))
+        for batch, scrubbed in _scrubbed(settings, _batches(lines, jsonl, settings.field), stack):
+            for line, found in zip(batch, scrubbed, strict=True):
+                summary.lines += 1
+                summary.touched += bool(found.spans)
+                summary.kinds.update(span.kind for span in found.spans)
+                sys.stdout.buffer.write(_as_json(found, explain) if as_json else line.put(found))
+                if explain and not as_json:
+                    _explain(summary.lines, found)
+            tick(len(batch))
+    sys.stdout.buffer.flush()
+    return summary
+
+
+# ---------------------------------------------------------------------- lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the stream: what stands before the text to scrub, the text, and what stands after it."""
+
+    before: str
+    text: str
+    after: str
+    quoted: str | None
+    """The text as it stands in JSON, or None in a plain line."""
+
+    def put(self, found: Scrubbed) -> bytes:
+        """The line with its text scrubbed, as bytes."""
+        text = found.text
+        if self.quoted is not None:
+            text = json.dumps(text, ensure_ascii=False) if found.spans else self.quoted
+        return _bytes(self.before + text + self.after)
+
+
+def _batches(lines: Iterable[bytes], jsonl: bool, field: str) -> Iterator[list[_Line]]:
+    read = (_json_line(line, number, field) if jsonl else _plain_line(line) for number, line in enumerate(lines, 1))
+    while batch := list(islice(read, BATCH_LINES)):
+        yield batch
+
+
+def _plain_line(line: bytes) -> _Line:
+    text = line.decode("utf-8", "surrogateescape")
+    body = text.rstrip("\r\n")
+    return _Line("", body, text[len(body) :], None)
+
+
+def _json_line(line: bytes, number: int, field: str) -> _Line:
+    text = line.decode("utf-8", "surrogateescape")
+    if not text.strip():
+        return _Line(text, "", "", "")
+    span = _span_of_field(text, field)
+    if span is None:
+        raise CsmvError(
+            f"Line {number} was expected to be a JSON object with the field '{field}' holding text, and is not: "
+            "name another field with --field, or read plain lines with --format lines."
+        )
+    start, end, value = span
+    return _Line(text[:start], value, text[end:], text[start:end])
+
+
+def _span_of_field(line: str, field: str) -> tuple[int, int, str] | None:
+    """Where the value of a field of a JSON object stands, and the text it is; the last, if it is there twice."""
+    decoder = json.JSONDecoder()
+    found: tuple[int, int, str] | None = None
+    at = _skip(line, 0)
+    if line[at : at + 1] != "{":
+        return None
+    at = _skip(line, at + 1)
+    try:
+        while line[at : at + 1] != "}":
+            key, at = decoder.raw_decode(line, at)
+            at = _skip(line, at)
+            if not isinstance(key, str) or line[at : at + 1] != ":":
+                return None
+            start = _skip(line, at + 1)
+            value, end = decoder.raw_decode(line, start)
+            if key == field:
+                found = (start, end, value) if isinstance(value, str) else None
+            at = _skip(line, end)
+            if line[at : at + 1] == ",":
+                at = _skip(line, at + 1)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _skip(line: str, at: int) -> int:
+    while line[at : at + 1] in (" ", "\t", "\r", "\n"):
+        at += 1
+    return at
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _bytes(text: str) -> bytes:
+    # Bytes that were no UTF-8 came in as lone surrogates and go out as they were; so do surrogates written in JSON.
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
+    if file is None or str(file) == "-":
+        return sys.stdin.buffer
+    if not file.is_file():
+        raise CsmvError(f"The file '{file}' is not there.")
+    return stack.enter_context(file.open("rb"))
+
+
+# ---------------------------------------------------------------------- scrubbing
+
+
+def _scrubbed(
+    settings: Settings, batches: Iterator[list[_Line]], stack: ExitStack
+) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
+    if settings.jobs == 1:
+        for batch in batches:
+            yield batch, _scrub(settings, [line.text for line in batch])
+        return
+    pool = stack.enter_context(ProcessPoolExecutor(settings.jobs))
+    # A few batches ahead at most: the stream may be longer than memory.
+    while ahead := list(islice(batches, settings.jobs * 2)):
+        texts = [[line.text for line in batch] for batch in ahead]
+        yield from zip(ahead, pool.map(_scrub, [settings] * len(texts), texts), strict=True)
+
+
+def _scrub(settings: Settings, texts: list[str]) -> list[Scrubbed]:
+    return _scrubber(settings).scrub(texts)
+
+
+@cache
+def _scrubber(settings: Settings) -> Scrubber:
+    policy, names, key = _policy(settings), _names(settings), None
+    if settings.root is not None:
+        store = Store.open(settings.root)
+        names += known_names(store).names
+        key = load_key(store)
+    return Scrubber(policy, key=key or _key_of_environment(), names=names)
+
+
+def _key_of_environment() -> SecretStr | None:
+    given = os.environ.get(KEY_VARIABLE)
+    return SecretStr(given) if given else None
+
+
+def _policy(settings: Settings) -> ScrubPolicy:
+    if settings.policy is None:
+        if settings.root is None:
+            return ScrubPolicy()
+        return Store.open(settings.root).config.scrub
+    if not settings.policy.is_file():
+        raise CsmvError(f"The policy file '{settings.policy}' is not there.")
+    try:
+        data = yaml.safe_load(settings.policy.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise CsmvError(f"The policy file '{settings.policy}' is no YAML.") from None
+    section = data.get("scrub", data) if isinstance(data, dict) else data
+    return parse(ScrubPolicy, section or {}, str(settings.policy))
+
+
+def _names(settings: Settings) -> list[str]:
+    if settings.names is None:
+        return []
+    if not settings.names.is_file():
+        raise CsmvError(f"The file of names '{settings.names}' is not there.")
+    return settings.names.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+# ---------------------------------------------------------------------- telling
+
+
+def _as_json(found: Scrubbed, explain: bool) -> bytes:
+    made: dict[str, object] = {"text": found.text, "kinds": list(found.kinds)}
+    if explain:
+        made["spans"] = [
+            {"start": s.start, "end": s.end, "kind": s.kind, "score": s.score, "recognizer": s.recognizer}
+            for s in found.spans
+        ]
+    return _bytes(json.dumps(made, ensure_ascii=False) + "\n")
+
+
+def _explain(line: int, found: Scrubbed) -> None:
+    for span in found.spans:
+        print(
+            f"line {line}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}",
+            file=sys.stderr,
+        )
