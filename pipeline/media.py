@@ -17,7 +17,8 @@ import pyarrow as pa
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
 from pipeline.schemas import VIDEOS, FailureReason, MediaStatus
-from pipeline.sources.folder import MEDIA_COLUMNS, read_folder
+from pipeline.sources.folder import read_folder
+from pipeline.sources.media_columns import MEDIA_COLUMNS
 from pipeline.store import Failure, Store, media_path
 
 if TYPE_CHECKING:

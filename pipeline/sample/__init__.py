@@ -18,7 +18,7 @@ from pipeline.progress import track
 from pipeline.sample.films import MOODS, Film, make_film, make_sound_only, plan_films
 from pipeline.sample.words import Comment, Planted, make_handle, write_comments
 
-__all__ = ["MOODS", "Planted", "Sample", "make_sample"]
+__all__ = ["MOODS", "Planted", "Rows", "Sample", "make_sample", "write_rows"]
 
 SEED = 3407
 VIDEOS = 36
@@ -55,17 +55,21 @@ def make_sample(folder: Path, seed: int = SEED, videos: int = VIDEOS, comments_e
     made_by = {"edition": EDITION, "seed": seed, "videos": videos, "comments_each": comments_each}
     folder.mkdir(parents=True, exist_ok=True)
     films = plan_films(videos, seed)
-    planted, described, comments = _written(films, seed, comments_each)
-    sample = Sample(folder, tuple(dict.fromkeys(planted)), {film.video_id: film.mood for film in films})
+    rows = write_rows(films, seed, comments_each)
+    sample = Sample(folder, tuple(dict.fromkeys(rows.planted)), {film.video_id: film.mood for film in films})
     manifest = folder / MANIFEST
-    if manifest.is_file() and json.loads(manifest.read_text()) == made_by:
+    found = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    if found == made_by | {"complete": True}:
         return sample
-    manifest.unlink(missing_ok=True)
+    if found != made_by | {"complete": False}:  # nothing here, or what another call made
+        for path in folder.glob("sample-*.mp4"):
+            path.unlink()
+        _commit(manifest, json.dumps(made_by | {"complete": False}).encode())
     _film_all(films, folder)
     _break_some(films[0], folder, videos)
-    _commit(folder / "videos.jsonl", _lines(described))
-    _commit(folder / "comments.jsonl", _lines(comments) + _bad_lines(comments))
-    _commit(manifest, json.dumps(made_by).encode())
+    _commit(folder / "videos.jsonl", _lines(rows.videos))
+    _commit(folder / "comments.jsonl", _lines(rows.comments) + _bad_lines(rows.comments))
+    _commit(manifest, json.dumps(made_by | {"complete": True}).encode())
     return sample
 
 
@@ -94,26 +98,30 @@ def _break_some(film: Film, folder: Path, count: int) -> None:
     part.replace(folder / f"{_name(count + 4)}.mp4")
 
 
-def _written(
-    films: list[Film], seed: int, comments_each: int
-) -> tuple[list[Planted], list[dict[str, Any]], list[dict[str, Any]]]:
-    """What was planted, the rows of videos.jsonl and the rows of comments.jsonl."""
+@dataclass(frozen=True)
+class Rows:
+    """The lines of videos.jsonl and comments.jsonl that are as they should be, and what was planted in them."""
+
+    videos: list[dict[str, Any]]
+    comments: list[dict[str, Any]]
+    planted: list[Planted]
+
+
+def write_rows(films: list[Film], seed: int, comments_each: int) -> Rows:
+    """Everything that is said about `films` and about the videos that can't be used."""
     chance = random.Random(f"words:{seed}")
-    planted: list[Planted] = []
-    described: list[dict[str, Any]] = []
-    comments: list[dict[str, Any]] = []
     creators = [make_handle(chance) for _ in range(max(len(films) // 2, 1))]
-    planted += [Planted("USERNAME", creator) for creator in creators]
+    rows = Rows([], [], [Planted("USERNAME", creator) for creator in creators])
     for number in range(len(films) + UNUSABLE):
         film = films[number] if number < len(films) else None
         mood = film.mood if film else chance.choice(MOODS)
         creator = creators[number % len(creators)]
-        written, found = write_comments(mood, comments_each if film else 2, creator, chance)
-        planted += found
+        written, planted = write_comments(mood, comments_each if film else 2, creator, chance)
         video = _name(number + 1)
-        described.append(_video_row(video, mood, creator, len(written), chance))
-        comments += _comment_rows(video, written, len(comments), film is not None, chance)
-    return planted, described, comments
+        rows.planted.extend(planted)
+        rows.videos.append(_video_row(video, mood, creator, len(written), chance))
+        rows.comments.extend(_comment_rows(video, written, len(rows.comments), film is not None, chance))
+    return rows
 
 
 def _video_row(video: str, mood: str, creator: str, count: int, chance: random.Random) -> dict[str, Any]:

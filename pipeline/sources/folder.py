@@ -21,6 +21,7 @@ from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, MediaStatus
 from pipeline.scrub import ScrubPolicy
+from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
 from pipeline.store import Failure, Store, is_safe_id
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ STAGE = "source"
 LABEL_SOURCE = "published"
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 """What counts as a video by its name; of two files with one stem the earlier suffix wins."""
-
-MEDIA_COLUMNS = ("duration_s", "width", "height", "fps", "has_audio", "media_status", "media_sha256")
-"""Columns of videos that the media stage fills and an ingest never touches."""
 
 _MOST_LIKES = 2**63 - 1
 
@@ -168,7 +166,7 @@ def ingest_shard(store: Store, source: "FolderSource", key: SecretStr, shard: in
     scrubber = _scrubber(policy, key, listing.names)
     store.write("comments", shard, _comments(comments, scrubber, pseudonyms))
     store.write("labels", shard, _labels(comments, pseudonyms))
-    store.write("videos", shard, _videos(videos, scrubber, store.read("videos", shard)))
+    store.write("videos", shard, keep_media_columns(store.read("videos", shard), _videos(videos, scrubber)))
     _settle_failures(store, shard, rejected)
     store.write_file(marker, state.encode())
     return found
@@ -312,20 +310,18 @@ def _labels(rows: Sequence[CommentRow], pseudonyms: Pseudonymiser) -> pa.Table:
     )
 
 
-def _videos(rows: Sequence[VideoRow], scrubber: "Scrubber", before: pa.Table | None) -> pa.Table:
-    media = {row["video_id"]: row for row in before.to_pylist()} if before is not None else {}
-    unknown = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.PENDING)}
-    kept = [media.get(row.video, unknown) for row in rows]
+def _videos(rows: Sequence[VideoRow], scrubber: "Scrubber") -> pa.Table:
+    nothing = [None] * len(rows)
     descriptions = scrubber.scrub([row.description or "" for row in rows])
     return _table(
         VIDEOS.schema,
         video_id=[row.video for row in rows],
-        url=[None] * len(rows),
+        url=nothing,
         hashtags=[_hashtags(row.hashtags, scrubber) for row in rows],
         description=[text.text or None for text in descriptions],
         created_at=[_utc(row.created_at) for row in rows],
         comment_count=[row.comment_count for row in rows],
-        **{name: [row[name] for row in kept] for name in MEDIA_COLUMNS},
+        **dict.fromkeys(MEDIA_COLUMNS, nothing) | {"media_status": [str(MediaStatus.PENDING)] * len(rows)},
     )
 
 

@@ -35,7 +35,7 @@ from pipeline.schemas import (
 )
 from pipeline.scrub import Scrubber, ScrubPolicy
 from pipeline.sources.links import LinkFile, canonical_url, read_links
-from pipeline.sources.tables import keep_media_columns
+from pipeline.sources.media_columns import keep_media_columns
 from pipeline.store import Failure, Store, is_safe_id, shard_of
 
 REPORT_FILE = "import_report.json"

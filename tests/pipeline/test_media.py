@@ -1,0 +1,199 @@
+"""The media stage: good files come in with their properties, bad ones cost only themselves, a kill costs nothing."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pydantic import SecretStr
+
+from pipeline.config import DatasetConfig, FolderSource, PublishedSource
+from pipeline.errors import CsmvError
+from pipeline.media import StageSummary, fetch_shard
+from pipeline.sample import Sample, make_sample
+from pipeline.sample.films import SIZES
+from pipeline.schemas import VIDEOS
+from pipeline.sources.folder import ingest
+from pipeline.store import Store
+
+KEY = SecretStr("a key that is long enough")
+GOOD = 5
+BROKEN = {
+    "sample-06": "empty_file",
+    "sample-07": "truncated",
+    "sample-08": "not_a_video",
+    "sample-09": "no_video_stream",
+    "sample-10": "missing_file",
+}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return make_sample(tmp_path_factory.mktemp("media") / "sample", videos=GOOD, comments_each=2)
+
+
+@pytest.fixture
+def store(sample: Sample, tmp_path: Path) -> Iterator[Store]:
+    yield ingested(tmp_path / "root", sample.folder)
+
+
+def ingested(root: Path, folder: Path) -> Store:
+    source = FolderSource(path=str(folder))
+    made = Store.create(str(root), DatasetConfig(name="test", n_shards=1, source=source))
+    ingest(made, source, KEY)
+    return made
+
+
+def fetch(store: Store, **options: Any) -> StageSummary:
+    return fetch_shard(store, 0, store.config.source, **options)
+
+
+def videos(store: Store) -> dict[str, dict[str, Any]]:
+    return {row["video_id"]: row for row in store.read_all("videos").to_pylist()}
+
+
+def failures(store: Store) -> dict[str, tuple[str, int]]:
+    return {row["key"]: (row["reason"], row["attempts"]) for row in store.read_all("failures/media").to_pylist()}
+
+
+def final_bytes(root: Path) -> dict[str, bytes]:
+    paths = [*(root / "private" / "media").rglob("*.*"), *(root / "videos").glob("*")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def test_good_files_come_in_and_bad_ones_cost_only_themselves(store: Store, sample: Sample) -> None:
+    assert fetch(store) == StageSummary(done=GOOD, skipped=0, failed=len(BROKEN))
+
+    assert failures(store) == {name: (reason, 1) for name, reason in BROKEN.items()}
+    rows = videos(store)
+    for name in sample.moods:
+        original = (sample.folder / f"{name}.mp4").read_bytes()
+        assert store.read_file(f"private/media/0000/{name}.mp4") == original
+        assert rows[name]["media_status"] == "ok"
+        assert rows[name]["media_sha256"] == hashlib.sha256(original).hexdigest()
+        assert rows[name]["has_audio"] is True
+        assert 3 < rows[name]["duration_s"] < 5.2
+        assert (rows[name]["width"], rows[name]["height"]) in SIZES
+    assert {rows[name]["media_status"] for name in BROKEN} == {"failed"}
+    assert {rows[name]["width"] for name in BROKEN} == {None}
+    assert len(store.files("private/media")) == GOOD
+
+
+def test_a_second_run_looks_at_nothing_again(store: Store) -> None:
+    fetch(store)
+    before = final_bytes(Path(store.root))
+
+    assert fetch(store) == StageSummary(done=0, skipped=GOOD + len(BROKEN), failed=0)
+    assert final_bytes(Path(store.root)) == before
+    assert {attempts for _, attempts in failures(store).values()} == {1}
+
+
+def test_failed_files_are_tried_again_when_asked_or_when_they_change(sample: Sample, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for path in sample.folder.iterdir():
+        (folder / path.name).symlink_to(path)
+    store = ingested(tmp_path / "root", folder)
+    fetch(store)
+
+    assert fetch(store, retry_failed=True) == StageSummary(done=0, skipped=GOOD, failed=len(BROKEN))
+    assert failures(store)["sample-06"] == ("empty_file", 2)
+
+    for name in ("sample-06", "sample-10"):
+        (folder / f"{name}.mp4").unlink(missing_ok=True)
+        (folder / f"{name}.mp4").write_bytes((sample.folder / "sample-01.mp4").read_bytes())
+    assert fetch(store) == StageSummary(done=2, skipped=GOOD + 3, failed=0)
+    assert sorted(failures(store)) == ["sample-07", "sample-08", "sample-09"]
+
+
+def test_a_lost_file_is_fetched_again_and_a_deleted_one_is_not(store: Store) -> None:
+    fetch(store)
+    store.remove("private/media/0000/sample-01.mp4")
+    assert fetch(store).done == 1
+
+    rows = videos(store)
+    rows["sample-01"]["media_status"] = "deleted"
+
+    store.write("videos", 0, pa.Table.from_pylist(list(rows.values()), schema=VIDEOS.schema))
+    store.remove("private/media/0000/sample-01.mp4")
+    assert fetch(store) == StageSummary(done=0, skipped=GOOD + len(BROKEN), failed=0)
+
+
+def test_a_file_that_hangs_its_reader_costs_only_itself(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("sample-01.mp4", "comments.jsonl"):
+        (folder / name).write_bytes((sample.folder / name).read_bytes())
+    (folder / "hangs.mp4").write_bytes(b"HANG")
+    (folder / "dies.mp4").write_bytes(b"DIE")
+    store = ingested(tmp_path / "root", folder)
+    # The worker is a fresh interpreter; this makes its reader hang or die on two files, as decoders do on some.
+    (tmp_path / "sitecustomize.py").write_text(STUBBORN_READER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    assert fetch(store, time_limit_s=3) == StageSummary(done=1, skipped=0, failed=2)
+    assert failures(store) == {"hangs": ("decode_timeout", 1), "dies": ("decoder_crashed", 1)}
+
+
+STUBBORN_READER = """
+import os, time
+import pathlib
+plain = pathlib.Path.open
+def stubborn(self, *arguments, **options):
+    if self.suffix == ".mp4":
+        with plain(self, "rb") as file:
+            head = file.read(4)
+        if head == b"HANG":
+            time.sleep(600)
+        if head[:3] == b"DIE":
+            os.abort()
+    return plain(self, *arguments, **options)
+pathlib.Path.open = stubborn
+"""
+
+KILLED = """
+import sys
+from pipeline.media import fetch_shard
+from pipeline.store import Store
+store = Store.open(sys.argv[1])
+print("begun", flush=True)
+fetch_shard(store, 0, store.config.source)
+"""
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
+    whole = ingested(tmp_path / "whole", sample.folder)
+    fetch(whole)
+    wanted = final_bytes(tmp_path / "whole")
+    store = ingested(tmp_path / "killed", sample.folder)
+    chance, kills = random.Random(1), 0
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, store.root], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0.1, 1.0))
+        os.kill(process.pid, signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills > 0
+
+    fetch(store)
+    store.sweep()
+
+    assert final_bytes(tmp_path / "killed") == wanted
+    assert {name: reason for name, (reason, _) in failures(store).items()} == BROKEN
+    assert not list(Path(store.root).rglob("*.tmp"))
+
+
+def test_a_source_without_files_says_where_they_come_from(store: Store) -> None:
+    with pytest.raises(CsmvError, match="csmv download"):
+        fetch_shard(store, 0, PublishedSource())
