@@ -9,13 +9,16 @@ from pipeline.vccsa.config import TrainConfig
 
 if TYPE_CHECKING:
     from pipeline.vccsa.paper import build_paper
+    from pipeline.vccsa.training import RunResult, train
 
-__all__ = ["TrainConfig", "build_paper"]
+__all__ = ["RunResult", "TrainConfig", "build_paper", "train"]
+
+_HOMES = {"build_paper": "paper", "train": "training", "RunResult": "training"}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "build_paper":
+    if name not in _HOMES:
         raise AttributeError(f"module 'pipeline.vccsa' has no attribute '{name}'")
-    from pipeline.vccsa.paper import build_paper
+    from importlib import import_module
 
-    return build_paper
+    return getattr(import_module(f"pipeline.vccsa.{_HOMES[name]}"), name)

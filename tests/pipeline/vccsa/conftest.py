@@ -70,12 +70,12 @@ def make_root(
             if rows[table]:
                 store.write(table, shard, pa.Table.from_pylist(rows[table]))
         if rows["features"]:
-            write_features(store, "synthetic", shard, {row["video_id"]: row["features"] for row in rows["features"]})
+            _write_features(store, "synthetic", shard, {row["video_id"]: row["features"] for row in rows["features"]})
     store.write_split("comment", pa.Table.from_pylist(split))
     return store
 
 
-def write_features(store: Store, name: str, shard: int, videos: dict[str, np.ndarray]) -> None:
+def _write_features(store: Store, name: str, shard: int, videos: dict[str, np.ndarray]) -> None:
     dims = {vectors.shape[1] for vectors in videos.values()}
     spec = features_spec(dims.pop())
     rows = {"video_id": list(videos), "features": [vectors.tolist() for vectors in videos.values()]}
@@ -92,3 +92,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def new_root(tmp_path: Path) -> Callable[..., Store]:
     """Makes a root of one's own to change."""
     return lambda **sizes: make_root(tmp_path / "data", **sizes)
+
+
+@pytest.fixture
+def write_features() -> Callable[[Store, str, int, dict[str, np.ndarray]], None]:
+    """Writes a shard of a feature set: video_id -> vectors (T, D)."""
+    return _write_features

@@ -49,12 +49,15 @@ class RunResult:
     trained: bool = True
 
 
-def train(store: Store, config: TrainConfig, run_name: str) -> RunResult:
+def train(store: Store, config: TrainConfig, run_name: str | None = None) -> RunResult:
     """Train and score `config` as the run `run_name` of a root; the same call for every model.
+
+    Without a name the run is called after its model and configuration (`default_run_name`).
 
     Writes models/<run>/predictions.parquet (dev and test), metrics.json and run.json, and for networks
     best-<k>.safetensors and last.safetensors. Raises CsmvError where the data can't be trained on.
     """
+    run_name = run_name or default_run_name(config)
     if not is_safe_id(run_name):
         raise CsmvError(f"A run's name is 1 to 64 letters, digits, - and _; '{run_name[:80]}' is not.")
     corpus = load_corpus(store, config)
@@ -85,6 +88,12 @@ def train(store: Store, config: TrainConfig, run_name: str) -> RunResult:
     )
     _write(store, config, corpus, rows, probabilities, result)
     return result
+
+
+def default_run_name(config: TrainConfig) -> str:
+    """The model, the split, and eight digits that stand for all the rest of the configuration."""
+    digits = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+    return f"{config.model}-{config.split}"[:55] + f"-{digits}"
 
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:

@@ -1,0 +1,232 @@
+"""One call trains every model; a finished run is not trained again; a killed one ends in the same weights."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load
+
+from pipeline.errors import CsmvError
+from pipeline.store import Store
+from pipeline.vccsa import train
+from pipeline.vccsa.config import MODELS, TrainConfig
+from pipeline.vccsa.loop import learning_rate_factor
+from pipeline.vccsa.training import read_run
+
+QUICK = TrainConfig(
+    features=("synthetic",),
+    epochs=2,
+    batch_size=16,
+    seed=1,
+).replace(
+    {
+        "sizes.visual_dim": 16,
+        "sizes.ground_dim": 8,
+        "sizes.consensus_dim": 8,
+        "sizes.scales": 2,
+        "sizes.visual_length": 12,
+        "sizes.paper_text_length": 16,
+        "text.tiny_dim": 16,
+        "text.tiny_vocabulary": 256,
+    }
+)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_under_the_same_call(root: Store, model: str) -> None:
+    result = train(root, QUICK.replace({"model": model}), f"every-{model}")
+
+    rows = pq.read_table(root.path(result.predictions)).to_pylist()
+    test = [row for row in rows if row["split"] == "test"]
+    assert {row["split"] for row in rows} == {"dev", "test"}
+    right = np.mean([row["opinion"] == row["predicted_opinion"] for row in test])
+    assert result.metrics["test"]["opinion"]["micro_f1"] == pytest.approx(right)
+    for row in rows:
+        assert sum(row["emotion_probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert "text" not in row
+    assert len(result.history) == (0 if model in ("majority", "tfidf") else 2)
+
+
+def test_the_video_helps_where_labels_depend_on_it(root: Store) -> None:
+    longer = QUICK.replace({"epochs": 14, "sizes.visual_dim": 32, "text.tiny_dim": 32, "optimizer.learning_rate": 3e-3})
+    found = {
+        model: train(root, longer.replace({"model": model}), f"helps-{model}").metrics["test"]
+        for model in ("text", "vccsa")
+    }
+    for task in ("opinion", "emotion"):
+        assert found["vccsa"][task]["micro_f1"] > found["text"][task]["micro_f1"] + 0.15, task
+
+
+def test_a_finished_run_is_read_not_trained_again(root: Store) -> None:
+    first = train(root, QUICK, "twice")
+    before = {name: root.read_file(name) for name in root.files("models/twice")}
+
+    second = train(root, QUICK, "twice")
+    assert (first.trained, second.trained) == (True, False)
+    assert second.metrics == first.metrics
+    assert {name: root.read_file(name) for name in root.files("models/twice")} == before
+    assert read_run(root, "twice")[0] == QUICK
+
+    third = train(root, QUICK.replace({"seed": 2}), "twice")
+    assert third.trained
+    assert third.fingerprint != first.fingerprint
+
+
+def test_same_seed_same_weights_other_seed_other_weights(root: Store) -> None:
+    weights = []
+    for name, seed in (("seed-a", 5), ("seed-b", 5), ("seed-c", 6)):
+        train(root, QUICK.replace({"seed": seed}), name)
+        weights.append(root.read_file(f"models/{name}/best-1.safetensors"))
+    assert weights[0] == weights[1] != weights[2]
+
+
+KILLER = """
+    import os, signal, sys
+    from pipeline.store import Store
+    from pipeline.vccsa import loop, train
+    from pipeline.vccsa.config import TrainConfig
+
+    store, config = Store.open(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2])
+    step = loop._step
+    for kill_at in map(int, sys.argv[3:]):
+        child = os.fork()
+        if child:
+            ended = os.waitpid(child, 0)[1]
+            print(os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else "ended", flush=True)
+            continue
+        done = 0
+        def counted(*arguments):
+            global done
+            if done == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done += 1
+            return step(*arguments)
+        loop._step = counted
+        train(store, config, "killed")
+        os._exit(0)
+"""
+
+
+def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
+    """Processes that are killed after some steps, one after the other, until one gets through."""
+    store = new_root(videos=9, comments=14)
+    config = QUICK.replace(
+        {"epochs": 3, "batch_size": 8, "checkpoint_every": 3, "optimizer.accumulate": 2, "keep_best": 2}
+    )
+    kills = ["0", "1", "5", "4", "7", "3", "2"]
+    command = [sys.executable, "-c", textwrap.dedent(KILLER), store.root, config.model_dump_json(), *kills, "1000"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*(str(int(signal.SIGKILL)) for _ in kills), "ended"], done.stderr
+
+    train(store, config, "whole")
+
+    for name in ("best-1.safetensors", "best-2.safetensors", "predictions.parquet", "metrics.json"):
+        assert store.read_file(f"models/killed/{name}") == store.read_file(f"models/whole/{name}"), name
+    killed, whole = (load(store.read_file(f"models/{run}/last.safetensors")) for run in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert all(torch.equal(killed[key], whole[key]) for key in whole)
+    histories = [
+        json.loads(store.read_file(f"models/{run}/run.json"))["result"]["history"] for run in ("killed", "whole")
+    ]
+    assert histories[0] == histories[1]
+
+
+def test_accumulated_batches_step_like_one_large_batch(root: Store) -> None:
+    """Without dropout, and with every comment labelled, two halves give the gradient of the whole."""
+    still = QUICK.replace({"model": "video", "sizes.dropout": 0.0, "bucket_by_length": False, "epochs": 1})
+    losses = [
+        train(root, still.replace(change), f"accumulate-{k}").history[0]["loss"]
+        for k, change in enumerate(({"batch_size": 32}, {"batch_size": 16, "optimizer.accumulate": 2}))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(root: Store) -> None:
+    stuck = QUICK.replace({"epochs": 30, "optimizer.learning_rate": 1e-12, "early_stopping": 2})
+    assert len(train(root, stuck, "stuck").history) == 3
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_lower_precision_trains(root: Store, precision: str) -> None:
+    result = train(root, QUICK.replace({"optimizer.precision": precision}), f"precision-{precision}")
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+
+
+def test_rate_rises_then_falls_to_zero() -> None:
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[0] == 0
+    assert max(factors) == factors[10] == 1
+    assert 0 < factors[-1] < 0.02
+
+
+def test_a_name_that_can_not_be_a_folder_is_refused(root: Store) -> None:
+    with pytest.raises(CsmvError, match="run's name"):
+        train(root, QUICK, "../elsewhere")
+
+
+def test_an_encoder_that_is_not_there_says_what_to_name(root: Store, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CsmvError, match=r"can't be loaded .* or `tiny`"):
+        train(root, QUICK.replace({"text.encoder": str(tmp_path)}), "nowhere")
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of toy size in Hugging Face's layout, with a tokenizer of its own."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = {
+        "[PAD]": 0,
+        "[UNK]": 1,
+        "[CLS]": 2,
+        "[SEP]": 3,
+        "love": 4,
+        "bad": 5,
+        "this": 6,
+        "is": 7,
+        "so": 8,
+        "good": 9,
+    }
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_encoder_directory_is_tuned_or_left_as_it_is(root: Store, encoder_folder: Path, frozen: bool) -> None:
+    config = QUICK.replace(
+        {"text.encoder": str(encoder_folder), "text.frozen": frozen, "text.max_tokens": 20, "epochs": 1}
+    )
+    train(root, config, f"encoder-{frozen}")
+
+    before = load((encoder_folder / "model.safetensors").read_bytes())
+    after = load(root.read_file(f"models/encoder-{frozen}/best-1.safetensors"))
+    prefix = "text_encoder.text_encoder."
+    same = all(torch.equal(before[key], after[prefix + key]) for key in before)
+    assert same == frozen
