@@ -1,0 +1,327 @@
+"""Writes the page about a root: what is in it, what was removed, what failed, and how the models did.
+
+One self-contained HTML file, no external reference. It shows numbers and ids, never a comment.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.features import read_footer
+from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, MediaStatus
+from pipeline.splits import overlap
+from pipeline.store import Store
+
+PATH = "reports/index.html"
+TEMPLATE = "report.html"
+
+MODEL_TITLES = {
+    "majority": "Majority class",
+    "tfidf": "Text only, TF-IDF",
+    "text": "Text only",
+    "video": "Video only",
+    "early-fusion": "Early fusion",
+    "vccsa": "VC-CSA",
+    "vccsa-paper": "VC-CSA as released",
+}
+TASKS: Mapping[str, Sequence[str]] = {"opinion": tuple(OPINIONS), "emotion": tuple(EMOTIONS)}
+
+_EXAMPLES = 3
+_BINS = 12
+
+Count = dict[str, Any]
+"""What a bar shows: name, count, share of the whole, share of the longest bar."""
+
+
+def write_report(store: Store, path: str = PATH) -> str:
+    """Write the page about `store` to `path` inside it; gives its address."""
+    page = _environment().get_template(TEMPLATE).render(facts(store))
+    store.write_file(path, page.encode())
+    return f"{store.root.rstrip('/')}/{path}"
+
+
+def facts(store: Store) -> dict[str, Any]:
+    """All that the page says, as plain data."""
+    videos, comments, labels = (store.read_all(table) for table in ("videos", "comments", "labels"))
+    feature_sets = _features(store)
+    runs = _runs(store, {found["name"]: found for found in feature_sets})
+    return {
+        "name": store.config.name,
+        "source": store.config.source.kind,
+        "n_shards": store.n_shards,
+        "format_version": store.config.format_version,
+        "tiles": _tiles(videos, comments, labels),
+        "tables": _tables(store),
+        "media": _media(videos),
+        "durations": _histogram(videos["duration_s"], "s"),
+        "lengths": _histogram(pc.utf8_length(comments["text"]), "characters"),
+        "pii": _personal_data(comments),
+        "labels": {task: _counts(labels[task], names) for task, names in TASKS.items()},
+        "joint": _joint(labels),
+        "features": feature_sets,
+        "splits": [_split(store, name) for name in store.split_names()],
+        "runs": runs,
+        "leaderboards": _leaderboards(runs),
+        "failures": _failures(store),
+        "imported": _import_report(store),
+        "tasks": TASKS,
+        "parts": SPLIT_NAMES,
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["percent"] = lambda share: f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
+    environment.filters["score"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    return environment
+
+
+# ---------------------------------------------------------------------- data
+
+
+def _tiles(videos: pa.Table, comments: pa.Table, labels: pa.Table) -> list[tuple[str, str, str]]:
+    """Number, what it counts, a remark."""
+    ok = _status(videos, MediaStatus.OK)
+    hours = (pc.sum(videos["duration_s"]).as_py() or 0) / 3600
+    length = f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:,.1f} min"
+    labelled = len(labels["comment_id"].unique())
+    cleaned = int(pc.sum(pc.greater(pc.list_value_length(comments["pii"]), 0)).as_py() or 0)
+    return [
+        (f"{videos.num_rows:,}", "videos", f"{ok:,} with media, {length}" if ok else "no media yet"),
+        (f"{comments.num_rows:,}", "comments", f"on {len(comments['video_id'].unique()):,} videos"),
+        (f"{labelled:,}", "labelled comments", f"{_share(labelled, comments.num_rows):.1%} of all"),
+        (f"{cleaned:,}", "comments cleaned", "of personal data, before they were stored"),
+    ]
+
+
+def _tables(store: Store) -> list[dict[str, Any]]:
+    found: Counter[str] = Counter()
+    for name in store.files():
+        folder, _, file = name.rpartition("/")
+        if file.endswith(".parquet") and not folder.startswith(("private", "models", "splits", "release")):
+            found[folder] += 1
+    return [{"name": name, "rows": _rows(store, name), "shards": shards} for name, shards in sorted(found.items())]
+
+
+def _rows(store: Store, table: str) -> int:
+    shards = (store.read(table, shard) for shard in store.shards())
+    return sum(shard.num_rows for shard in shards if shard is not None)
+
+
+def _media(videos: pa.Table) -> dict[str, Any]:
+    known = videos.filter(pc.is_valid(videos["width"]))
+    wide = pc.subtract(known["width"], known["height"])
+    rates = pc.round(known["fps"]).cast(pa.int64()).cast(pa.string())
+    return {
+        "status": _counts(videos["media_status"], [status for status in MediaStatus if _status(videos, status)]),
+        "shape": _bars(
+            [
+                ("portrait", _true(pc.less(wide, 0))),
+                ("landscape", _true(pc.greater(wide, 0))),
+                ("square", _true(pc.equal(wide, 0))),
+            ]
+        ),
+        "rates": _bars(Counter(rates.to_pylist()).most_common(8)),
+        "sound": _true(known["has_audio"]),
+        "known": known.num_rows,
+    }
+
+
+def _personal_data(comments: pa.Table) -> list[Count]:
+    kinds = Counter(pc.list_flatten(comments["pii"]).to_pylist())
+    return [bar | {"share": _share(bar["count"], comments.num_rows)} for bar in _bars(kinds.most_common())]
+
+
+def _joint(labels: pa.Table) -> dict[str, Any]:
+    pairs = Counter(zip(labels["opinion"].to_pylist(), labels["emotion"].to_pylist(), strict=True))
+    cells = [[pairs[opinion, emotion] for emotion in EMOTIONS] for opinion in OPINIONS]
+    largest = max((cell for row in cells for cell in row), default=0)
+    return {"cells": cells, "largest": largest}
+
+
+def _histogram(values: pa.ChunkedArray, unit: str) -> dict[str, Any]:
+    """Counts in at most twelve bins of equal, round width; what is far out goes into the last."""
+    known = [float(value) for value in values.drop_null().to_pylist()]
+    if not known:
+        return {"bins": [], "unit": unit, "median": None}
+    known.sort()
+    high = known[int(0.99 * (len(known) - 1))]
+    width = _round_up((high or 1) / _BINS)
+    counts = Counter(min(int(value // width), _BINS - 1) for value in known)
+    last = max(counts)
+    bars = _bars([(f"{n * width:g} to {(n + 1) * width:g}", counts[n]) for n in range(min(counts), last + 1)])
+    if known[-1] >= (last + 1) * width:
+        bars[-1]["name"] = f"{last * width:g} and more"
+    return {"bins": bars, "unit": unit, "median": known[len(known) // 2]}
+
+
+def _round_up(width: float) -> float:
+    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    power = 10.0 ** (len(str(int(width))) - 1) if width >= 1 else 0.1
+    return next((power * step for step in (1, 2, 2.5, 5) if power * step >= width), power * 10)
+
+
+def _features(store: Store) -> list[dict[str, Any]]:
+    names = {name.split("/")[1] for name in store.files("features") if name.endswith(".parquet")}
+    return [_feature_set(store, name) for name in sorted(names)]
+
+
+def _feature_set(store: Store, name: str) -> dict[str, Any]:
+    table = f"features/{name}"
+    videos = vectors = dim = 0
+    footers: list[dict[str, str]] = []
+    for shard in store.shards():
+        found = store.read(table, shard)
+        if found is None:
+            continue
+        videos += found.num_rows
+        vectors += int(pc.sum(pc.list_value_length(found["features"])).as_py() or 0)
+        dim = found.schema.field("features").type.value_type.list_size
+        footers.append(read_footer(store, table, shard) or {})
+    first = footers[0] if footers else {}
+    return {
+        "name": name,
+        "videos": videos,
+        "vectors": vectors,
+        "dim": dim,
+        "random": any(footer.get("weights") == "random" for footer in footers),
+        "mixed": len({footer.get("weights_sha256") for footer in footers}) > 1,
+        **{key: first.get(key, "") for key in ("extractor", "weights", "weights_sha256", "clip_rule", "dtype")},
+        "storage": first.get("storage", ""),
+        "versions": first.get("versions", ""),
+    }
+
+
+def _split(store: Store, name: str) -> dict[str, Any]:
+    table = store.read_split(name)
+    parts = {}
+    for part in SPLIT_NAMES:
+        rows = table.filter(pc.equal(table["split"], part))
+        seen = overlap(table, part) if part != "train" else 0
+        parts[part] = {
+            "comments": rows.num_rows,
+            "share": _share(rows.num_rows, table.num_rows),
+            "videos": len(rows["video_id"].unique()),
+            "seen": seen,
+            "seen_share": _share(seen, rows.num_rows),
+        }
+    return {"name": name, "comments": table.num_rows, "parts": parts}
+
+
+def _failures(store: Store) -> list[dict[str, Any]]:
+    found = []
+    for stage, table in store.failures().items():
+        rows = sorted(table.to_pylist(), key=lambda row: (row["reason"], row["key"]))
+        for reason, count in Counter(row["reason"] for row in rows).most_common():
+            examples = [row for row in rows if row["reason"] == reason][:_EXAMPLES]
+            found.append({"stage": stage, "reason": reason, "count": count, "examples": examples})
+    return found
+
+
+def _import_report(store: Store) -> list[tuple[str, str]]:
+    if not store.exists("import_report.json"):
+        return []
+    report = json.loads(store.read_file("import_report.json"))
+    return [(name.replace("_", " "), _value(value)) for name, value in report.items()]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+# ---------------------------------------------------------------------- models
+
+
+def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    names = sorted({name.split("/")[1] for name in store.files("models") if name.endswith("/run.json")})
+    return [_run(name, json.loads(store.read_file(f"models/{name}/run.json")), feature_sets) for name in names]
+
+
+def _run(name: str, data: Mapping[str, Any], feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    config, result = data["config"], data["result"]
+    looks = config["model"] not in ("majority", "tfidf", "text")
+    features = list(config["features"]) if looks else []
+    return {
+        "name": name,
+        "model": config["model"],
+        "title": MODEL_TITLES.get(config["model"], config["model"]),
+        "split": config["split"],
+        "seed": config["seed"],
+        "features": features,
+        "random": any(feature_sets.get(used, {}).get("random", False) for used in features),
+        "parameters": result.get("parameters", 0),
+        "seconds": result.get("seconds"),
+        "metrics": result["metrics"],
+    }
+
+
+def _leaderboards(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each split its runs, worst first, so that the eye goes down a staircase."""
+    by_split: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        by_split.setdefault(run["split"], []).append(run)
+    return [
+        {
+            "split": split,
+            "runs": sorted(found, key=lambda run: (_f1(run, "opinion") + _f1(run, "emotion"), run["name"])),
+            "best": {
+                f"{task}.{average}": max(_f1(run, task, average) for run in found)
+                for task in TASKS
+                for average in ("micro", "macro")
+            },
+        }
+        for split, found in sorted(by_split.items())
+    ]
+
+
+def _f1(run: Mapping[str, Any], task: str, average: str = "micro") -> float:
+    return float(run["metrics"].get("test", {}).get(task, {}).get(f"{average}_f1", 0.0))
+
+
+# ---------------------------------------------------------------------- counting
+
+
+def _counts(column: pa.ChunkedArray, names: Iterable[str]) -> list[Count]:
+    """How often each of `names` stands in a column, and how often nothing does."""
+    found = Counter(column.to_pylist())
+    missing = [("none given", found[None])] if found[None] else []
+    return _bars([*((str(name), found[str(name)]) for name in names), *missing])
+
+
+def _bars(counts: Iterable[tuple[str, int]]) -> list[Count]:
+    rows = list(counts)
+    whole, longest = sum(count for _, count in rows), max((count for _, count in rows), default=0)
+    return [
+        {"name": name, "count": count, "share": _share(count, whole), "length": _share(count, longest)}
+        for name, count in rows
+    ]
+
+
+def _status(videos: pa.Table, status: MediaStatus) -> int:
+    return _true(pc.equal(videos["media_status"], str(status)))
+
+
+def _true(flags: pa.ChunkedArray) -> int:
+    return int(pc.sum(flags).as_py() or 0)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
