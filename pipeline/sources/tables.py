@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from pipeline.forget import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, VIDEOS, MediaStatus
 from pipeline.sources.landing import Landing, Record, Visit, latest, verdict_of
 from pipeline.sources.links import canonical_url
+from pipeline.sources.media_columns import MEDIA_COLUMNS
 from pipeline.sources.responses import Comment, CommentList, Item, comments_in, parsed, read_list
 from pipeline.sources.visit import COMMENTS as COMMENT_LIST
 from pipeline.sources.visit import REPLIES as REPLY_LIST
@@ -27,9 +29,6 @@ from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.scrub import Scrubber
-
-MEDIA_COLUMNS = ("duration_s", "width", "height", "fps", "has_audio", "media_status", "media_sha256")
-"""Columns of videos that the media stage fills and a collection never touches."""
 
 _NOT_MEASURED = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.PENDING)}
 _SHORTEST_NAME = 3
@@ -122,8 +121,9 @@ def write_videos(store: Store, key: SecretStr, shard: int, seen: Sequence[VideoS
         kept = before.get(video.video_id, _NOT_MEASURED)
         videos.append(_video_row(video, scrubber) | {name: kept[name] for name in MEDIA_COLUMNS})
     others = [row for row in before.values() if row["video_id"] not in instead_of]
-    store.write("comments", shard, _replaced(store.read("comments", shard), comments, instead_of))
-    store.write("videos", shard, pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema))
+    forgotten = Forgotten.of(store)
+    store.write("comments", shard, forgotten.drop(_replaced(store.read("comments", shard), comments, instead_of)))
+    store.write("videos", shard, forgotten.drop(pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema)))
 
 
 def _comment_rows(video: VideoSeen, scrubber: "Scrubber", pseudonyms: Pseudonymiser) -> list[dict[str, Any]]:
