@@ -127,7 +127,7 @@ def _rows(store: Store, table: str) -> int:
 def _media(videos: pa.Table) -> dict[str, Any]:
     known = videos.filter(pc.is_valid(videos["width"]))
     wide = pc.subtract(known["width"], known["height"])
-    rates = pc.round(known["fps"]).cast(pa.int64()).cast(pa.string())
+    rates = Counter(round(rate) for rate in known["fps"].to_pylist())
     return {
         "status": _counts(videos["media_status"], [status for status in MediaStatus if _status(videos, status)]),
         "shape": _bars(
@@ -137,7 +137,7 @@ def _media(videos: pa.Table) -> dict[str, Any]:
                 ("square", _true(pc.equal(wide, 0))),
             ]
         ),
-        "rates": _bars(Counter(rates.to_pylist()).most_common(8)),
+        "rates": _bars([(f"{rate}", count) for rate, count in sorted(rates.most_common(8))]),
         "sound": _true(known["has_audio"]),
         "known": known.num_rows,
     }

@@ -1,0 +1,213 @@
+"""The report: one page that says what is in a root, calls random weights random, and quotes nobody."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.report import facts, write_report
+from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
+from pipeline.splits import SplitConfig, build_split
+from pipeline.store import Failure, Store
+
+SAYING = "nobody but me said this sentence"
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed, and keeps the addresses and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "srcset", "data", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    source = FolderSource(path=str(tmp_path))
+    return Store.create(str(tmp_path / "root"), DatasetConfig(name="sea-side", n_shards=1, source=source))
+
+
+def fill(store: Store) -> None:
+    """Four videos (one without media), forty comments, a split by comment that leaks, features and two runs."""
+    videos = [
+        {
+            "video_id": f"v{number}",
+            "hashtags": ["sea"],
+            "description": SAYING,
+            "duration_s": [3.0, 4.0, 61.0, None][number],
+            "width": [160, 320, 240, None][number],
+            "height": [284, 180, 240, None][number],
+            "fps": [29.97, 24.0, 30.0, None][number],
+            "has_audio": [True, False, True, None][number],
+            "media_status": "ok" if number < 3 else "failed",
+        }
+        for number in range(4)
+    ]
+    comments = [
+        {
+            "comment_id": f"c{number:02d}",
+            "video_id": f"v{number % 4}",
+            "text": SAYING,
+            "pii": [["EMAIL", "USERNAME"], ["USERNAME"], [], []][number % 4],
+        }
+        for number in range(40)
+    ]
+    labels = [
+        {
+            "comment_id": f"c{number:02d}",
+            "opinion": list(OPINIONS)[number % 3],
+            "emotion": None if number == 7 else list(EMOTIONS)[number % 8],
+            "source": "published",
+        }
+        for number in range(36)
+    ]
+    for table, rows, spec in (("videos", videos, VIDEOS), ("comments", comments, COMMENTS), ("labels", labels, LABELS)):
+        store.write(table, 0, pa.Table.from_pylist(rows, schema=spec.schema))
+    spec = features_spec(4, metadata={"weights": "random", "weights_sha256": "ab" * 32, "clip_rule": "24 fps"})
+    vectors = [{"video_id": f"v{number}", "features": [[0.0] * 4] * (number + 1)} for number in range(3)]
+    store.write("features/made_up", 0, pa.Table.from_pylist(vectors, schema=spec.schema), spec)
+    store.record_failures("media", 0, [Failure("v3", FailureReason.EMPTY_FILE, "the file has no bytes")])
+    build_split(store, SplitConfig(kind="comment"))
+    build_split(store, SplitConfig(kind="video"))
+    write_run(store, "floor", "majority", 0.25)
+    write_run(store, "full", "vccsa", 0.875)
+
+
+def write_run(store: Store, name: str, model: str, right: float) -> None:
+    """A finished run whose test scores come from `right` of each class being right."""
+
+    def scores(classes: list[str]) -> dict[str, Any]:
+        wrong = (1 - right) / (len(classes) - 1)
+        confusion = np.full((len(classes), len(classes)), round(80 * wrong)) + np.eye(len(classes)) * 80 * (
+            right - wrong
+        )
+        return {
+            "n": 80 * len(classes),
+            "micro_f1": right,
+            "macro_f1": right - 0.1,
+            "per_class": {kind: {"f1": right, "support": 80} for kind in classes},
+            "confusion": confusion.astype(int).tolist(),
+        }
+
+    run = {
+        "config": {"model": model, "split": "video", "seed": 1, "features": ["made_up"]},
+        "result": {
+            "metrics": {"test": {"opinion": scores(list(OPINIONS)), "emotion": scores(list(EMOTIONS))}},
+            "parameters": 1234,
+            "seconds": 5.0,
+        },
+    }
+    store.write_file(f"models/{name}/run.json", json.dumps(run).encode())
+
+
+def read(store: Store) -> Page:
+    address = write_report(store)
+    assert address == f"{store.root}/reports/index.html"
+    return Page(store.read_file("reports/index.html").decode())
+
+
+def test_the_page_stands_alone_and_is_well_formed(store: Store) -> None:
+    fill(store)
+    page = read(store)
+    assert page.open == []
+    assert page.links
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"https?:|url\(|@import|<script", store.read_file("reports/index.html").decode())
+
+
+def test_no_comment_and_no_description_is_quoted(store: Store) -> None:
+    fill(store)
+    read(store)
+    assert SAYING not in store.read_file("reports/index.html").decode()
+
+
+def test_the_numbers_are_those_of_the_root(store: Store) -> None:
+    fill(store)
+    found = facts(store)
+
+    assert [tile[0] for tile in found["tiles"]] == ["4", "40", "36", "20"]
+    assert {row["name"]: row["count"] for row in found["pii"]} == {"USERNAME": 20, "EMAIL": 10}
+    assert {row["name"]: row["count"] for row in found["labels"]["opinion"]} == dict.fromkeys(OPINIONS, 12)
+    assert {row["name"]: row["count"] for row in found["labels"]["emotion"]}["none given"] == 1
+    assert sum(map(sum, found["joint"]["cells"])) == 35
+    assert {row["name"]: row["count"] for row in found["media"]["shape"]} == {
+        "portrait": 1,
+        "landscape": 1,
+        "square": 1,
+    }
+    assert {row["name"]: row["rows"] for row in found["tables"]} == {
+        "comments": 40,
+        "failures/media": 1,
+        "features/made_up": 3,
+        "labels": 36,
+        "videos": 4,
+    }
+    assert (found["features"][0]["vectors"], found["features"][0]["dim"]) == (6, 4)
+    assert found["failures"][0]["reason"] == "empty_file"
+    for what in ("durations", "lengths"):
+        assert sum(row["count"] for row in found[what]["bins"]) == {"durations": 3, "lengths": 40}[what]
+
+
+def test_leakage_is_said_for_the_split_that_leaks_and_only_there(store: Store) -> None:
+    fill(store)
+    splits = {split["name"]: split["parts"]["test"] for split in facts(store)["splits"]}
+    assert splits["comment"]["seen"] == splits["comment"]["comments"] > 0
+    assert splits["video"]["seen"] == 0
+    assert f"{splits['comment']['seen']} seen, 100.00%" in read(store).text
+
+
+def test_models_are_ranked_and_random_weights_are_called_so(store: Store) -> None:
+    fill(store)
+    page = read(store)
+    assert page.text.index("Majority class") < page.text.index("VC-CSA") < page.text.index("Where they err")
+    assert "87.5" in page.text
+    assert "random weights" in page.text
+    runs = {run["name"]: run for run in facts(store)["runs"]}
+    assert (runs["full"]["random"], runs["floor"]["random"]) == (True, False)
+
+
+def test_an_empty_root_has_a_page_too(store: Store) -> None:
+    page = read(store)
+    assert "no media yet" in page.text
+    assert "None was found." in page.text
+
+
+def test_what_comes_from_files_can_not_break_out(store: Store) -> None:
+    store.write_file("import_report.json", b'{"entries": 117057, "<b>x</b>": {"train": 1500}}')
+    store.record_failures("media", 0, [Failure("<i>k</i>", FailureReason.NETWORK, "<script>alert(1)</script>")])
+    page = read(store)
+    assert "117,057" in page.text
+    assert "train 1,500" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert page.open == []
+
+
+def test_the_same_root_gives_the_same_page(store: Store) -> None:
+    fill(store)
+    write_report(store)
+    first = store.read_file("reports/index.html")
+    write_report(store)
+    assert store.read_file("reports/index.html") == first
