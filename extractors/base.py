@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from extractors.cutting import Plan
 from extractors.errors import ExtractorError
-from extractors.precision import DTYPES, Dtype, compute_dtype, matmul_mode, prepare
+from extractors.precision import DTYPES, Dtype, compute_dtype, fold_batch_norms, matmul_mode, prepare
 from extractors.sampling import CSMV_RULE, ClipRule
 from extractors.transforms import Frames, FrameTransform
 from extractors.weights import (
@@ -30,6 +30,7 @@ from extractors.weights import (
     random_state,
     read_checkpoint,
     state_sha256,
+    without_initialisation,
     without_prefix,
 )
 
@@ -53,6 +54,8 @@ class Extractor(ABC):
     classes: int = 0
     """Classes of the default head; files with another number are taken too."""
     random_rule: ClassVar[RandomRule] = RandomRule()
+    weightless: ClassVar[bool] = False
+    """Whether there is nothing to load: a fixed computation."""
     channels_last: ClassVar[bool] = False
     """Whether the network runs faster in channels-last memory on a GPU (convolutional ones)."""
 
@@ -80,7 +83,7 @@ class Extractor(ABC):
             raise ExtractorError("device 'cuda' was asked for, but this machine shows no usable GPU: try 'cpu'.")
         loaded = self._load(weights, sha256, seed)
         self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
-        module = self._filled(loaded).eval().requires_grad_(False)
+        module = self.folded(self._filled(loaded).eval().requires_grad_(False))
         self.module = prepare(module, self.device, dtype, channels_last=self.channels_last)
         self._run = torch.compile(self.vectors) if compile else self.vectors
 
@@ -101,6 +104,11 @@ class Extractor(ABC):
     def translate(self, state: State) -> State:
         """A published file's keys to this network's, for files whose layout is another; nothing by default."""
         return state
+
+    def folded(self, module: nn.Module) -> nn.Module:
+        """The network with its batch norms folded into the convolutions before them."""
+        fold_batch_norms(module)
+        return module
 
     # -- what everybody uses ----------------------------------------------------------------------------------
 
@@ -168,8 +176,12 @@ class Extractor(ABC):
 
     def _load(self, weights: str | Path, sha256: str, seed: int) -> Loaded:
         text = str(weights)
+        if self.weightless:
+            return Loaded({}, "none", state_sha256({}))
         if text == "random":
-            state = random_state(self.build(self.classes), self.random_rule, seed)
+            with torch.device("meta"):
+                shapes = self.build(self.classes)
+            state = random_state(shapes, self.random_rule, seed)
             return Loaded(state, "random", state_sha256(state))
         if text == "default" and not self.weights:
             raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
@@ -192,7 +204,8 @@ class Extractor(ABC):
         if self.head:
             heads = {key: value for key, value in state.items() if key.startswith(self.head)}
             classes = next((v.shape[0] for v in heads.values() if v.ndim >= 2), 0)
-        module = self.build(classes)
+        with without_initialisation():
+            module = self.build(classes)
         load_strictly(module, state, loaded.origin)
         self.classes = classes
         return module

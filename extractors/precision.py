@@ -87,8 +87,7 @@ def round_between_layers(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def prepare(module: nn.Module, device: torch.device, dtype: Dtype, *, channels_last: bool) -> nn.Module:
-    """Fold, move and cast a network that is in evaluation mode."""
-    fold_batch_norms(module)
+    """Move and cast a network that is in evaluation mode."""
     module = module.to(device=device, dtype=compute_dtype(device, dtype))
     if device.type == "cpu" and DTYPES[dtype] is not torch.float32:
         round_between_layers(module, DTYPES[dtype])

@@ -14,7 +14,17 @@ from extractors.base import Extractor
 from extractors.errors import ExtractorError
 
 GROUP = "csmv.extractors"
-HOUSE = ("r2plus1d",)
+HOUSE = (
+    "audio",
+    "i3d",
+    "ig65m",
+    "r2plus1d",
+    "resnet50",
+    "timm_frames",
+    "videomae_b",
+    "videomaev2",
+    "wav2vec2",
+)
 """Modules of this package that register extractors when imported."""
 
 _classes: dict[str, type[Extractor]] = {}

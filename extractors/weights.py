@@ -15,11 +15,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from extractors.errors import ExtractorError
 
@@ -163,7 +165,17 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], origin: 
             f"unexpected, {len(wrong)} of another shape, the first being '{example}'."
         )
     full = {key: state.get(key, value) for key, value in own.items()}
-    module.load_state_dict({k: v.to(own[k].dtype) for k, v in full.items()}, strict=True)
+    # Assigned, not copied: a billion parameters need not be in memory twice.
+    module.load_state_dict({k: v.to(own[k].dtype) for k, v in full.items()}, strict=True, assign=True)
+
+
+class without_initialisation(TorchFunctionMode):
+    """Inside, the random filling of new parameters is skipped: they are about to be loaded."""
+
+    SKIPPED = frozenset({Tensor.uniform_, Tensor.normal_, Tensor.erfinv_})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in self.SKIPPED else func(*args, **(kwargs or {}))
 
 
 def random_tensor(key: str, shape: tuple[int, ...], rule: RandomRule, seed: int) -> NDArray[np.float32]:
@@ -195,5 +207,5 @@ def random_state(module: torch.nn.Module, rule: RandomRule, seed: int = 0) -> St
         if value.is_floating_point():
             state[key] = torch.from_numpy(random_tensor(key, tuple(value.shape), rule, seed))
         else:
-            state[key] = torch.zeros_like(value)
+            state[key] = torch.zeros(value.shape, dtype=value.dtype)
     return state

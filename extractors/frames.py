@@ -1,0 +1,33 @@
+"""What extractors that see one picture at a time share: a vector a frame, averaged over the window for `clip`."""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from extractors.base import Extractor
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FrameExtractor(Extractor):
+    """A subclass writes `pictures`; `temporal` gives the 16 vectors of a window's frames."""
+
+    kind: ClassVar[Literal["clip", "frame", "audio"]] = "frame"
+    granularities: ClassVar = {"clip": 1, "temporal": 16}
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def pictures(self, images: Tensor) -> Tensor:
+        """Normalised (N, 3, H, W) to (N, D)."""
+        vectors: Tensor = self.module(images)
+        return vectors
+
+    def normalise(self, clips: Tensor) -> Tensor:
+        mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (self.mean, self.std))
+        return (clips / 255 - mean) / std
+
+    def forward(self, clips: Tensor) -> Tensor:
+        batch, channels, frames, height, width = clips.shape
+        images = clips.transpose(1, 2).reshape(batch * frames, channels, height, width)
+        vectors = self.pictures(images).view(batch, frames, -1)
+        return vectors if self.granularity == "temporal" else vectors.mean(1, keepdim=True)

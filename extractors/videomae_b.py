@@ -1,0 +1,41 @@
+"""VideoMAE (v1) ViT-B, fine-tuned on Kinetics-400 (Tong et al. 2022, arXiv:2203.12602).
+
+Takes the original's files and those in Hugging Face `transformers` layout. Input as that release's processor does
+it: shorter side to 224, centre crop, ImageNet mean and std.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from extractors.registry import register
+from extractors.transforms import PillowShortSide
+from extractors.videomae import VideoMAEBase, from_transformers
+from extractors.weights import State, Weights
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@register
+class VideoMAEB(VideoMAEBase):
+    """ViT-B/16 of VideoMAE."""
+
+    name = "videomae_b"
+    dim = 768
+    depth, heads, hidden = 12, 12, 3072
+    classes = 400
+    transform = PillowShortSide(short=224, size=(224, 224), filter="bilinear")
+    weights: ClassVar = {
+        "kinetics400": Weights(
+            url="https://huggingface.co/MCG-NJU/videomae-base-finetuned-kinetics/resolve/main/model.safetensors",
+            licence="CC-BY-NC-4.0",
+            source="MCG-NJU/videomae-base-finetuned-kinetics on Hugging Face",
+        )
+    }
+
+    def translate(self, state: State) -> State:
+        return from_transformers(state)
+
+    def normalise(self, clips: Tensor) -> Tensor:
+        mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (MEAN, STD))
+        return (clips / 255 - mean) / std
