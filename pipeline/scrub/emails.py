@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from pipeline.scrub.domains import COMMON_ENDINGS, MAIL_PROVIDERS, is_ending
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from pipeline.scrub.vocabulary import SPACED
 
-_LOCAL = r"[\w!#$%&*+=?^{|}~-](?:[\w.!#$%&'*+=?^{|}~-]{0,63})"
-_LABEL = r"[^\W_](?:[\w-]{0,62})"
+_LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
+_LABEL = rf"[{SPACED.replace('_', '')}](?:[{SPACED}-]{{0,62}})"
 _PLAIN = re.compile(
-    rf"(?<![\w.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?[.,]\s?){{1,6}}"
-    rf"(?P<end>xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}}))(?![\w@])",
+    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?[.,]\s?){{1,6}}"
+    rf"(?P<end>xn--[a-z0-9-]{{2,59}}|[A-Za-z]{{2,24}}|[\u0370-\u06ff]{{2,24}}))(?![{SPACED}@])",
     re.I,
 )
-_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{_LABEL}\.){{1,6}}[^\W\d_]{{2,24}}(?![\w@])", re.I)
+_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{_LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
-_NO_ENDING = re.compile(rf"(?<![\w.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![\w@])", re.I)
+_NO_ENDING = re.compile(
+    rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])", re.I
+)
 _OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
 _AT = (
     rf"(?:\s?{_OPEN}(?:at|at sign|a|@|arroba|ett|aet|et|chiocciola|malpa)(?:\s?{_CLOSE})\s?"

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator
 from pipeline.scrub.folding import fold
 from pipeline.scrub.ordinary import is_everyday, is_ordinary
 from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from pipeline.scrub.recognizer import WORD, Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import GIVEN_NAMES
 
-_WORD = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
 _ORNAMENT = re.compile(r"[^\w\s']")
 _SHORTEST_WORD = 3
@@ -62,7 +61,7 @@ class Gazetteer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Every name that stands between word boundaries, the longest at each place."""
-        words = [(found.group().lower(), found.start(), found.end()) for found in _WORD.finditer(text)]
+        words = [(found.group().lower(), found.start(), found.end()) for found in WORD.finditer(text)]
         for first in range(len(words)):
             end = self._longest(text, words, first)
             if end:
@@ -77,7 +76,7 @@ class Gazetteer(TextRecognizer):
         return sum(1 for _ in self.find(folded)) if self.may_hold(Glance(folded)) else 0
 
     def _add(self, plain: str) -> None:
-        words = [word.lower() for word in _WORD.findall(plain)]
+        words = [word.lower() for word in WORD.findall(plain)]
         if not words or len(words) > _MOST_WORDS:
             return
         # "kai.the.great" is a handle and no speech, whatever its words.
@@ -111,7 +110,7 @@ class Gazetteer(TextRecognizer):
 def _forms(name: str) -> Iterator[str]:
     """The folded name from its first to its last letter or digit: without @, emoji and ornaments around it."""
     plain = fold(unicodedata.normalize("NFC", name)).text
-    words = list(_WORD.finditer(plain))
+    words = list(WORD.finditer(plain))
     if words:
         yield plain[words[0].start() : words[-1].end()]
 

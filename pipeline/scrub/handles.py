@@ -22,53 +22,57 @@ from pipeline.scrub.vocabulary import (
     POSSESSIVES,
     REVERSED_CALLS,
     SHORT_PLATFORMS,
+    SPACED,
     VAGUE_PLATFORMS,
     either,
     entries,
     heads,
 )
 
-_NAME = r"[A-Za-z0-9_](?:[\w.-]{0,38}\w)?|\.\w[\w.]{1,30}"
+_NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,38}[A-Za-z0-9_])?|\.\w[A-Za-z0-9_.]{1,30}"
 _MENTION = re.compile(
-    r"@{1,3}(?P<gap> ?)"
-    r"(?P<name>[^\W_]\w*(?:[.-]{1,2}\w+|[._]+(?=\w))*_*|_+[\w.]*\w|\.\w[\w.]*)"
+    r"@{1,3}(?P<gap> ?)(?P<name>"
+    r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
-_SIGN = r"[:=|»>→➡👉⇒➜➔►▶👇⬇~]+|-+>|=>|/\s|\("
+_SIGN = r"[:;=|»>→➡👉⇒➜➔►▶👇⬇~]+|-+>|=>|/\s|\("
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
 _PLATFORM = re.compile(
-    rf"(?<![\w@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])|(?P<short>{either(SHORT_PLATFORMS)}))"
-    r"(?![\w#])(?!\.\w)",
+    rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])|(?P<short>{either(SHORT_PLATFORMS)}))"
+    rf"(?![{SPACED}#])(?!\.\w)",
     re.I,
 )
 _AFTER = re.compile(
     rf"(?:['’]?s\b)?\s?[)\]]?\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?P<sign>\s*(?:{_SIGN})+\s*)?"
     rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
-    rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>@?)\s?(?P<name>{_NAME})",
+    rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,
 )
 _CALLED_BY_VERB = re.compile(rf"\b(?:{either(FOLLOW_VERBS)})\b[^.!?\n]{{0,30}}$", re.I)
 _CALLED_MINE = re.compile(rf"\b(?:{either(POSSESSIVES)})\s+(?:\w+\s+)?$", re.I)
 _NAMED = re.compile(
-    rf"(?<![\w@])(?:{either(NAMED)})\s*(?P<sign>(?:[:=>→-]|(?:is|es|est|ist|e|to)\b)+)\s*[\"'(@]{{0,2}}"
+    rf"(?<![{SPACED}@])(?:{either(NAMED)})\s*(?P<sign>(?:[:=>→-]|(?:is|es|est|ist|e|to)\b)+)\s*[\"'(@]{{0,2}}"
     rf"(?P<name>{_NAME})",
     re.I,
 )
 _CREDIT = re.compile(
-    rf"(?<![\w@#])(?:{either(CREDITS)})(?:(?P<sign>\s?[:=>→-]+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})", re.I
+    rf"(?<![{SPACED}@#])(?:{either(CREDITS)})(?:(?P<sign>\s?[:=>→-]+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})", re.I
 )
 _REVERSED = re.compile(
-    rf"(?<![\w@.#/-])(?P<name>{_NAME})(?P<gap>\s+(?:is\s+)?(?:on|in|at|over on|from|via|en|no|sur|auf|su|na|w|di)\s+"
-    rf"(?:(?:my|his|her|the|le)\s+)?|\s?[-(\[|/@:]\s?)(?P<platform>{either(CLEAR_PLATFORMS)}|ig|tg|yt|sc|fb|tt|kik)(?!\w)",
+    rf"(?<![{SPACED}@.#/-])(?P<name>{_NAME})(?P<gap>\s+(?:is\s+)?(?:on|in|at|over on|from|via|en|no|sur|auf|su|na|w|di)\s+"
+    rf"(?:(?:my|his|her|the|le)\s+)?|\s?[-(\[|/@:]\s?)(?P<platform>{either(CLEAR_PLATFORMS)}|ig|tg|yt|sc|fb|tt|kik)(?![{SPACED}])",
     re.I,
 )
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
 _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
-_REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{3,24}(?!\w)")
+_REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
 _DEFAULT_NAME = re.compile(r"(?<!\w)user_?\d{5,}(?:_\d+)?(?!\w)", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]*(?:[_.][a-z0-9]+)*_[a-z0-9]+(?:[_.][a-z0-9]+)*(?!\w)", re.I)
 _LEFT_WORD = re.compile(r"[\w.]{1,30}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
+_ENDS_OR_ASKS = re.compile(
+    r"\s*(?:$|[^\w\s']|(?:add|follow|if|for|dm|hmu|pls|plz|please|and follow|go follow)\b)", re.I
+)
 _CLAUSE_ENDS = re.compile(r"\s*(?:$|[^\w\s])")
 
 _SHORT = frozenset(entries(SHORT_PLATFORMS))
@@ -145,6 +149,8 @@ def _after_platforms(text: str) -> Iterator[Finding]:
 
 def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], name: str, end: int) -> float:
     """How sure it is that `name` is a handle, by what links it to the platform's name before it."""
+    if found["at"] == "$" and not (platform["clear"] and name[0].isalpha()):
+        return 0.0
     signed = bool(found["sign"] or found["sign2"] or found["at"])
     if len(name) < 3 or (_AMOUNT.fullmatch(name) and not (signed and name.isdecimal() and len(name) >= 5)):
         return 0.0
@@ -160,7 +166,9 @@ def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], na
         return 0.8
     if found["dash"] and (shaped or (unusual and _CLAUSE_ENDS.match(text, end))):
         return 0.65
-    if _is_clearly_shaped(name):
+    if _is_clearly_shaped(name) or (
+        platform["clear"] and found["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end)
+    ):
         return 0.6
     # "add me on insta kaylarose", but not "ig thats true", where ig means I guess.
     return 0.55 if by_verb and unusual and name.isascii() and len(name) >= 4 and platform["clear"] else 0.3

@@ -8,26 +8,29 @@ from collections.abc import Iterator
 from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, SHORT_HOSTS, is_ending
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from pipeline.scrub.vocabulary import SPACED
 
 _PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
-_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_LETTER = SPACED.replace("_", "")
+_LABEL = rf"[{_LETTER}](?:[{SPACED}-]{{0,61}}[{_LETTER}])?"
 _SCHEME = re.compile(
-    r"(?:\b(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
-    rf"|(?<![\w.])www\s?\d?\s?\.\s?){_PATH}",
+    rf"(?:(?<![{SPACED}])(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
+    rf"|(?<![{SPACED}.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
 _BARE = re.compile(
-    rf"(?<![\w@./-])(?P<host>(?:{_LABEL}\.){{1,8}}(?P<end>[^\W\d_]{{2,24}}|xn--[a-z0-9-]{{2,59}}))"
-    rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![\w@])",
+    rf"(?<![{SPACED}@./-])(?P<host>(?:{_LABEL}\.){{1,8}}(?P<end>[A-Za-z]{{2,24}}|[\u0370-\u06ff]{{2,24}}|xn--[a-z0-9-]{{2,59}}))"
+    rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![{SPACED}@])",
     re.I,
 )
+_WWW_SPACED = re.compile(rf"(?<![{SPACED}])www\s+[{SPACED}-]{{2,40}}\s+(?:com|net|org)(?![{SPACED}])", re.I)
 _NUMERIC_HOST = re.compile(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
 _DOT = (
     r"(?:\s?[\[({<*]\s?(?:dot|\.|punto|ponto|point|punkt|d0t)\s?[\])}>*]\s?"
     r"|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
 )
 _VEILED = re.compile(
-    rf"(?<![\w@.-])(?P<host>{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![\w@-])"
+    rf"(?<![{SPACED}@.-])(?P<host>{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![{SPACED}@-])"
     rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
     re.I,
 )
@@ -35,7 +38,7 @@ _WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
 _TRAILING = ".,;:!?…*_~'\"-"
 _INVITED = re.compile(r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite)\W{0,3}$", re.I)
 _SHORT_HOSTS = frozenset(SHORT_HOSTS.split())
-_DOT_WORDS = frozenset(("dot", "d0t", "punto", "ponto", "point", "punkt"))
+_DOT_WORDS = frozenset(("www", "dot", "d0t", "punto", "ponto", "point", "punkt"))
 
 
 class LinkRecognizer(TextRecognizer):
@@ -58,6 +61,8 @@ class LinkRecognizer(TextRecognizer):
             score = _bare_score(text, found)
             if score:
                 yield found.start(), _trimmed(text, found.start(), found.end()), score, "domain"
+        for found in _WWW_SPACED.finditer(text):
+            yield found.start(), found.end(), 0.8, "spaced domain"
         for found in _NUMERIC_HOST.finditer(text):
             yield found.start(), _trimmed(text, found.start(), found.end()), 0.6, "numeric host"
         if len(text) - len(text.replace(".", "")) or _WORD_DOT.search(text):

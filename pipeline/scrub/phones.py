@@ -12,7 +12,15 @@ from itertools import pairwise
 
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from pipeline.scrub.vocabulary import CALLED_AFTER, CALLED_BEFORE, CALLED_BEFORE_STEMS, MONEY_BEFORE, UNITS, either
+from pipeline.scrub.vocabulary import (
+    CALLED_AFTER,
+    CALLED_BEFORE,
+    CALLED_BEFORE_STEMS,
+    MONEY_BEFORE,
+    SPACED,
+    UNITS,
+    either,
+)
 
 _REGIONS = """
 US GB CA AU NZ IE IN PK BD LK DE AT CH FR BE NL ES PT IT BR MX AR CO CL PE SE NO DK FI PL CZ RO HU GR RU UA TR IL SA AE
@@ -25,7 +33,8 @@ _GAP = (
     r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
     r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
 )
-_RUN = re.compile(rf"(?<![\w])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*(?!\w)", re.I)
+_RUN = re.compile(rf"(?<![{SPACED}])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
 _GROUP = re.compile(r"\d+")
 _PARTING = re.compile(r"[\s,|]")
 _WORD_DIGITS = {
@@ -58,6 +67,7 @@ _DATE = re.compile(
 )
 _YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
+_HAS_WORD = re.compile(r"[^\W_]")
 _LADDER = "01234567890123456789"
 
 
@@ -129,27 +139,36 @@ def _opening(text: str, floor: int, at: int) -> int:
 
 
 def _closing(text: str, end: int) -> int:
+    extension = _EXTENSION.match(text, end)
+    if extension is not None:
+        return extension.end()
     return end + 1 if text[end : end + 1] == ")" and "(" in text[max(0, end - 8) : end] else end
 
 
 def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, str]:
     """The score of one candidate and the rule that gave it; 0 if it is no number."""
-    written, digits = text[start:end], "".join(groups)
+    written, digits = _EXTENSION.sub("", text[start:end]), "".join(groups)
     if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3 or digits in _LADDER:
         return 0.0, ""
     if any(shape.fullmatch(written) for shape in (_DATE, _YEARS, _CLOCKS)) or _counts_up(groups):
         return 0.0, ""
     after, before = text[end : end + 40], text[max(0, start - 45) : start]
     if written[0] == "+" or written.startswith("(+"):
-        return (0.9, "international") if _is_international(digits, groups) else (0.0, "")
-    if _UNIT.match(after) or _is_decimal(written, groups):
+        counted = _is_round(digits) or (" " not in written.strip("+ ") and _is_thousands(written.lstrip("+ "), groups))
+        return (0.9, "international") if not counted and _is_international(digits, groups) else (0.0, "")
+    if _UNIT.match(after):
         return 0.0, ""
     called = _CONTEXT_BEFORE.search(before) is not None or _CONTEXT_AFTER.match(after) is not None
     if called and len(digits) <= LONGEST and not _is_round(digits):
         return 0.85, "called a number"
-    if _MONEY_BEFORE.search(before):
+    if _MONEY_BEFORE.search(before) or _is_decimal(written, groups):
         return 0.0, ""
-    return _uncalled(written, digits, groups)
+    score, rule = _uncalled(written, digits, groups)
+    if 0 < score < 0.5 and len(digits) >= 8 and not (_HAS_WORD.search(before) or _HAS_WORD.search(after)):
+        # Somebody who writes nothing but a number means it to be rung.
+        likely = len(groups) > 1 or digits[0] == "0" or _in_a_plan(digits)
+        return (0.6, "nothing but a number") if likely else (score, rule)
+    return score, rule
 
 
 def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]:
@@ -157,10 +176,10 @@ def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]
         return 0.8, "international with 00"
     if _US_SHAPE.fullmatch(written):
         return 0.8, "North American grouping"
-    if _is_thousands(written, groups) or _is_round(digits):
+    if _is_thousands(written, groups) or _is_round(digits) or written.count("/") > 1:
         return 0.0, ""
     if len(groups) == 1:
-        if len(digits) in (10, 11, 12) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
+        if len(digits) in (10, 11, 12, 13) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
             return 0.6, "in a numbering plan"
         return (0.3, "bare digits")
     if max(map(len, groups)) == 1:
@@ -185,7 +204,7 @@ def _is_international(digits: str, groups: list[str]) -> bool:
             number = phonenumbers.parse("+" + candidate, None)
         except phonenumbers.NumberParseException:
             continue
-        if phonenumbers.is_possible_number(number) and len(candidate) >= 8:
+        if len(candidate) >= 8 and (phonenumbers.is_possible_number(number) or len(groups) > 1):
             return True
     return False
 
@@ -212,7 +231,8 @@ def _in_a_plan(digits: str) -> bool:
 
 
 def _is_decimal(written: str, groups: list[str]) -> bool:
-    return len(groups) == 2 and len(groups[0]) <= 4 and re.fullmatch(r"\d+[.,]\d+", written) is not None
+    trunk = groups[0][0] == "0" and len(groups[0]) > 2
+    return len(groups) == 2 and not trunk and re.fullmatch(r"\d{1,4}[.,]\d+", written) is not None
 
 
 def _is_thousands(written: str, groups: list[str]) -> bool:

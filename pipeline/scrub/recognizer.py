@@ -15,8 +15,10 @@ from pipeline.scrub.presidio import (
     NlpArtifacts,
     RecognizerResult,
 )
+from pipeline.scrub.vocabulary import SPACED
 
-_WORD = re.compile(r"\w+")
+WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
+"""A word, which ends where a script that parts words by spaces meets one that does not."""
 _DIGIT = re.compile(r"\d")
 
 
@@ -27,7 +29,7 @@ class Glance:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = frozenset(_WORD.findall(text.lower()))
+        self.words = frozenset(WORD.findall(text.lower()))
         self.digits = len(_DIGIT.findall(text))
 
 

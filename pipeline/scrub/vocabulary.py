@@ -6,13 +6,17 @@ accents, since the text is folded before it is compared.
 
 import re
 
+SPACED = r"0-9A-Za-z_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff\u10a0-\u10ff\u1e00-\u1fff"
+"""Letters and digits of scripts that part words by spaces, for use inside [...]. A Latin name may stand right beside
+Chinese, Japanese, Korean or Thai letters, and is a word of its own there."""
+
 CLEAR_PLATFORMS = """
 instagram insta insta_gram instagam instgram snap_chat snap snapp tik_tok twitter you_tube telegram discord
 facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit cash_app venmo
 pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk
 zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant
 depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo
-инстаграм инстаграмм инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ
+инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ
 ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
 """
 SHORT_PLATFORMS = (
@@ -55,7 +59,7 @@ REVERSED_CALLS = """
 follow add dm text message msg find search search_up look_up write write_to contact check check_out subscribe_to
 sub_to hit_up hmu thanks_to thank_you pm i'm i_am im call_me as its it's it_is named called go_to reach am by at
 sigan_a sigue_a segue suivez folgt folge seguite volg ikuti soy sou je_suis ich_bin sono watch stalk see it's_me
-recommend met helped_by contacted with to
+recommend met under helped_by contacted with to
 """
 NOT_PEOPLE = "me us u you home work school everyone here all channel the a this that least night last"
 
