@@ -6,8 +6,10 @@ dropout from (seed, step), the learning rate from the step. So a checkpoint is w
 
 import contextlib
 import math
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.errors import CsmvError
 from pipeline.progress import track
 from pipeline.store import Store
 from pipeline.vccsa.batches import Batches, Rows, video_dims
@@ -39,9 +42,18 @@ class Fitted:
     parameters: int
 
 
-def fit(store: Store, config: TrainConfig, corpus: Corpus, folder: str, fingerprint: str, asked: Rows) -> Fitted:
+def fit(
+    store: Store,
+    config: TrainConfig,
+    corpus: Corpus,
+    run: str,
+    fingerprint: str,
+    asked: Rows,
+    trackers: Sequence[str] = (),
+) -> Fitted:
     """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights."""
-    accelerator = _accelerator(config)
+    folder = f"models/{run}"
+    accelerator = _accelerator(config, store, run, trackers)
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         network, batches = prepare(config, corpus)
@@ -50,6 +62,7 @@ def fit(store: Store, config: TrainConfig, corpus: Corpus, folder: str, fingerpr
             if progress.best:
                 load_weights(store, f"{folder}/{progress.best[0].file}", network)
             probabilities = answer(network, batches, asked, accelerator.device, "score")
+    accelerator.end_training()
     parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
     return Fitted(probabilities, progress.history, parameters)
 
@@ -112,6 +125,7 @@ def _train(
             scores = both_tasks(batches.corpus.labels(dev), answer(bare, batches, dev, accelerator.device))
             _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
             save_last(store, folder, progress, bare, optimizer, accelerator)
+            accelerator.log(progress.history[-1], step=progress.step)
     return progress
 
 
@@ -214,8 +228,27 @@ def _share(rows: Rows, accelerator: Accelerator) -> Rows:
     return share if len(share) else rows[:1]
 
 
-def _accelerator(config: TrainConfig) -> Accelerator:
+def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence[str]) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.optimizer.precision]
     # Accelerate keeps one precision a process; another run of this process may want another.
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision)
+    if not trackers:
+        return Accelerator(mixed_precision=precision)
+    missing = [name for name in trackers if find_spec(name) is None]
+    if missing:
+        raise CsmvError(f"--log {missing[0]} needs the package {missing[0]}: pip install {missing[0]}.")
+    logs = store.path(f"models/{run}/logs") if store.is_local else tempfile.mkdtemp(prefix="csmv-logs-")
+    accelerator = Accelerator(mixed_precision=precision, log_with=list(trackers), project_dir=logs)
+    accelerator.init_trackers(run, _flat(config.model_dump(mode="json")))
+    return accelerator
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
+    """Nested settings under dotted names, as trackers want them."""
+    found: dict[str, str | int | float] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value if isinstance(value, str | int | float) else str(value)
+    return found

@@ -49,13 +49,14 @@ class RunResult:
     trained: bool = True
 
 
-def train(store: Store, config: TrainConfig, run_name: str | None = None) -> RunResult:
+def train(store: Store, config: TrainConfig, run_name: str | None = None, trackers: tuple[str, ...] = ()) -> RunResult:
     """Train and score `config` as the run `run_name` of a root; the same call for every model.
 
     Without a name the run is called after its model and configuration (`default_run_name`).
 
     Writes models/<run>/predictions.parquet (dev and test), metrics.json and run.json, and for networks
-    best-<k>.safetensors and last.safetensors. Raises CsmvError where the data can't be trained on.
+    best-<k>.safetensors and last.safetensors. `trackers` names what else is told of each epoch, if it is installed:
+    tensorboard, wandb, mlflow. Raises CsmvError where the data can't be trained on.
     """
     run_name = run_name or default_run_name(config)
     if not is_safe_id(run_name):
@@ -73,7 +74,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None) -> Run
     else:
         from pipeline.vccsa.loop import fit
 
-        fitted = fit(store, config, corpus, f"models/{run_name}", fingerprint, rows)
+        fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers)
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
     result = RunResult(
         run=run_name,

@@ -1,0 +1,298 @@
+"""`csmv train`, `evaluate`, `predict` and `sweep`: models on a root, judged, asked, and compared over settings."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+    from pipeline.vccsa.config import TrainConfig
+
+commands = typer.Typer()
+
+Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="field=value, such as sizes.scales=2 or text.encoder=roberta-base.")
+]
+Part = Annotated[str, typer.Option(help="dev or test.")]
+
+
+@commands.command()
+def train(
+    root: Root,
+    model: Annotated[
+        str | None, typer.Option(help="majority, tfidf, text, video, early-fusion, vccsa, vccsa-paper.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Name of the split.")] = None,
+    features: Annotated[list[str] | None, typer.Option("--features", help="A feature set; may be given again.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file with a train section's fields.")] = None,
+    paper: Annotated[str | None, typer.Option(help="The paper's recipe for i3d, r21d or videomaev2.")] = None,
+    settings: Settings = None,
+    seed: Annotated[list[int] | None, typer.Option(help="May be given again: one run a seed.")] = None,
+    run: Annotated[str | None, typer.Option(help="The run's name, if there is only one.")] = None,
+    log: Annotated[list[str] | None, typer.Option("--log", help="tensorboard, wandb or mlflow, if installed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
+    from pipeline.errors import CsmvError
+    from pipeline.store import Store
+    from pipeline.vccsa.training import train as train_run
+
+    store = Store.open(root)
+    changes = _changes(settings) | ({"split": split} if split else {}) | ({"features": features} if features else {})
+    base = _base(store, model, config, paper)
+    configs = [one.replace({**changes, "seed": s}) for one in base for s in (seed or [one.seed])]
+    if run and len(configs) > 1:
+        raise CsmvError(f"--run names one run and {len(configs)} were asked for; leave it out.")
+    results = [train_run(store, one, run, trackers=tuple(log or ())) for one in configs]
+    if as_json:
+        typer.echo(json.dumps([_summary(result) for result in results], indent=2))
+        return
+    for result in results:
+        state = "trained" if result.trained else "was finished already"
+        typer.echo(f"{result.run} {state} ({result.seconds:.0f} s, {result.parameters:,} parameters)")
+        for part, counts in result.counts.items():
+            typer.echo(f"  {part}: " + ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
+    _print_table([[r.run, r.model, *_percentages(r.metrics["test"])] for r in results], ["run", "model", *_F1])
+
+
+@commands.command()
+def evaluate(
+    runs: Annotated[list[str], typer.Argument(help="Finished runs, by name.")],
+    root: Root,
+    part: Part = "test",
+    against: Annotated[str | None, typer.Option(help="A run that each is compared with, comment by comment.")] = None,
+    resamples: Annotated[int, typer.Option(min=10, help="Draws of videos for the intervals.")] = 2000,
+    figures: Annotated[bool, typer.Option(help="Also draw confusion matrices and reliability diagrams.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Scores, calibration, intervals by video, seen against unseen videos; into models/<run>/evaluation/."""
+    from pipeline.store import Store
+    from pipeline.vccsa.evaluation import compare
+    from pipeline.vccsa.evaluation import evaluate as evaluate_run
+    from pipeline.vccsa.tables import rows_of, write_figures, write_tables
+
+    store = Store.open(root)
+    found = []
+    for run in runs:
+        one = evaluate_run(store, run, part, resamples)
+        if against:
+            one["compared"] = compare(store, against, run, part, resamples)
+        folder = f"models/{run}/evaluation"
+        store.write_file(f"{folder}/{part}.json", (json.dumps(one, indent=2, sort_keys=True) + "\n").encode())
+        write_tables(store, folder, rows_of([one]), ["run", "model", "split", "part"])
+        if figures:
+            write_figures(store, folder, one)
+        found.append(one)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    _print_table([_evaluated(one) for one in found], ["run", *_F1, "ECE", "seen micro", "unseen micro"])
+    for one in found:
+        if against:
+            _print_comparison(one["compared"])
+        typer.echo(f"Everything about {one['run']}: {root}/models/{one['run']}/evaluation/")
+
+
+@commands.command()
+def predict(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    comment: Annotated[list[str], typer.Option("--comment", help="A comment on it; may be given again.")],
+    root: Root,
+    run: Annotated[str, typer.Option(help="The trained run to ask.")],
+    html: Annotated[Path | None, typer.Option(help="Also write a page with the frames that weighed most.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Opinion and emotion of comments on a video, and the seconds of the video that weighed most."""
+    from pipeline.store import Store
+    from pipeline.vccsa.predict import predict as ask
+    from pipeline.vccsa.predict import write_page
+
+    answers = ask(Store.open(root), run, video, comment)
+    if html:
+        write_page(html, video, answers)
+    if as_json:
+        typer.echo(json.dumps([answer.as_dict() for answer in answers], indent=2))
+        return
+    for answer in answers:
+        typer.echo(answer.sentence())
+    if html:
+        typer.echo(f"Page: {html.resolve()}")
+
+
+@commands.command()
+def sweep(
+    root: Root,
+    name: Annotated[str, typer.Option(help="The sweep's name; with the same name it goes on where it was.")],
+    model: Annotated[str | None, typer.Option(help="The model, if no --config names it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file with a train section's fields.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="field=v1,v2,...; several such fields are crossed.")
+    ] = None,
+    table1: Annotated[bool, typer.Option("--table1", help="The paper's scales, tokens and layers.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting, with seeds 1, 2, ...")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
+    from pipeline.store import Store
+    from pipeline.vccsa.sweep import TABLE_1, SweepConfig, write_sweep
+    from pipeline.vccsa.sweep import results as results_of
+
+    store = Store.open(root)
+    [base] = _base(store, model or "vccsa", config, None)
+    grid = {field: tuple(_list(value)) for field, value in _changes(values).items()}
+    asked = SweepConfig(
+        name=name,
+        base=base,
+        grid=grid,
+        points=TABLE_1 if table1 else (),
+        seeds=tuple(range(1, seeds + 1)),
+    )
+    write_sweep(store, asked)
+    _sweep_here(store, name)
+    rows = results_of(store, name)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from pipeline.vccsa.tables import markdown
+
+    fields = [key for key in rows[0] if key.startswith(tuple(grid)) or key in TABLE_1[0]] if (grid or table1) else []
+    typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"]))
+    typer.echo(f"Tables: {root}/sweeps/{name}/results.md, .tex and .json")
+
+
+def _sweep_here(store: "Store", name: str) -> None:
+    """Run the sweep's flow on this machine, with a Prefect server of our own if none is set."""
+    import tempfile
+
+    from flows.server import prefect_api
+    from pipeline.errors import CsmvError
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        home = Path(store.path("private/prefect")) if store.is_local else Path(elsewhere)
+        with prefect_api(home):
+            from flows.sweep import Sweep
+            from flows.sweep import sweep as sweep_flow
+
+            state = sweep_flow(Sweep(root=store.root, name=name), return_state=True)
+    if not state.is_completed():
+        raise CsmvError(state.message or "The sweep did not end well.")
+
+
+def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
+    """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
+    import yaml
+
+    from pipeline.errors import CsmvError
+    from pipeline.validated import parse
+    from pipeline.vccsa.config import TrainConfig
+
+    if config is not None:
+        if not config.is_file():
+            raise CsmvError(f"There is no configuration file '{config}'.")
+        data = yaml.safe_load(config.read_text()) or {}
+        return [parse(TrainConfig, data | ({"model": model} if model else {}), str(config))]
+    if paper is not None:
+        return [TrainConfig.paper(paper).replace({"model": model} if model else {})]
+    if model is not None:
+        known = [one.features for one in store.config.train if one.needs_features]
+        defaults: dict[str, Any] = {"features": known[0]} if known else {}
+        names = store.split_names()
+        if names and TrainConfig().split not in names:
+            defaults["split"] = names[0]
+        return [TrainConfig().replace({**defaults, "model": model})]
+    if not store.config.train:
+        raise CsmvError("dataset.yaml lists no training run; say which model with --model.")
+    return list(store.config.train)
+
+
+def _changes(settings: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    from pipeline.errors import CsmvError
+
+    found = {}
+    for setting in settings or []:
+        field, equals, value = setting.partition("=")
+        if not equals or not field:
+            raise CsmvError(f"--set takes field=value, and got '{setting[:80]}'.")
+        found[field] = yaml.safe_load(f"[{value}]") if "," in value else _number(yaml.safe_load(value))
+    return found
+
+
+def _number(value: Any) -> Any:
+    # YAML reads 2e-5 as text; nobody who writes it means text.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _list(value: Any) -> list[Any]:
+    return [_number(one) for one in value] if isinstance(value, list) else [value]
+
+
+_F1 = ["opinion micro", "opinion macro", "emotion micro", "emotion macro"]
+
+
+def _percentages(metrics: dict[str, Any]) -> list[str]:
+    return [f"{100 * metrics[t].get(f, 0.0):.2f}" for t in ("opinion", "emotion") for f in ("micro_f1", "macro_f1")]
+
+
+def _summary(result: Any) -> dict[str, Any]:
+    return {
+        "run": result.run,
+        "model": result.model,
+        "trained": result.trained,
+        "seconds": result.seconds,
+        "parameters": result.parameters,
+        "counts": result.counts,
+        "metrics": result.metrics,
+        "predictions": result.predictions,
+    }
+
+
+def _evaluated(one: dict[str, Any]) -> list[str]:
+    metrics = one["metrics"]
+    cells = []
+    for task in ("opinion", "emotion"):
+        for f1 in ("micro_f1", "macro_f1"):
+            low, high = metrics[task]["intervals_95"][f1]
+            cells.append(f"{100 * metrics[task][f1]:.2f} [{100 * low:.1f}, {100 * high:.1f}]")
+    ece = " / ".join(f"{metrics[task]['calibration']['ece']:.3f}" for task in ("opinion", "emotion"))
+    short = []
+    for name in ("seen", "unseen"):
+        found = one["by_video_seen_in_train"][name]
+        values = [found[task].get("micro_f1") for task in ("opinion", "emotion")]
+        short.append(" / ".join("-" if value is None else f"{100 * value:.2f}" for value in values))
+    return [one["run"], *cells, ece, *short]
+
+
+def _print_comparison(found: dict[str, Any]) -> None:
+    rows = [
+        [
+            f"{task} {f1.removesuffix('_f1')}",
+            f"{100 * one['first']:.2f}",
+            f"{100 * one['second']:.2f}",
+            f"{100 * one['difference']:+.2f}",
+            f"[{100 * one['interval_95'][0]:+.2f}, {100 * one['interval_95'][1]:+.2f}]",
+            f"{one['p']:.4f}",
+        ]
+        for task, scores in found["tasks"].items()
+        for f1, one in scores.items()
+        if f1.endswith("_f1")
+    ]
+    _print_table(rows, ["F1", found["first"], found["second"], "difference", "95 %", "p"])
+
+
+def _print_table(rows: list[list[str]], heading: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*heading)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)

@@ -1,0 +1,239 @@
+"""Judging finished runs from their predictions alone: scores, calibration, intervals, and one run against another.
+
+Comments of one video are not independent, so intervals come from drawing videos, not comments. Nothing is trained.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.errors import CsmvError
+from pipeline.store import Store
+from pipeline.vccsa.batch import NO_LABEL
+from pipeline.vccsa.metrics import TASKS, both_tasks, scores
+from pipeline.vccsa.training import read_run
+
+RESAMPLES = 2000
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A part's predictions of one run, by comment_id: labels (N) and probabilities (N, K) by task, videos (N)."""
+
+    run: str
+    split: str
+    comment_ids: list[str]
+    videos: NDArray[np.str_]
+    labels: dict[str, NDArray[np.int64]]
+    probabilities: dict[str, NDArray[np.float64]]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Predictions":
+        """The chosen comments only."""
+        return Predictions(
+            self.run,
+            self.split,
+            [one for one, keep in zip(self.comment_ids, chosen, strict=True) if keep],
+            self.videos[chosen],
+            {task: values[chosen] for task, values in self.labels.items()},
+            {task: values[chosen] for task, values in self.probabilities.items()},
+        )
+
+
+def read_predictions(store: Store, run: str, part: str) -> Predictions:
+    """What a finished run answered for dev or test. Raises CsmvError if there is no such run or part."""
+    config, result = read_run(store, run)
+    table = pq.read_table(io.BytesIO(store.read_file(result.predictions)), filters=[("split", "=", part)])
+    if not table.num_rows:
+        raise CsmvError(f"Run '{run}' has no predictions for '{part}'; there are some for dev and test.")
+    labels, probabilities = {}, {}
+    for task, names in TASKS.items():
+        number = {name: k for k, name in enumerate(names)}
+        labels[task] = np.array([number.get(name, NO_LABEL) for name in table.column(task).to_pylist()])
+        flat = table.column(f"{task}_probabilities").combine_chunks().flatten()
+        probabilities[task] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(names)).astype(np.float64)
+    videos = np.array(table.column("video_id").to_pylist())
+    return Predictions(run, config.split, table.column("comment_id").to_pylist(), videos, labels, probabilities)
+
+
+def evaluate(
+    store: Store, run: str, part: str = "test", resamples: int = RESAMPLES, seed: int = 3407
+) -> dict[str, Any]:
+    """Everything about a run on a part: scores, calibration, 95 % intervals by video, seen against unseen videos.
+
+    Seen: the split puts another comment of the same video into train.
+    """
+    found = read_predictions(store, run, part)
+    metrics: dict[str, dict[str, Any]] = both_tasks(found.labels, found.probabilities)
+    intervals = bootstrap(found, resamples, seed)
+    for task in TASKS:
+        known = found.labels[task] != NO_LABEL
+        metrics[task]["calibration"] = calibration(found.labels[task][known], found.probabilities[task][known])
+        metrics[task]["intervals_95"] = intervals[task]
+    config, result = read_run(store, run)
+    return {
+        "run": run,
+        "model": config.model,
+        "split": config.split,
+        "part": part,
+        "seed": config.seed,
+        "comments": len(found.comment_ids),
+        "videos": len(set(found.videos.tolist())),
+        "resamples": resamples,
+        "metrics": metrics,
+        "by_video_seen_in_train": _seen_and_unseen(store, found),
+        "data": result.counts,
+    }
+
+
+def _seen_and_unseen(store: Store, found: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
+    split = store.read_split(found.split)
+    in_train = {
+        video
+        for video, part in zip(split.column("video_id").to_pylist(), split.column("split").to_pylist(), strict=True)
+        if part == "train"
+    }
+    seen = np.array([video in in_train for video in found.videos.tolist()])
+    short: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, chosen in (("seen", seen), ("unseen", ~seen)):
+        part = found.where(chosen)
+        metrics = both_tasks(part.labels, part.probabilities)
+        short[name] = {
+            task: {key: metrics[task][key] for key in ("n", "micro_f1", "macro_f1") if key in metrics[task]}
+            for task in TASKS
+        }
+    return short
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def calibration(label: NDArray[np.int64], probability: NDArray[np.float64], bins: int = BINS) -> dict[str, Any]:
+    """Expected calibration error over equal-width bins of the largest probability (Guo et al., ICML 2017).
+
+    Also the bins themselves: how many, how sure, how often right.
+    """
+    sure, right = probability.max(1), probability.argmax(1) == label
+    of = np.minimum((sure * bins).astype(int), bins - 1)
+    count = np.bincount(of, minlength=bins)
+    some = np.maximum(count, 1)
+    confidence = np.bincount(of, sure, bins) / some
+    accuracy = np.bincount(of, right.astype(float), bins) / some
+    ece = float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))
+    filled = [
+        {"count": int(n), "confidence": float(c), "accuracy": float(a)}
+        for n, c, a in zip(count, confidence, accuracy, strict=True)
+        if n
+    ]
+    return {"ece": ece, "bins": filled}
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def confusion_by_video(found: Predictions, task: str) -> NDArray[np.float64]:
+    """One confusion matrix a video: (videos, K, K), rows the true class."""
+    classes = len(TASKS[task])
+    _, video = np.unique(found.videos, return_inverse=True)
+    known = found.labels[task] != NO_LABEL
+    label, predicted = found.labels[task][known], found.probabilities[task].argmax(1)[known]
+    cell = (video[known] * classes + label) * classes + predicted
+    counts = np.bincount(cell, minlength=(video.max() + 1) * classes * classes)
+    return counts.reshape(-1, classes, classes).astype(np.float64)
+
+
+def f1_of(confusion: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Micro and macro F1 of confusion matrices (..., K, K); a class without a true or predicted comment counts 0."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    either = confusion.sum(-1) + confusion.sum(-2)
+    each = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
+    return {"micro_f1": hits.sum(-1) / np.maximum(confusion.sum((-2, -1)), 1), "macro_f1": each.mean(-1)}
+
+
+def bootstrap(found: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
+    """95 % percentile intervals of micro and macro F1 over draws of as many videos, with replacement."""
+    drawn = _draws(len(set(found.videos.tolist())), resamples, seed)
+    intervals = {}
+    for task in TASKS:
+        f1 = f1_of(_resampled(drawn, confusion_by_video(found, task)))
+        intervals[task] = {name: _interval(values) for name, values in f1.items()}
+    return intervals
+
+
+def compare(
+    store: Store, first: str, second: str, part: str = "test", resamples: int = RESAMPLES, seed: int = 3407
+) -> dict[str, Any]:
+    """`second` minus `first` on the same comments: differences in F1, their 95 % intervals, and a two-sided p.
+
+    Both runs meet every draw of videos together, so what is hard for both cancels. Raises CsmvError if the runs did
+    not answer the same comments with the same labels.
+    """
+    a, b = read_predictions(store, first, part), read_predictions(store, second, part)
+    same = a.comment_ids == b.comment_ids and all((a.labels[task] == b.labels[task]).all() for task in TASKS)
+    if not same:
+        raise CsmvError(
+            f"'{first}' and '{second}' did not answer the same {part} comments ({len(a.comment_ids)} and "
+            f"{len(b.comment_ids)}); a paired comparison needs two runs on one split of one state of the data."
+        )
+    drawn = _draws(len(set(a.videos.tolist())), resamples, seed)
+    tasks: dict[str, Any] = {}
+    for task in TASKS:
+        one, two = confusion_by_video(a, task), confusion_by_video(b, task)
+        whole = {name: float(value) for name, value in f1_of(two.sum(0)).items()}
+        base = {name: float(value) for name, value in f1_of(one.sum(0)).items()}
+        drawn_one, drawn_two = f1_of(_resampled(drawn, one)), f1_of(_resampled(drawn, two))
+        tasks[task] = {}
+        for name in whole:
+            differences = drawn_two[name] - drawn_one[name]
+            tasks[task][name] = {
+                "first": base[name],
+                "second": whole[name],
+                "difference": whole[name] - base[name],
+                "interval_95": _interval(differences),
+                "p": _two_sided(differences),
+            }
+        tasks[task]["only_one_right"] = _only_one_right(a, b, task)
+    return {"first": first, "second": second, "part": part, "resamples": resamples, "tasks": tasks}
+
+
+def _only_one_right(a: Predictions, b: Predictions, task: str) -> dict[str, int]:
+    known = a.labels[task] != NO_LABEL
+    right = [(p.probabilities[task].argmax(1) == p.labels[task])[known] for p in (a, b)]
+    return {"first": int((right[0] & ~right[1]).sum()), "second": int((right[1] & ~right[0]).sum())}
+
+
+def _draws(videos: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """How often each video is drawn: (resamples, videos)."""
+    random = np.random.default_rng(seed)
+    return random.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+
+
+def _resampled(drawn: NDArray[np.float64], confusion: NDArray[np.float64]) -> NDArray[np.float64]:
+    summed: NDArray[np.float64] = (drawn @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
+    return summed
+
+
+def _interval(values: NDArray[np.float64]) -> list[float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def _two_sided(differences: NDArray[np.float64]) -> float:
+    # One is added on both sides: no finite number of draws shows a chance of zero.
+    n = len(differences)
+    return float(min(1.0, 2 * min((differences <= 0).sum() + 1, (differences >= 0).sum() + 1) / (n + 1)))
+
+
+def chance_level(labels: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
+    """Scores of always answering the most frequent class, for putting others beside."""
+    found = {}
+    for task, names in TASKS.items():
+        known = labels[task][labels[task] != NO_LABEL]
+        most = int(np.bincount(known, minlength=len(names)).argmax())
+        found[task] = scores(labels[task], np.full_like(labels[task], most), names)
+    return found

@@ -1,0 +1,243 @@
+"""Asking a trained run about a video and comments on it: probabilities, and which seconds of the video weighed most.
+
+The video's features are made exactly as the root's configuration says the run's were. Keeps nothing of what it is
+asked, but for the page it is told to write.
+"""
+
+import base64
+import html
+import io
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import CsmvError
+from pipeline.store import Store
+from pipeline.vccsa.batch import NO_LABEL
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.data import Corpus
+from pipeline.vccsa.features import FeatureSet
+from pipeline.vccsa.metrics import TASKS
+from pipeline.vccsa.training import read_run
+
+VIDEO = "asked"
+THUMBNAIL_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the video in seconds, and its share of the weight that the model gave to all of it."""
+
+    start_s: float
+    end_s: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says of one comment: probabilities by class name, windows from the heaviest (none without video)."""
+
+    comment: str
+    opinion: dict[str, float]
+    emotion: dict[str, float]
+    windows: list[Window]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """One line for a terminal."""
+        opinion, emotion = (max(found, key=lambda name: found[name]) for found in (self.opinion, self.emotion))
+        said = f"{self.comment!r}: {opinion} ({self.opinion[opinion]:.0%}), {emotion} ({self.emotion[emotion]:.0%})"
+        if not self.windows:
+            return said
+        heavy = ", ".join(f"{w.start_s:.1f}-{w.end_s:.1f} s ({w.weight:.0%})" for w in self.windows[:3])
+        return f"{said}; looked most at {heavy}"
+
+
+def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[Answer]:
+    """What `run` says of `comments` on the file `video`, in order.
+
+    Raises CsmvError if the run has no network or its features can't be made again, or the file can't be read.
+    """
+    from pipeline.vccsa.batches import Batches
+    from pipeline.vccsa.checkpoints import load_weights
+    from pipeline.vccsa.networks import build_network
+    from pipeline.vccsa.text import load_encoder
+
+    config, _ = read_run(store, run)
+    if config.model in ("majority", "tfidf"):
+        raise CsmvError(f"Run '{run}' is '{config.model}', which keeps no weights to ask; choose a run of a network.")
+    if not comments:
+        raise CsmvError("There is no comment to ask about; give at least one with --comment.")
+    corpus = _corpus(comments, _features(store, config, video))
+    encoder, tokenizer = load_encoder(config.text)
+    batches = Batches(corpus, config, tokenizer.encode(comments, _most_tokens(config)), tokenizer.pad_id)
+    network = build_network(config, encoder, batches.dims)
+    load_weights(store, f"models/{run}/best-1.safetensors", network)
+    network.eval()
+    with torch.inference_mode():
+        found = network(batches.join(np.arange(len(comments)), training=False))
+    spans = _spans(store, config, corpus)
+    return [
+        Answer(
+            comment,
+            *(dict(zip(TASKS[task], getattr(found, task)[k].tolist(), strict=True)) for task in TASKS),
+            windows=_windows(found.frame_weights, k, spans),
+        )
+        for k, comment in enumerate(comments)
+    ]
+
+
+def _most_tokens(config: TrainConfig) -> int:
+    return config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
+
+
+def _corpus(comments: list[str], features: tuple[FeatureSet, ...]) -> Corpus:
+    unlabelled = np.full(len(comments), NO_LABEL)
+    return Corpus(
+        comment_ids=[str(k) for k in range(len(comments))],
+        video_ids=[VIDEO] * len(comments),
+        texts=comments,
+        opinion=unlabelled,
+        emotion=unlabelled,
+        part=np.full(len(comments), 2),
+        features=features,
+        counts={},
+        fingerprint="",
+    )
+
+
+def _features(store: Store, config: TrainConfig, video: Path) -> tuple[FeatureSet, ...]:
+    """The file's vectors of each of the run's feature sets."""
+    if not config.needs_features:
+        return ()
+    from extractors import extract
+    from pipeline.features import load
+
+    networks = {one.name: load(one) for one in _made_by(store, config)}
+    [result] = extract([video], networks)
+    found = []
+    for one in _made_by(store, config):
+        if one.name in result.failures:
+            reason, detail = result.failures[one.name]
+            raise CsmvError(f"'{video.name}' gives no {one.name} features: {reason}, {detail}.")
+        vectors = result.features[one.name]
+        found.append(FeatureSet(one.name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
+    return tuple(found)
+
+
+def _made_by(store: Store, config: TrainConfig) -> list[Any]:
+    known = {one.name: one for one in store.config.features}
+    unknown = [name for name in config.features if name not in known]
+    if unknown:
+        raise CsmvError(
+            f"dataset.yaml does not say how the feature set '{unknown[0]}' was made (it knows "
+            f"{', '.join(known) or 'none'}), so a new video can't be given the same features."
+        )
+    return [known[name] for name in config.features]
+
+
+def _spans(store: Store, config: TrainConfig, corpus: Corpus) -> list[tuple[float, float]]:
+    """Start and end in seconds of each vector of the first feature set."""
+    if not config.needs_features:
+        return []
+    from pipeline.features import load
+
+    rule = load(_made_by(store, config)[0]).rule
+    count = len(corpus.features[0].videos[VIDEO])
+    return [(k * rule.step / rule.fps, (k * rule.step + rule.frames) / rule.fps) for k in range(count)]
+
+
+def _windows(weights: torch.Tensor | None, k: int, spans: list[tuple[float, float]]) -> list[Window]:
+    """Frame weights (views, B, V) to windows, views averaged, heaviest first."""
+    if weights is None:
+        return []
+    mean = weights[:, k].float().mean(0)[: len(spans)]
+    share = (mean / mean.sum().clamp(min=1e-12)).tolist()
+    windows = [Window(start, end, weight) for (start, end), weight in zip(spans, share, strict=False)]
+    return sorted(windows, key=lambda window: (-window.weight, window.start_s))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def write_page(page: Path, video: Path, answers: list[Answer], most: int = 5) -> None:
+    """A self-contained HTML page: each comment, its probabilities, and thumbnails of the heaviest windows."""
+    wanted = sorted({(w.start_s + w.end_s) / 2 for answer in answers for w in answer.windows[:most]})
+    pictures = dict(zip(wanted, thumbnails(video, wanted), strict=True))
+    body = "\n".join(_section(answer, pictures, most) for answer in answers)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(_PAGE.format(title=html.escape(video.name), body=body), encoding="utf-8")
+
+
+def thumbnails(video: Path, seconds: list[float]) -> list[bytes]:
+    """JPEG pictures of the frames shown at these times (ascending), upright, 200 pixels wide."""
+    from PIL import Image
+
+    from extractors.decode import PyAvDecoder, opened
+    from extractors.errors import MediaError
+
+    found: list[bytes] = []
+    last: NDArray[np.uint8] | None = None
+    try:
+        with opened(video) as container:
+            decoder = PyAvDecoder(container)
+            for frame in decoder.frames():
+                while len(found) < len(seconds) and frame.time + frame.duration > Fraction(seconds[len(found)]):
+                    found.append(_jpeg(Image.fromarray(np.ascontiguousarray(decoder.pixels(frame)))))
+                if len(found) == len(seconds):
+                    return found
+                last = decoder.pixels(frame)
+    except MediaError as error:
+        raise CsmvError(f"'{video.name}' can't be shown: {error}.") from None
+    if last is None:
+        raise CsmvError(f"'{video.name}' has no frame to show.")
+    return found + [_jpeg(Image.fromarray(np.ascontiguousarray(last)))] * (len(seconds) - len(found))
+
+
+def _jpeg(picture: Any) -> bytes:
+    height = max(1, round(picture.height * THUMBNAIL_WIDTH / picture.width))
+    buffer = io.BytesIO()
+    picture.resize((THUMBNAIL_WIDTH, height)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _section(answer: Answer, pictures: dict[float, bytes], most: int) -> str:
+    bars = "".join(
+        f"<h3>{task}</h3>" + "".join(_bar(name, value) for name, value in getattr(answer, task).items())
+        for task in TASKS
+    )
+    shown = "".join(_figure(window, pictures[(window.start_s + window.end_s) / 2]) for window in answer.windows[:most])
+    heading = f"<h2>{html.escape(answer.comment)}</h2>"
+    return f"<section>{heading}<div class=bars>{bars}</div><div class=windows>{shown}</div></section>"
+
+
+def _bar(name: str, value: float) -> str:
+    return f"<p><span>{name}</span><meter value={value:.4f}></meter> {value:.1%}</p>"
+
+
+def _figure(window: Window, jpeg: bytes) -> str:
+    source = base64.b64encode(jpeg).decode()
+    caption = f"{window.start_s:.1f}-{window.end_s:.1f} s, {window.weight:.0%}"
+    return f'<figure><img src="data:image/jpeg;base64,{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
+section {{ border-top: 1px solid #bbb; padding: 1rem 0; }}
+.bars p {{ margin: 0; }} .bars span {{ display: inline-block; width: 8rem; }}
+.windows {{ display: flex; flex-wrap: wrap; gap: 1rem; margin-top: 1rem; }}
+figure {{ margin: 0; }} figcaption {{ font-size: .85rem; }}
+</style></head><body><h1>{title}</h1>
+<p>The windows of the video that weighed most in each answer, heaviest first.</p>
+{body}
+</body></html>
+"""

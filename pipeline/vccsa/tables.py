@@ -1,0 +1,157 @@
+"""Evaluations as tables in Markdown, LaTeX and JSON, and as figures: the same numbers for a terminal and a paper."""
+
+import io
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.store import Store
+from pipeline.vccsa.metrics import TASKS
+
+COLUMNS = [(task, f1) for task in TASKS for f1 in ("micro_f1", "macro_f1")]
+HEADINGS = [f"{task} {f1.removesuffix('_f1')}" for task, f1 in COLUMNS]
+
+Row = dict[str, Any]
+
+
+def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """One row an evaluated run: name, model, split, seed, and the four F1 scores with their intervals."""
+    found = []
+    for one in evaluations:
+        row: Row = {key: one[key] for key in ("run", "model", "split", "part", "seed")}
+        for task, f1 in COLUMNS:
+            row[f"{task}_{f1}"] = one["metrics"][task][f1]
+            row[f"{task}_{f1}_interval"] = one["metrics"][task]["intervals_95"][f1]
+            row[f"{task}_ece"] = one["metrics"][task]["calibration"]["ece"]
+        found.append(row)
+    return found
+
+
+def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
+    """Mean and spread (sample standard deviation) over runs that agree in the fields `by`."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(json.dumps(row[field]) for field in by), []).append(row)
+    found = []
+    for members in groups.values():
+        entry: Row = {field: members[0][field] for field in by} | {"seeds": len(members)}
+        for task, f1 in COLUMNS:
+            values = [member[f"{task}_{f1}"] for member in members]
+            entry[f"{task}_{f1}"] = statistics.fmean(values)
+            entry[f"{task}_{f1}_spread"] = statistics.stdev(values) if len(values) > 1 else None
+        found.append(entry)
+    return found
+
+
+def markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
+    """A table with the fields `by` and the four F1 scores in percent, best in bold."""
+    best = _best(rows)
+    lines = ["| " + " | ".join([*by, *HEADINGS]) + " |", "|" + " --- |" * len(by) + " ---: |" * len(HEADINGS)]
+    for row in rows:
+        cells = [_cell(row, column, best, "**", "**", "±") for column in COLUMNS]
+        lines.append("| " + " | ".join([*(_plain(row[field]) for field in by), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def latex(rows: Sequence[Row], by: Sequence[str]) -> str:
+    """The same as a booktabs tabular."""
+    best = _best(rows)
+    lines = [
+        r"\begin{tabular}{" + "l" * len(by) + "r" * len(HEADINGS) + "}",
+        r"\toprule",
+        " & ".join(_escaped(name) for name in [*by, *HEADINGS]) + r" \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        cells = [_cell(row, column, best, r"\textbf{", "}", r"$\pm$") for column in COLUMNS]
+        lines.append(" & ".join([*(_escaped(_plain(row[field])) for field in by), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """The same, unrounded."""
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def write_tables(store: Store, folder: str, rows: Sequence[Row], by: Sequence[str]) -> None:
+    """results.md, results.tex and results.json in a folder of the root."""
+    for suffix, text in (("md", markdown(rows, by)), ("tex", latex(rows, by)), ("json", as_json(rows))):
+        store.write_file(f"{folder}/results.{suffix}", text.encode())
+
+
+def write_figures(store: Store, folder: str, evaluation: Mapping[str, Any]) -> list[str]:
+    """Confusion matrices and reliability diagrams of an evaluation, as SVG files in a folder of the root."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "csmv"  # the same figure is the same bytes
+    written = []
+    for task, names in TASKS.items():
+        metrics = evaluation["metrics"][task]
+        for kind, draw in (("confusion", _draw_confusion), ("reliability", _draw_reliability)):
+            path = f"{folder}/{kind}-{task}.svg"
+            store.write_file(path, draw(metrics, names, f"{task}, {evaluation['part']}"))
+            written.append(path)
+    return written
+
+
+def _draw_confusion(metrics: Mapping[str, Any], names: Sequence[str], title: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    counts = metrics["confusion"]
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    side = 2.2 + 0.55 * len(names)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            shade = "white" if shares[i][j] > 0.5 else "black"
+            axes.text(j, i, f"{shares[i][j]:.0%}\n{count}", ha="center", va="center", fontsize=7, color=shade)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    return _svg(figure)
+
+
+def _draw_reliability(metrics: Mapping[str, Any], names: Sequence[str], title: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    bins = metrics["calibration"]["bins"]
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    sizes = [4 + 200 * one["count"] / max(metrics["n"], 1) for one in bins]
+    axes.scatter([one["confidence"] for one in bins], [one["accuracy"] for one in bins], s=sizes)
+    ece = metrics["calibration"]["ece"]
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="how sure", ylabel="how often right", title=f"{title}: ECE {ece:.3f}")
+    return _svg(figure)
+
+
+def _svg(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _best(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
+    return {(task, f1): max(row[f"{task}_{f1}"] for row in rows) for task, f1 in COLUMNS} if rows else {}
+
+
+def _cell(
+    row: Row, column: tuple[str, str], best: Mapping[tuple[str, str], float], before: str, after: str, plus_minus: str
+) -> str:
+    value = row[f"{column[0]}_{column[1]}"]
+    text = f"{100 * value:.2f}"
+    spread = row.get(f"{column[0]}_{column[1]}_spread")
+    text = text if spread is None else f"{text} {plus_minus} {100 * spread:.2f}"
+    return f"{before}{text}{after}" if value == best[column] else text
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _escaped(text: str) -> str:
+    return "".join("\\" + sign if sign in "_&%#${}" else sign for sign in text)
