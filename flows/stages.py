@@ -9,7 +9,7 @@ from pipeline.store import Store
 
 @stage_task(INGEST, "ingest-{shard:04d}")
 def ingest_shard(root: str, shard: int) -> None:
-    """One shard of videos, comments and labels from the source, scrubbed."""
+    """One shard of videos, comments and labels from a folder, scrubbed; other sources have commands of their own."""
     from pipeline.pseudonym import load_or_create_key
     from pipeline.sources import folder
 
@@ -24,16 +24,17 @@ def media_shard(root: str, shard: int) -> None:
     from pipeline.media import fetch_shard
 
     store = Store.open(root)
-    fetch_shard(store, shard, store.config.source)
+    if store.config.source.kind == "folder":
+        fetch_shard(store, shard, store.config.source)
 
 
-@stage_task(FEATURES, "features-{shard:04d}-{number}")
-def features_shard(root: str, shard: int, number: int) -> None:
-    """One shard of the feature set that stands `number`th in the configuration."""
+@stage_task(FEATURES, "features-{shard:04d}")
+def features_shard(root: str, shard: int) -> None:
+    """One shard of every feature set in the configuration."""
     from pipeline.features import extract_shard
 
     store = Store.open(root)
-    extract_shard(store, shard, store.config.features[number])
+    extract_shard(store, shard, *store.config.features)
 
 
 @stage_task(SPLITS, "split-{number}")
@@ -83,12 +84,7 @@ def features(dataset: Dataset) -> "State[None]":
     """Every feature set of the configuration, for every video that can be decoded."""
     store = dataset.open()
     store.sweep()
-    runs = (
-        features_shard.submit(dataset.root, shard, number)
-        for number in range(len(store.config.features))
-        for shard in dataset.chosen(store)
-    )
-    return run_all(FEATURES, runs, "shards")
+    return run_all(FEATURES, (features_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
 
 
 @stage_flow(SPLITS)

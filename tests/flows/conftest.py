@@ -5,30 +5,43 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+Start = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def environment(**more: str) -> dict[str, str]:
-    """This process's environment without anything of Prefect's or csmv's, and `more`."""
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """This process's environment without anything of Prefect's or csmv's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "CSMV"))}
-    return kept | {"CSMV_PROGRESS": "0", "OMP_NUM_THREADS": "2", "COLUMNS": "120"} | more
-
-
-def csmv_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "flows.cli", *arguments]
+    return kept | {"CSMV_PROGRESS": "0", "OMP_NUM_THREADS": "2", "COLUMNS": "120", "PYTHONPATH": str(REPOSITORY)}
 
 
 @pytest.fixture(scope="session")
-def csmv() -> Run:
-    """Run `csmv` with arguments and wait for it; keyword arguments are environment variables."""
+def start_csmv(environment: dict[str, str]) -> Start:
+    """Start `csmv` with arguments; keyword arguments in capitals are environment variables, others go to Popen."""
 
-    def run(*arguments: str, cwd: Path = REPOSITORY, **more: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            csmv_command(*map(str, arguments)), cwd=cwd, env=environment(**more), capture_output=True, text=True
-        )
+    def start(*arguments: object, **more: Any) -> "subprocess.Popen[str]":
+        variables = {name: more.pop(name) for name in list(more) if name.isupper()}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more
+        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        return subprocess.Popen(command, env=environment | variables, **pipes)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def csmv(start_csmv: Start) -> Run:
+    """Run `csmv` to its end."""
+
+    def run(*arguments: object, **more: Any) -> "subprocess.CompletedProcess[str]":
+        process = start_csmv(*arguments, **more)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run

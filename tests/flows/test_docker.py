@@ -50,9 +50,7 @@ def test_the_compose_file_fits_its_schema() -> None:
 
 
 def test_what_is_copied_exists_and_is_not_ignored() -> None:
-    let_in = {
-        line[1:] for line in Path(f"{DOCKERFILE}.dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    let_in = {line[1:] for line in Path(f"{DOCKERFILE}.dockerignore").read_text().splitlines() if line.startswith("!")}
     sources = [source for copy in instructions("COPY") for source in copy.split()[:-1]]
 
     assert sources
