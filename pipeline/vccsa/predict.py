@@ -88,7 +88,8 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
     return [
         Answer(
             comment,
-            *(dict(zip(TASKS[task], getattr(found, task)[k].tolist(), strict=True)) for task in TASKS),
+            opinion=dict(zip(TASKS["opinion"], found.opinion[k].tolist(), strict=True)),
+            emotion=dict(zip(TASKS["emotion"], found.emotion[k].tolist(), strict=True)),
             windows=_windows(found.frame_weights, k, spans),
         )
         for k, comment in enumerate(comments)
@@ -226,7 +227,8 @@ def _bar(name: str, value: float) -> str:
 def _figure(window: Window, jpeg: bytes) -> str:
     source = base64.b64encode(jpeg).decode()
     caption = f"{window.start_s:.1f}-{window.end_s:.1f} s, {window.weight:.0%}"
-    return f'<figure><img src="data:image/jpeg;base64,{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    image = f'<img src="data:image/jpeg;base64,{source}" alt="{caption}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 _PAGE = """<!doctype html>
