@@ -83,6 +83,10 @@ class Sandbox:
     def close(self) -> None:
         """Stop serving and remove the certificate."""
         self._server.shutdown()
+        self.close_files()
+
+    def close_files(self) -> None:
+        """Remove the certificate, once nothing is served any more."""
         self._server.server_close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -109,8 +109,7 @@ class Landing:
         return found
 
     def _write(self, name: str, records: Iterable[Record]) -> None:
-        data = b"".join(record.line() for record in records)
-        self.store.write_file(name, zstandard.ZstdCompressor(level=6).compress(data))
+        write_records(self.store, name, records)
 
     # ------------------------------------------------------------------ reading
 
@@ -138,6 +137,12 @@ class Landing:
     def read(self, name: str) -> Iterator[Record]:
         """The records of a file."""
         yield from read_records(self.store, name)
+
+
+def write_records(store: Store, name: str, records: Iterable[Record]) -> None:
+    """Commit records as a landing file, whole or not at all."""
+    data = b"".join(record.line() for record in records)
+    store.write_file(name, zstandard.ZstdCompressor(level=6).compress(data))
 
 
 def read_records(store: Store, name: str) -> Iterator[Record]:

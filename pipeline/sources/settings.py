@@ -81,7 +81,7 @@ class ResearchSource(Validated):
 class Connection(Validated):
     """How this machine reaches the site. Not part of a dataset's configuration."""
 
-    proxy: str | None = Field(default=None, pattern=r"^https?://", description="for browser and downloads alike")
+    proxy: str | None = Field(default=None, pattern=r"^https?://[^@]+$", description="without a password in it")
     ca_file: Path | None = Field(default=None, description="a certificate to trust besides the system's")
     browser: Path | None = Field(default=None, description="Chromium's executable; found by itself if left out")
     profile: Path | None = Field(default=None, description="folder of the persistent browser profile")

@@ -1,0 +1,186 @@
+"""`collect` and `download`: Prefect arranges the workers and holds the one rate limit that all of them share.
+
+The limit is a global concurrency limit with decay, so ten workers on ten machines are as polite as one. Walls are never
+retried; what may pass is, once, after a pause of its class.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.concurrency.sync import rate_limit
+from prefect.exceptions import ObjectNotFound
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.shards import Dataset
+from flows.shards import _discreet as discreet
+from pipeline.collect import BACKOFF_S, Part, Phase, collect_part, prepare, web_source
+from pipeline.download import DownloadReport, MediaSettings, apply_retention, download_shard
+from pipeline.errors import CsmvError
+from pipeline.pseudonym import load_or_create_key
+from pipeline.sources.pacing import Pacer, interval_for
+from pipeline.sources.settings import Connection, Manners
+from pipeline.sources.tables import tabulate_shard
+from pipeline.sources.walls import Outcome
+from pipeline.sources.web import Report, Watch
+from pipeline.store import Store
+
+PACE = "csmv-web-pace"
+"""The shared limit's name on the Prefect server."""
+
+watchers: list[Watch] = []
+"""Who follows the runs of this process; set by the command line, empty on a worker."""
+
+
+class Collection(Dataset):
+    """What to collect, in how many browsers at once, and how this machine reaches the site."""
+
+    workers: int = Field(default=1, ge=1, le=32, description="browsers at once; the pace is shared by all")
+    connection: Connection = Connection()
+    links: Path | None = Field(default=None, description="a file of links, besides the hashtags")
+    again: bool = Field(default=False, description="read hashtags anew that were read to their end")
+
+
+class Download(Dataset):
+    """Which files to fetch, and how this machine reaches them."""
+
+    media: MediaSettings = MediaSettings()
+    connection: Connection = Connection()
+    retry_failed: bool = False
+
+
+class SharedPace:
+    """A turn from the Prefect server: for all workers of all machines together."""
+
+    def __call__(self) -> None:
+        """Wait for this caller's turn."""
+        rate_limit(PACE, strict=True)
+
+
+def declare_pace(manners: Manners, connection: Connection) -> None:
+    """Set the shared limit to one request an interval."""
+    decay = 1.0 / max(interval_for(manners, connection), 0.001)
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(PACE)
+        except ObjectNotFound:
+            client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name=PACE, limit=1, slot_decay_per_second=decay)
+            )
+        else:
+            client.update_global_concurrency_limit(
+                PACE, GlobalConcurrencyLimitUpdate(limit=1, slot_decay_per_second=decay)
+            )
+
+
+_ONCE: dict[str, Any] = {"retries": 0, "persist_result": False, "cache_policy": NO_CACHE}
+
+
+@task(name="collect-part", task_run_name="{phase}-{number}-of-{of}", tags=["csmv", "csmv-web"], **_ONCE)
+def collect_share(
+    root: str, phase: Phase, number: int, of: int, connection: Connection, again: bool, only: list[str]
+) -> Report:
+    """One worker's share of the hashtags or videos, in a browser of its own."""
+    with discreet(root, "collect"):
+        store = Store.open(root)
+        pacer = _pacer(store, web_source(store).manners)
+        outcomes = [Outcome(name) for name in only]
+        return collect_part(
+            store, phase, connection, pacer, Part(number, of), again=again, only=outcomes, watch=_tell_watchers
+        )
+
+
+@task(name="tabulate-shard", task_run_name="tables-{shard:04d}", tags=["csmv"], **_ONCE)
+def tables_of(root: str, shard: int) -> None:
+    """One shard of landing into videos and comments, scrubbed."""
+    with discreet(root, "tables"):
+        store = Store.open(root)
+        tabulate_shard(store, load_or_create_key(store), shard)
+
+
+@task(name="download-shard", task_run_name="media-{shard:04d}", tags=["csmv", "csmv-web"], **_ONCE)
+def media_of(root: str, shard: int, media: MediaSettings, connection: Connection, retry_failed: bool) -> DownloadReport:
+    """One shard's media, verified."""
+    with discreet(root, "download"):
+        store = Store.open(root)
+        pacer = _pacer(store, media.manners)
+        report = download_shard(store, shard, media, connection, pacer, retry_failed=retry_failed)
+        if media.retention == "delete-after-features" and store.config.features:
+            apply_retention(store, shard, [config.extractor for config in store.config.features])
+        return report
+
+
+_THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=32)  # type: ignore[assignment]
+
+
+@flow(name="collect", persist_result=False, task_runner=_THREADS)
+def collect(collection: Collection) -> Report:
+    """Hashtags and links into landing and tables. Resumes; a wall ends its target, several in a row end the run."""
+    store = collection.open()
+    source = web_source(store)
+    declare_pace(source.manners, collection.connection)
+    prepare(store, collection.connection, _pacer(store, source.manners), collection.links)
+    report = _phase(collection, "hashtags")
+    if not report.stopped:
+        report.merge(_phase(collection, "videos"))
+    retried = [outcome for outcome in BACKOFF_S if report.outcomes[str(outcome)]]
+    if retried and not report.stopped:
+        time.sleep(max(min(BACKOFF_S[outcome], source.manners.after_wall_s) for outcome in retried))
+        for phase in ("hashtags", "videos"):
+            report.merge(_phase(collection, phase, retried))
+    for future in [tables_of.submit(collection.root, shard) for shard in collection.chosen(store)]:
+        future.result()
+    return report
+
+
+@flow(name="download", persist_result=False, task_runner=_THREADS)
+def download(downloads: Download) -> DownloadReport:
+    """Media for the videos of a root, one shard after the other; each fetches a few files at once."""
+    store = downloads.open()
+    store.sweep()
+    declare_pace(downloads.media.manners, downloads.connection)
+    total = DownloadReport()
+    for shard in downloads.chosen(store):
+        run = media_of.submit(downloads.root, shard, downloads.media, downloads.connection, downloads.retry_failed)
+        total.merge(run.result())
+        if total.stopped:
+            break
+    return total
+
+
+def _phase(collection: Collection, phase: Phase, only: Iterable[Outcome] = ()) -> Report:
+    of = collection.workers
+    runs: list[PrefectFuture[Report]] = [
+        collect_share.submit(
+            collection.root, phase, number, of, collection.connection, collection.again, list(map(str, only))
+        )
+        for number in range(of)
+    ]
+    report = Report()
+    problems: list[CsmvError] = []
+    for run in runs:
+        try:
+            report.merge(run.result())
+        except CsmvError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return report
+
+
+def _pacer(store: Store, manners: Manners) -> Pacer:
+    return Pacer(store, SharedPace(), manners.longest_wait_s)
+
+
+def _tell_watchers(target: str, report: Report) -> None:
+    for watcher in list(watchers):
+        with suppress(Exception):
+            watcher(target, report)

@@ -1,0 +1,359 @@
+"""`csmv collect`, `download` and `sandbox`: sources into a root, media for it, and the stand-in site to try both on."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.sources.settings import Connection
+    from pipeline.sources.web import Report
+
+commands = typer.Typer()
+
+Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Proxy = Annotated[str | None, typer.Option(help="A proxy, http://HOST:PORT, without a password in it.")]
+CaFile = Annotated[Path | None, typer.Option(help="A certificate (PEM) to trust besides the system's.")]
+Cookies = Annotated[Path | None, typer.Option(help="A cookie file in Netscape's format; or set CSMV_COOKIES.")]
+Interval = Annotated[float | None, typer.Option(help="Seconds between two requests, shared by all workers.")]
+
+
+@commands.command()
+def collect(
+    root: Annotated[str | None, typer.Option("--root", help="The dataset root; needed unless --dry-run.")] = None,
+    hashtag: Annotated[list[str] | None, typer.Option(help="A hashtag without #; may be given several times.")] = None,
+    links: Annotated[Path | None, typer.Option(help="A file of links: xlsx, csv, tsv, txt or jsonl.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what --links holds; nothing is asked.")] = False,
+    config: Annotated[Path | None, typer.Option(help="A dataset.yaml; it says everything that options don't.")] = None,
+    videos: Annotated[int | None, typer.Option(min=1, help="At most so many videos a hashtag.")] = None,
+    comments: Annotated[int | None, typer.Option(min=0, help="At most so many comments a video.")] = None,
+    replies: Annotated[bool | None, typer.Option("--replies/--no-replies", help="Open the threads?")] = None,
+    since: Annotated[str | None, typer.Option(help="Videos of this day (2026-08-29) or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Videos of this day or earlier.")] = None,
+    min_comments: Annotated[int | None, typer.Option(min=0, help="Videos with at least so many comments.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Browsers at once; they share one pace.")] = 1,
+    interval: Interval = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    browser: Annotated[Path | None, typer.Option(help="Chromium's executable, if it is not found.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="A folder for the browser's profile, kept.")] = None,
+    cookies: Cookies = None,
+    headed: Annotated[bool, typer.Option("--headed", help="Show the browser.")] = False,
+    locale: Annotated[str, typer.Option(help="The browser's language.")] = "en-US",
+    again: Annotated[bool, typer.Option("--again", help="Read hashtags anew that were read to their end.")] = False,
+    shards: Annotated[int, typer.Option(min=1, max=9999, help="Number of shards of a new root.")] = 16,
+    as_json: AsJson = False,
+) -> None:
+    """Collect videos and comments by hashtag or from links, politely; run it again to go on where it stopped.
+
+    With a --config whose source is of kind `research`, the Research API is asked, and nothing else.
+    """
+    from pipeline.errors import CsmvError
+
+    if dry_run:
+        _dry_run(links, as_json)
+        return
+    if root is None:
+        raise CsmvError("Say with --root where the dataset is kept.")
+    limits = {"videos": videos, "comments": comments, "replies": replies, "since": since, "until": until}
+    limits |= {"min_comments": min_comments}
+    manners = {"interval_s": interval}
+    described = _described(root, config, hashtag or [], links, limits, manners, shards)
+    connection = _connection(proxy, ca_file, browser, profile, cookies, headed, locale)
+    if described["source"]["kind"] == "research":
+        _research(root, described, connection, as_json)
+        return
+    report = _collect_here(
+        root, described, {"workers": workers, "links": links, "again": again, "connection": connection}
+    )
+    _tell(root, report, as_json)
+
+
+@commands.command()
+def download(
+    root: Root,
+    shortest_side: Annotated[int, typer.Option(min=1, help="Pixels of the shorter side that are needed.")] = 256,
+    at_once: Annotated[int, typer.Option(min=1, max=32, help="Downloads at once; they share one pace.")] = 4,
+    quota_gb: Annotated[float | None, typer.Option(min=0, help="Most that private/media may hold.")] = None,
+    retention: Annotated[str, typer.Option(help="keep, or delete-after-features.")] = "keep",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also what failed for good.")] = False,
+    interval: Interval = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    cookies: Cookies = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
+    from pipeline.download import MediaSettings
+    from pipeline.store import Store
+    from pipeline.validated import parse
+
+    store = Store.open(root)
+    asked: dict[str, Any] = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
+    if quota_gb is not None:
+        asked["quota_bytes"] = int(quota_gb * 1e9)
+    source = store.config.source
+    if source.kind == "web":
+        asked["manners"] = source.manners.model_dump()
+    if interval is not None:
+        asked["manners"] = asked.get("manners", {}) | {"interval_s": interval}
+    media = parse(MediaSettings, asked, "csmv download")
+    connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
+    with _prefect(root):
+        from flows.collect import Download
+        from flows.collect import download as flow
+
+        report = flow(Download(root=root, media=media, connection=connection, retry_failed=retry_failed))
+    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "stopped": report.stopped}
+    if as_json:
+        typer.echo(json.dumps(found | {"reasons": report.reasons}, indent=2))
+    else:
+        typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {report.skipped} left alone.")
+        for reason, number in report.reasons.most_common():
+            typer.echo(f"  {number:>7}  {reason}")
+    _stop_if(report.stopped)
+
+
+@commands.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The proxy's port on loopback; 0 takes a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides everything in it.")] = 1,
+    hashtags: Annotated[int, typer.Option(min=1, help="How many hashtags.")] = 3,
+    videos: Annotated[int, typer.Option(min=1, help="Videos under each.")] = 30,
+    comments: Annotated[int, typer.Option(min=0, help="Comments of each.")] = 12,
+    fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of targets that misbehave.")] = 0.0,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file with more settings, single faults among them.")
+    ] = None,
+) -> None:
+    """Run a small TikTok stand-in on loopback until Ctrl-C; everything in it is invented."""
+    import yaml
+
+    from pipeline.errors import CsmvError
+    from pipeline.sandbox import Sandbox, SandboxSettings
+    from pipeline.validated import parse
+
+    asked: dict[str, Any] = {"seed": seed, "hashtags": hashtags, "videos": videos, "comments": comments}
+    asked["fault_rate"] = fault_rate
+    if config is not None:
+        try:
+            asked |= yaml.safe_load(config.read_text("utf-8")) or {}
+        except (OSError, yaml.YAMLError, TypeError):
+            raise CsmvError(f"'{config}' can't be read as a YAML mapping of sandbox settings.") from None
+    site = Sandbox(parse(SandboxSettings, asked, "csmv sandbox"), port)
+    reach = f"--proxy {site.proxy} --ca-file {site.ca_file}"
+    typer.echo(f"A sandbox TikTok of {len(site.world.videos)} videos is behind {site.proxy}. For example:")
+    typer.echo(f"  csmv collect --root try --hashtag {site.world.tags[0]} --interval 0.2 {reach}")
+    typer.echo(f"  csmv download --root try --interval 0.2 {reach}")
+    typer.echo(f"Truth table and request log: {site.proxy}/status")
+    try:
+        site.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("")
+    finally:
+        site.close_files()
+
+
+# ---------------------------------------------------------------------- collect
+
+
+def _dry_run(links: Path | None, as_json: bool) -> None:
+    from pipeline.errors import CsmvError
+    from pipeline.sources.links import read_links
+
+    if links is None:
+        raise CsmvError("--dry-run says what a file of links holds: name it with --links.")
+    found = read_links(links)
+    counts = {
+        "rows": found.rows,
+        "distinct_ids": len(found.ids),
+        "repeats": found.repeats,
+        "short_links": len(found.short_links),
+        "rejects": len(found.rejects),
+        "id_column_differs": found.id_differs,
+    }
+    if as_json:
+        rejects = [{"row": reject.row, "reason": reject.reason} for reject in found.rejects]
+        typer.echo(json.dumps(counts | {"rejected_rows": rejects}, indent=2))
+        return
+    for name, number in counts.items():
+        typer.echo(f"{name.replace('_', ' '):<18} {number:>9,}")
+    for reject in found.rejects[:20]:
+        typer.echo(f"  row {reject.row}: {reject.reason}")
+    if len(found.rejects) > 20:
+        typer.echo(f"  ... and {len(found.rejects) - 20} more; --json lists all.")
+
+
+def _described(
+    root: str,
+    config: Path | None,
+    hashtags: list[str],
+    links: Path | None,
+    limits: dict[str, Any],
+    manners: dict[str, Any],
+    shards: int,
+) -> dict[str, Any]:
+    """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
+    from pipeline.config import DatasetConfig
+    from pipeline.errors import CsmvError
+    from pipeline.store import CONFIG_FILE, Store
+
+    there = Store(root)
+    if config is not None:
+        if not config.is_file():
+            raise CsmvError(f"The configuration '{config}' is not there.")
+        made = DatasetConfig.from_yaml(config.read_text("utf-8"), str(config)).model_dump(mode="json")
+    elif there.exists(CONFIG_FILE):
+        made = Store.open(root).config.model_dump(mode="json")
+    else:
+        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(root).name) or "csmv"
+        made = {"name": name if name[0].isalnum() else f"x{name}", "n_shards": shards}
+        made["source"] = {"kind": "web"}
+    source = made["source"]
+    if source["kind"] == "research":
+        return made
+    if source["kind"] != "web":
+        raise CsmvError(
+            f"The root '{root}' is made from a '{source['kind']}' source, and sources are never mixed in one dataset: "
+            "collect into a root of its own."
+        )
+    tags = [tag.lstrip("#").casefold() for tag in hashtags]
+    source["hashtags"] = list(dict.fromkeys([*source.get("hashtags", ()), *tags]))
+    for section, changes in (("limits", limits), ("manners", manners)):
+        given = {name: value for name, value in changes.items() if value is not None}
+        source[section] = {**source.get(section, {}), **given}
+    if not source["hashtags"] and links is None and not there.exists("private/landing/web/links"):
+        raise CsmvError("Say what to collect: --hashtag NAME (as often as needed), or --links FILE.")
+    return made
+
+
+def _connection(
+    proxy: str | None,
+    ca_file: Path | None,
+    browser: Path | None,
+    profile: Path | None,
+    cookies: Path | None,
+    headed: bool,
+    locale: str,
+) -> "Connection":
+    from pipeline.sources.settings import Connection
+    from pipeline.validated import parse
+
+    asked = {"proxy": proxy, "ca_file": ca_file, "browser": browser, "profile": profile}
+    return parse(Connection, asked | {"cookies": cookies, "headed": headed, "locale": locale}, "the options")
+
+
+@contextmanager
+def _prefect(root: str) -> Iterator[None]:
+    from flows.here import _home
+    from flows.server import prefect_api
+
+    with prefect_api(_home(root)):
+        yield
+
+
+def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "Report":
+    with _prefect(root):
+        from flows.collect import Collection, watchers
+        from flows.collect import collect as flow
+
+        with _followed() as watch:
+            watchers.append(watch)
+            try:
+                return flow(Collection(root=root, config=described, **collection))
+            finally:
+                watchers.remove(watch)
+
+
+@contextmanager
+def _followed() -> Iterator[Any]:
+    """A live table on a terminal: per hashtag what was found, is new, was skipped, met a wall; rate and time."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from pipeline.progress import watched
+    from pipeline.sources.web import Report
+
+    reports: dict[int, Report] = {}
+    began = time.monotonic()
+
+    def merged() -> Report:
+        total = Report()
+        for report in list(reports.values()):
+            total.merge(report)
+        return total
+
+    if not watched():
+        yield lambda _target, _report: None
+        return
+    with Live(console=Console(stderr=True), refresh_per_second=2) as live:
+
+        def watch(_target: str, report: Report) -> None:
+            reports[threading.get_ident()] = report
+            live.update(_table(merged(), time.monotonic() - began))
+
+        yield watch
+
+
+def _table(report: "Report", seconds: float) -> "Table":
+    from rich.table import Table
+
+    pace = report.visits / seconds if seconds else 0.0
+    settled = sum(t.new + t.skipped for t in report.tallies.values())
+    left = max(0, sum(t.found for t in report.tallies.values()) - settled)
+    hint = f"{pace * 60:.0f} pages a minute" + (f", about {left / pace / 60:.0f} min left" if pace and left else "")
+    table = Table(title=f"{report.visits} visits, {hint}" if seconds else None)
+    for column in ("hashtag", "found", "new", "skipped", "walled", "comments"):
+        table.add_column(column, justify="left" if column == "hashtag" else "right")
+    for name, tally in report.tallies.items():
+        table.add_row(name, *(f"{number:,}" for number in vars(tally).values()))
+    return table
+
+
+def _tell(root: str, report: "Report", as_json: bool) -> None:
+    from rich.console import Console
+
+    from pipeline.collect import left_to_do
+    from pipeline.store import Store
+
+    left = left_to_do(Store.open(root))
+    if as_json:
+        tallies = {name: vars(tally) for name, tally in report.tallies.items()}
+        found = {"hashtags": tallies, "outcomes": report.outcomes, "left": left, "stopped": report.stopped}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        Console().print(_table(report, 0))
+        for outcome, number in report.outcomes.most_common():
+            typer.echo(f"  {number:>7,}  {outcome}")
+        typer.echo("Everything is settled." if not left else f"{left:,} left: run the same command again later.")
+    _stop_if(report.stopped)
+
+
+def _research(root: str, described: dict[str, Any], connection: "Connection", as_json: bool) -> None:
+    from pipeline.config import DatasetConfig
+    from pipeline.research import collect_research
+    from pipeline.store import Store
+    from pipeline.validated import parse
+
+    store = Store.create(root, parse(DatasetConfig, described, "config"))
+    report = collect_research(store, connection)
+    if as_json:
+        typer.echo(json.dumps(vars(report), indent=2, default=str))
+    else:
+        typer.echo(f"{report.videos:,} videos and {report.comments:,} comments by {report.requests:,} requests.")
+    _stop_if(report.stopped)
+
+
+def _stop_if(stopped: str) -> None:
+    """A run that ended early is no success for the shell."""
+    if stopped:
+        typer.echo(f"Ended early: {stopped}.", err=True)
+        raise typer.Exit(3)

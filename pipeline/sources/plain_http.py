@@ -1,0 +1,108 @@
+"""The few requests that need no browser: robots.txt, and where a short link leads. No redirect is followed blindly."""
+
+import re
+import ssl
+from collections.abc import Iterable
+from urllib.parse import urljoin
+from urllib.robotparser import RobotFileParser
+
+import httpx
+
+from pipeline.errors import CsmvError
+from pipeline.sources.links import short_link_of, video_id_of
+from pipeline.sources.pacing import Pacer
+from pipeline.sources.settings import Connection
+from pipeline.sources.walls import Outcome, Verdict, verdict_of_status
+
+AGENT = "csmv"
+"""The token by which robots.txt may address this program."""
+
+_MOST_REDIRECTS = 5
+_LARGEST_ROBOTS = 512 << 10
+_SITE = re.compile(r"https://(?:[a-z0-9-]+\.)?tiktokv?\.com/")
+
+
+def http_client(connection: Connection) -> httpx.Client:
+    """A client that goes the way the connection says, and stays where it is sent."""
+    trust = ssl.create_default_context()
+    if connection.ca_file is not None:
+        trust.load_verify_locations(cafile=str(connection.ca_file))
+    return httpx.Client(
+        proxy=connection.proxy,
+        verify=trust,
+        trust_env=connection.proxy is None,
+        follow_redirects=False,
+        timeout=30,
+        headers={"User-Agent": AGENT},
+    )
+
+
+def check_robots(connection: Connection, pacer: Pacer, paths: Iterable[str] = ("/tag/x", "/@/video/1")) -> None:
+    """Fetch robots.txt and make sure that it allows what a collection does.
+
+    Raises CsmvError if it forbids it, or can't be read: a 404 means that there are no rules, anything else that
+    nobody knows them.
+    """
+    pacer.wait()
+    try:
+        with http_client(connection) as client, client.stream("GET", "https://www.tiktok.com/robots.txt") as answer:
+            status = answer.status_code
+            text = b"".join(_at_most(answer.iter_bytes(), _LARGEST_ROBOTS)).decode("utf-8", "replace")
+    except httpx.HTTPError as error:
+        raise CsmvError(
+            f"robots.txt could not be fetched ({type(error).__name__}), so nothing is collected: try again later."
+        ) from None
+    if status in (404, 410):
+        return
+    if status != 200:
+        raise CsmvError(f"robots.txt could not be read (HTTP {status}), so nothing is collected: try again later.")
+    rules = RobotFileParser()
+    rules.parse(text.splitlines())
+    forbidden = [path for path in paths if not rules.can_fetch(AGENT, f"https://www.tiktok.com{path}")]
+    if forbidden:
+        raise CsmvError(
+            "robots.txt disallows what a collection would read, so nothing is collected. "
+            "After reading the site's terms, `manners: {obey_robots: false}` overrides this."
+        )
+
+
+def resolve_short_links(links: Iterable[str], connection: Connection, pacer: Pacer) -> dict[str, str | Verdict]:
+    """The video id that each short link leads to, or why it leads to none. At most five hops, all within TikTok."""
+    with http_client(connection) as client:
+        return {link: _resolve(client, link, pacer) for link in links}
+
+
+def _resolve(client: httpx.Client, link: str, pacer: Pacer) -> str | Verdict:
+    seen: set[str] = set()
+    url = link
+    for _ in range(_MOST_REDIRECTS):
+        if url in seen:
+            return Verdict(Outcome.REDIRECT_LOOP)
+        seen.add(url)
+        pacer.wait()
+        try:
+            answer = client.head(url)
+        except httpx.HTTPError:
+            return Verdict(Outcome.NETWORK)
+        if not answer.is_redirect:
+            return verdict_of_status(answer.status_code, answer.headers.get("Retry-After", "")) or Verdict(
+                Outcome.UNREADABLE, note="a short link that leads nowhere"
+            )
+        url = urljoin(url, answer.headers["Location"])
+        found = video_id_of(url)
+        if found is not None:
+            return found
+        if not _SITE.match(url):
+            return Verdict(Outcome.REFUSED_ADDRESS)
+        if url.split("?", 1)[0].rstrip("/").endswith("/login"):
+            return Verdict(Outcome.LOGIN_REQUIRED)
+        url = short_link_of(url) or url
+    return Verdict(Outcome.REDIRECT_LOOP)
+
+
+def _at_most(chunks: Iterable[bytes], limit: int) -> Iterable[bytes]:
+    for chunk in chunks:
+        limit -= len(chunk)
+        yield chunk
+        if limit < 0:
+            return
