@@ -6,7 +6,7 @@ weights, sets precision and checks shapes; it never decodes or batches (the engi
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -167,6 +167,22 @@ class Extractor(ABC):
     @property
     def vectors_per_window(self) -> int:
         return self.granularities[self.granularity]
+
+    @classmethod
+    def card(cls) -> dict[str, Any]:
+        """What there is to know before use, as plain data."""
+        size = getattr(cls, "transform", None)
+        return {
+            "name": cls.name,
+            "about": (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else "",
+            "kind": cls.kind,
+            "dim": cls.dim,
+            "clip rule": str(cls.rule),
+            "vectors a window": dict(cls.granularities),
+            "input": "sound, 16 kHz mono" if size is None else f"{size.size[0]}x{size.size[1]}",
+            "preprocessing": "none" if size is None else repr(size),
+            "weights": {key: asdict(value) for key, value in cls.weights.items()},
+        }
 
     # -- weights ----------------------------------------------------------------------------------------------
 

@@ -1,81 +1,18 @@
-"""Videos with known content, made by real encoders, and the golden arrays' inputs."""
+"""Fixtures of the extractor tests; films.py and goldens.py beside this file hold what they are made of."""
 
-import json
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from films import make_film
+from goldens import Golden
+
 Film = Callable[..., Path]
-
-
-def picture(number: int, width: int, height: int) -> np.ndarray:
-    """A frame that tells its own number: 16 black or white blocks, bit by bit, over a moving gradient."""
-    y, x = np.mgrid[0:height, 0:width]
-    grey = (x * 2 + y + number * 9) % 256
-    image = np.stack([grey, np.roll(grey, 40, 1), 255 - grey], -1).astype(np.uint8)
-    for bit in range(16):
-        left, right = bit * width // 16, (bit + 1) * width // 16
-        image[: height // 4, left:right] = 235 if number >> bit & 1 else 20
-    return image
-
-
-def number_in(image: np.ndarray) -> int:
-    """The number that `picture` wrote into a frame, read back after any coding and scaling."""
-    height, width = image.shape[:2]
-    row = image[height // 16 : height // 5, :, :].mean((0, 2))
-    bits = [row[int((bit + 0.3) * width / 16) : int((bit + 0.7) * width / 16) + 1].mean() > 128 for bit in range(16)]
-    return sum(1 << bit for bit, on in enumerate(bits) if on)
-
-
-def make_film(
-    path: Path,
-    *,
-    frames: int = 48,
-    rate: Fraction | int = 24,
-    size: tuple[int, int] = (64, 64),
-    codec: str = "libx264",
-    pix_fmt: str = "yuv420p",
-    ticks: Sequence[int] | None = None,
-    time_base: Fraction | None = None,
-    sound: bool = False,
-    options: dict[str, str] | None = None,
-    rotate: int = 0,
-) -> Path:
-    """A film whose frames are `picture(0), picture(1), ...`; `ticks` are its timestamps in `time_base`."""
-    width, height = size
-    with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        stream.options = options or ({"preset": "ultrafast", "crf": "18"} if codec == "libx264" else {})
-        base = time_base or 1 / Fraction(rate)
-        stream.codec_context.time_base = base
-        if rotate:
-            stream.set_display_rotation(rotate)
-        track: Any = out.add_stream("aac", rate=16_000, layout="mono") if sound else None
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")
-            frame.pts = ticks[number] if ticks is not None else number
-            frame.time_base = base
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-        if track is not None:
-            _add_tone(out, track, float(frames / Fraction(rate)))
-    return path
-
-
-def _add_tone(out: Any, track: Any, seconds: float) -> None:
-    samples = (0.3 * np.sin(np.arange(int(seconds * 16_000)) * 2 * np.pi * 440 / 16_000)).astype(np.float32)
-    for at in range(0, len(samples), 1024):
-        piece = samples[at : at + 1024]
-        frame = av.AudioFrame.from_ndarray(piece[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 16_000, at, Fraction(1, 16_000)
-        out.mux(track.encode(frame))
-    out.mux(track.encode(None))
 
 
 @pytest.fixture
@@ -88,38 +25,7 @@ def film(tmp_path: Path) -> Film:
     return make
 
 
-def golden_frames(k: int, t: int, size: int) -> np.ndarray:
-    """Input k of the golden arrays: uint8 (t, size, size, 3)."""
-    z, y, x, c = np.ogrid[0:t, 0:size, 0:size, 0:3]
-    angle = 0.05 * (c + 1) * x + 0.07 * y + 0.3 * z + k
-    return np.floor(127.5 + 127.5 * np.sin(angle)).astype(np.uint8)
-
-
-class Golden:
-    """One network's golden arrays and checks; `part` is `vit_s` and so on where a folder holds several."""
-
-    def __init__(self, folder: Path, part: str = "") -> None:
-        checks = json.loads((folder / "checks.json").read_text())
-        self.checks: dict[str, Any] = checks[part] if part else checks
-        prefix = f"{part}_" if part else ""
-        with np.load(folder / "golden.npz") as arrays:
-            self.arrays = {k.removeprefix(prefix): arrays[k] for k in arrays.files if k.startswith(prefix)}
-        keys = json.loads((folder / f"keys{'_' + part if part else ''}.json").read_text())
-        self.keys: dict[str, tuple[list[int], str]] = keys
-
-
 @pytest.fixture
 def golden(shared: Path) -> Callable[..., Golden]:
     """Golden arrays by folder (and part)."""
     return lambda folder, part="": Golden(shared / "golden" / folder, part)
-
-
-def relative_l2(found: np.ndarray, wanted: np.ndarray) -> float:
-    """||found - wanted|| / ||wanted||."""
-    difference = found.astype(np.float64).reshape(-1) - wanted.astype(np.float64).reshape(-1)
-    return float(np.linalg.norm(difference) / np.linalg.norm(wanted))
-
-
-def cosine(found: np.ndarray, wanted: np.ndarray) -> float:
-    a, b = found.astype(np.float64).reshape(-1), wanted.astype(np.float64).reshape(-1)
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))

@@ -1,0 +1,292 @@
+"""The commands that compute features: `csmv extract` for a root, `csmv features` for loose files, `csmv extractors`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import CsmvError
+
+if TYPE_CHECKING:
+    from extractors.engine import VideoResult
+    from pipeline.features import FeatureConfig
+    from pipeline.store import Store
+
+commands = typer.Typer()
+
+Names = Annotated[list[str], typer.Option("--extractor", "-e", help="Name of an extractor; may be given again.")]
+WeightsOf = Annotated[
+    str, typer.Option(help="default, random, a path or a URL; for one of several extractors: NAME=PATH,NAME=PATH.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or several with commas: one process each.")]
+DtypeOf = Annotated[str, typer.Option("--dtype", help="float32, tf32, bfloat16 or float16.")]
+GranularityOf = Annotated[str, typer.Option("--granularity", help="clip: one vector a window; temporal: several.")]
+BatchSize = Annotated[int, typer.Option(min=0, help="Windows a batch; 0 chooses by device.")]
+Workers = Annotated[int, typer.Option(min=0, help="Decoding processes; 0 chooses by cores.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@commands.command("extract")
+def extract_command(
+    root: Annotated[str, typer.Option(help="The dataset root.")],
+    extractor: Names,
+    weights: WeightsOf = "default",
+    device: Device = "cpu",
+    dtype: DtypeOf = "float32",
+    granularity: GranularityOf = "clip",
+    storage: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
+    batch_size: BatchSize = 0,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
+    from pipeline.features import FeatureConfig
+    from pipeline.store import Store
+    from pipeline.validated import parse
+
+    store = Store.open(root)
+    devices = device.split(",")
+    common: dict[str, Any] = {"dtype": dtype, "granularity": granularity, "storage": storage}
+    common |= {"batch_size": batch_size, "workers": workers, "device": devices[0]}
+    sections = [{"extractor": name, "weights": chosen, **common} for name, chosen in _chosen(extractor, weights)]
+    configs = [parse(FeatureConfig, section, "csmv extract") for section in sections]
+    if len(devices) > 1:
+        _on_devices(store, configs, devices)
+    else:
+        _extract_shards(store, configs, store.shards())
+    counts = {config.name: _counts(store, config) for config in configs}
+    _say(counts, as_json)
+
+
+def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
+    """(extractor, its weights); `weights` is one for all or NAME=VALUE pairs."""
+    pairs = dict(pair.split("=", 1) for pair in weights.split(",") if "=" in pair and not pair.startswith("http"))
+    if not pairs:
+        return [(name, weights) for name in names]
+    strange = [name for name in pairs if name not in names]
+    if strange:
+        raise CsmvError(f"--weights names '{strange[0]}', which is none of the extractors asked for.")
+    return [(name, pairs.get(name, "default")) for name in names]
+
+
+def _extract_shards(store: "Store", configs: "list[FeatureConfig]", shards: Any) -> None:
+    from pipeline.features import extract_shard, missing
+    from pipeline.progress import track
+
+    store.sweep()
+    total = sum(len(set().union(*(missing(store, shard, config) for config in configs))) for shard in shards)
+    with track("features", total) as tick:
+        for shard in shards:
+            extract_shard(store, shard, *configs, tick=tick)
+
+
+def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[str]) -> None:
+    """One process a device, each with every n-th shard."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    shares = [
+        context.Process(
+            target=_share,
+            args=(store.root, [c.model_copy(update={"device": one}).model_dump() for c in configs], at, len(devices)),
+        )
+        for at, one in enumerate(devices)
+    ]
+    for process in shares:
+        process.start()
+    for process in shares:
+        process.join()
+    failed = [one for one, process in zip(devices, shares, strict=True) if process.exitcode]
+    if failed:
+        raise CsmvError(f"The process on {failed[0]} stopped with an error (above); what it had done is kept.")
+
+
+def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
+    from pipeline.features import FeatureConfig
+    from pipeline.store import Store
+
+    store = Store.open(root)
+    try:
+        _extract_shards(store, [FeatureConfig(**section) for section in sections], store.shards()[at::of])
+    except CsmvError as error:
+        print(f"csmv: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
+    """Videos with features, and failures by reason, of a set."""
+    import collections
+
+    done = 0
+    reasons: collections.Counter[str] = collections.Counter()
+    for shard in store.shards():
+        rows, failed = store.read(config.table, shard), store.read(f"failures/{config.table}", shard)
+        done += 0 if rows is None else rows.num_rows
+        reasons.update([] if failed is None else failed["reason"].to_pylist())
+    return {"videos": done, "failed": dict(sorted(reasons.items()))}
+
+
+def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(counts, indent=1))
+        return
+    for name, found in counts.items():
+        failed = ", ".join(f"{count} {reason}" for reason, count in found["failed"].items())
+        typer.echo(f"{name}: {found['videos']} videos have features" + (f"; failed: {failed}" if failed else ""))
+
+
+@commands.command("features")
+def features_command(
+    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    extractor: Names,
+    out: Annotated[Path, typer.Option(help="Where to: .npz or .parquet for any number of files, .npy for one.")],
+    weights: WeightsOf = "default",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: DtypeOf = "float32",
+    granularity: GranularityOf = "clip",
+    batch_size: BatchSize = 0,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Features of loose files; exit code 1 if a file gave none, with what was done kept."""
+    from extractors import create
+    from extractors.engine import Engine, Settings
+    from pipeline.progress import track
+
+    keys = _keys(videos)
+    _check_out(out, keys, extractor)
+    networks = {
+        name: create(name, chosen, device=device, dtype=dtype, granularity=granularity)
+        for name, chosen in _chosen(extractor, weights)
+    }
+    results: dict[str, VideoResult] = {}
+    with (
+        Engine(networks, Settings(workers=workers, batch_size=batch_size)) as engine,
+        track("features", len(videos)) as tick,
+    ):
+        for key, result in zip(keys, engine.run(videos), strict=True):
+            results[key] = result
+            tick(1)
+    _write(out, results, networks)
+    _report(results, as_json)
+
+
+def _keys(videos: list[Path]) -> list[str]:
+    """A name a file: its stem, or its path where two stems are equal."""
+    stems = [video.stem for video in videos]
+    keys = stems if len(set(stems)) == len(stems) else [str(video) for video in videos]
+    if len(set(keys)) < len(keys):
+        raise CsmvError("The same file was given twice.")
+    return keys
+
+
+def _check_out(out: Path, keys: list[str], extractors: list[str]) -> None:
+    if out.suffix not in (".npz", ".npy", ".parquet"):
+        raise CsmvError(f"--out must end in .npz, .npy or .parquet, and '{out.name}' does not.")
+    if out.suffix == ".npy" and (len(keys) > 1 or len(extractors) > 1):
+        raise CsmvError("A .npy file holds one video by one extractor: use .npz or .parquet for more.")
+    if out.suffix == ".parquet" and len(extractors) > 1:
+        raise CsmvError("A .parquet file holds one extractor's features: use .npz for more.")
+    if not out.parent.is_dir():
+        raise CsmvError(f"The folder '{out.parent}' of --out is not there.")
+
+
+def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
+    import numpy as np
+
+    if out.suffix == ".parquet":
+        _write_parquet(out, results, networks)
+        return
+    several = len(networks) > 1
+    arrays = {
+        f"{key}/{name}" if several else key: vectors
+        for key, result in results.items()
+        for name, vectors in result.features.items()
+    }
+    if out.suffix == ".npz":
+        np.savez(out, **arrays)  # type: ignore[arg-type]
+    elif arrays:
+        np.save(out, next(iter(arrays.values())))
+
+
+def _write_parquet(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    from pipeline.features import FeatureConfig, footer
+    from pipeline.schemas import features_spec
+    from pipeline.store import parquet_bytes
+
+    ((name, network),) = networks.items()
+    config = FeatureConfig(extractor=name, granularity=network.granularity, dtype=network.dtype)
+    spec = features_spec(network.dim, "float32", footer(config, network))
+    rows = [{"video_id": k, "features": list(r.features[name])} for k, r in results.items() if name in r.features]
+    out.write_bytes(parquet_bytes(spec.conform(pa.Table.from_pylist(rows, schema=spec.schema))))
+
+
+def _report(results: "dict[str, VideoResult]", as_json: bool) -> None:
+    shapes = {
+        key: {name: list(v.shape) for name, v in result.features.items()}
+        | {name: str(reason) for name, (reason, _) in result.failures.items()}
+        for key, result in results.items()
+    }
+    if as_json:
+        typer.echo(json.dumps(shapes, indent=1))
+    for key, result in results.items():
+        for name, (reason, detail) in result.failures.items():
+            typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
+        if not as_json:
+            for name, vectors in result.features.items():
+                typer.echo(f"{key}: {name} {vectors.shape[0]} x {vectors.shape[1]}")
+    if any(result.failures for result in results.values()):
+        raise typer.Exit(1)
+
+
+@commands.command("extractors")
+def extractors_command(
+    name: Annotated[str | None, typer.Argument(help="One extractor, to see its card.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What extractors there are, those of installed plugins too; or the card of one."""
+    from extractors.registry import extractor_class, names
+
+    if name is not None:
+        card = extractor_class(name).card()
+        typer.echo(json.dumps(card, indent=1) if as_json else _as_lines(card))
+        return
+    listed = [one for one in names() if not one.endswith(":NAME")]
+    families = [one for one in names() if one.endswith(":NAME")]
+    cards = [extractor_class(one).card() for one in listed]
+    if as_json:
+        typer.echo(json.dumps(cards, indent=1))
+        return
+    _table(cards)
+    typer.echo("and any " + ", ".join(families) + "; `csmv extractors NAME` shows the card of one.")
+
+
+def _as_lines(card: dict[str, Any]) -> str:
+    lines = []
+    for key, value in card.items():
+        if isinstance(value, dict):
+            lines.append(f"{key}:")
+            lines += [f"  {inner}: {_one_line(what)}" for inner, what in value.items()]
+        else:
+            lines.append(f"{key}: {value}")
+    return "\n".join(lines)
+
+
+def _one_line(value: Any) -> str:
+    return "; ".join(f"{k} {v}" for k, v in value.items() if v) if isinstance(value, dict) else str(value)
+
+
+def _table(cards: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column("name", no_wrap=True), "kind", "dim", "vectors a window", "weights")
+    for card in cards:
+        vectors = ", ".join(f"{kind} {count}" for kind, count in card["vectors a window"].items())
+        weights = ", ".join(card["weights"]) or "none needed"
+        table.add_row(card["name"], card["kind"], str(card["dim"]), vectors, weights)
+    Console().print(table)

@@ -1,0 +1,194 @@
+"""The networks give what the original implementations give, and load the layouts the originals publish."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from goldens import Golden, cosine, golden_frames, relative_l2
+
+from extractors import create
+from extractors.base import Extractor
+from extractors.errors import ExtractorError
+
+BOUND = 1e-5
+NETWORKS = {
+    "i3d": ("i3d", "", 224),
+    "r2plus1d_18": ("r2plus1d", "", 112),
+    "videomaev2_s": ("videomaev2", "vit_s", 224),
+    "videomaev2_b": ("videomaev2", "vit_b", 224),
+    "videomaev2_g": ("videomaev2", "vit_g", 224),
+}
+SMALL = [name for name in NETWORKS if name != "videomaev2_g"]
+Goldens = Callable[..., Golden]
+
+
+def loaded(name: str, golden: Golden, **options: Any) -> Extractor:
+    """The network with the golden weights: random weights of seed 0 are made by the same recipe."""
+    network = create(name, "random", **options)
+    assert network.weights_sha256 == golden.checks["weights_sha256"]
+    return network
+
+
+def check_network(name: str, golden: Golden, size: int) -> None:
+    network = loaded(name, golden)
+    for at, k in enumerate(golden.arrays["k"]):
+        clip = golden_frames(int(k), 16, size)[None]
+        for granularity in ("clip", "temporal"):
+            network.granularity = granularity  # type: ignore[assignment]
+            found = network.embed(clip).numpy()[0]
+            assert found.dtype == np.float32
+            assert found.shape[1] == network.dim
+            assert relative_l2(found, golden.arrays[granularity][at]) < BOUND, (granularity, k)
+        if at == 0:
+            assert relative_l2(network.logits(clip).numpy()[0], golden.arrays["logits"][at]) < BOUND
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_clip_temporal_and_logits_are_the_originals(name: str, golden: Goldens) -> None:
+    folder, part, size = NETWORKS[name]
+    check_network(name, golden(folder, part), size)
+
+
+@pytest.mark.slow
+def test_videomaev2_g_is_the_original(golden: Goldens) -> None:
+    check_network("videomaev2_g", golden("videomaev2", "vit_g"), 224)
+
+
+@pytest.mark.parametrize("name", ["i3d", "r2plus1d_18"])
+def test_odd_lengths_pad_as_the_originals_do(name: str, golden: Goldens) -> None:
+    folder, part, size = NETWORKS[name]
+    arrays = golden(folder, part)
+    clip = golden_frames(int(arrays.arrays["t17_k"]), 17, size)[None]
+    for granularity in ("clip", "temporal"):
+        network = loaded(name, arrays, granularity=granularity)
+        assert relative_l2(network.embed(clip).numpy()[0], arrays.arrays[f"t17_{granularity}"]) < BOUND
+
+
+def test_temporal_rows_go_through_fc_norm_to_the_stated_array(golden: Goldens) -> None:
+    arrays = golden("videomaev2", "vit_s")
+    network = loaded("videomaev2_s", arrays, granularity="temporal")
+    rows = network.embed(golden_frames(0, 16, 224)[None])[0]
+    normed = network.module.get_submodule("fc_norm")(rows).detach().numpy()
+    assert relative_l2(normed, arrays.arrays["temporal_fcnorm"][0]) < BOUND
+
+
+def test_every_layer_norm_has_the_originals_eps() -> None:
+    network = create("videomaev2_s", "random")
+    norms = [module for module in network.module.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) == 25
+    assert {norm.eps for norm in norms} == {1e-6}
+
+
+@pytest.mark.parametrize("name", ["i3d", "r2plus1d_18", "videomaev2_s"])
+def test_the_half_formats_stay_close(name: str, golden: Goldens) -> None:
+    folder, part, size = NETWORKS[name]
+    arrays = golden(folder, part)
+    clip = golden_frames(0, 16, size)[None]
+    for dtype, granularity in (("bfloat16", "clip"), ("bfloat16", "temporal"), ("float16", "clip")):
+        network = loaded(name, arrays, dtype=dtype, granularity=granularity)
+        assert cosine(network.embed(clip).numpy()[0], arrays.arrays[granularity][0]) >= 0.999, (dtype, granularity)
+
+
+def saved(path: Path, keys: dict[str, Any], wrap: Callable[[dict[str, Any]], Any], half: bool = False) -> Path:
+    """A checkpoint of the listed keys, all zero, in the wrapping a published file has."""
+    kind = torch.float16 if half else torch.float32
+    state = {key: torch.zeros(shape, dtype=torch.int64 if of == "int64" else kind) for key, (shape, of) in keys.items()}
+    torch.save(wrap(state), path)
+    return path
+
+
+def without_counters(keys: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if not key.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize("name", ["i3d", "r2plus1d_18", "videomaev2_s", "videomaev2_b"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda s: s, id="bare"),
+        pytest.param(lambda s: {"model": s, "epoch": 3}, id="model"),
+        pytest.param(lambda s: {"module": s}, id="deepspeed"),
+        pytest.param(lambda s: {f"_orig_mod.{k}": v for k, v in s.items()}, id="compiled"),
+        pytest.param(lambda s: {"state_dict": {f"backbone.{k}": v for k, v in s.items()}}, id="backbone"),
+    ],
+)
+def test_published_key_layouts_load_strictly(name: str, wrap: Any, golden: Goldens, tmp_path: Path) -> None:
+    folder, part, _ = NETWORKS[name]
+    keys = golden(folder, part).keys
+    path = saved(tmp_path / "weights.pth", without_counters(keys), wrap, half=name.startswith("videomae"))
+    network = create(name, path)
+    assert network.weights_origin == "weights.pth"
+    assert len(network.weights_sha256) == 64
+
+
+def test_files_with_and_without_norm_counters_load(golden: Goldens, tmp_path: Path) -> None:
+    keys = golden("i3d").keys
+    assert len(keys) - len(without_counters(keys)) == 57
+    create("i3d", saved(tmp_path / "new.pt", keys, dict))
+    create("i3d", saved(tmp_path / "old.pt", without_counters(keys), dict))
+
+
+def test_charades_has_another_head_and_the_same_features(golden: Goldens, tmp_path: Path) -> None:
+    keys = dict(golden("i3d").keys)
+    keys["logits.conv3d.weight"], keys["logits.conv3d.bias"] = [[157, 1024, 1, 1, 1], "float32"], [[157], "float32"]
+    network = create("i3d", saved(tmp_path / "rgb_charades.pt", keys, dict))
+    assert network.logits(golden_frames(0, 16, 224)[None]).shape == (1, 157)
+    headless = {key: value for key, value in keys.items() if not key.startswith("logits")}
+    assert create("i3d", saved(tmp_path / "headless.pt", headless, dict)).classes == 0
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_weights_that_do_not_fit_are_refused_by_name(change: str, golden: Goldens, tmp_path: Path) -> None:
+    keys = dict(golden("i3d").keys)
+    if change == "missing":
+        del keys["Mixed_5c.b0.conv3d.weight"]
+    elif change == "unexpected":
+        keys["Mixed_6a.conv3d.weight"] = [[1], "float32"]
+    else:
+        keys["Mixed_5c.b0.conv3d.weight"] = [[384, 832, 3, 1, 1], "float32"]
+    with pytest.raises(ExtractorError, match=r"do not fit.*Mixed_(5c.b0|6a).conv3d.weight"):
+        create("i3d", saved(tmp_path / "w.pt", keys, dict))
+
+
+def test_an_ig65m_file_is_an_r2plus1d_with_34_layers(tmp_path: Path) -> None:
+    network = create("r2plus1d_34_ig65m_kinetics32", "random")
+    assert sum(isinstance(module, torch.nn.Conv3d) for module in network.module.modules()) == 2 * 33 + 3
+    first = network.module.get_submodule("layer2.0")
+    assert first.conv1[0][0].out_channels == 230  # 64 -> 128, from its own input
+    assert first.conv2[0][0].out_channels == 288  # 128 -> 128, from its own
+    # ~63.7 million parameters: the published file of 255,061,555 bytes is these in float32.
+    published = create("r2plus1d_34_ig65m_kinetics32", "random").build(400)
+    stored = sum(4 * tensor.numel() for tensor in published.state_dict().values() if tensor.is_floating_point())
+    assert abs(stored - 255_061_555) < 250_000
+
+
+def test_videomae_v1_takes_the_layout_of_transformers(tmp_path: Path) -> None:
+    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+    torch.manual_seed(0)
+    theirs = VideoMAEForVideoClassification(VideoMAEConfig(num_labels=400, num_hidden_layers=12)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = create("videomae_b", tmp_path / "model.safetensors")
+    clip = golden_frames(1, 16, 224)[None]
+    pixels = ours.normalise(torch.from_numpy(clip).permute(0, 4, 1, 2, 3).float()).transpose(1, 2)
+    with torch.no_grad():
+        wanted = theirs(pixels).logits.numpy()
+    assert relative_l2(ours.logits(clip).numpy(), wanted) < BOUND
+
+
+def test_embedding_takes_only_what_the_network_takes() -> None:
+    network = create("r2plus1d_18", "random")
+    with pytest.raises(ExtractorError, match=r"\(B, T, 112, 112, 3\)"):
+        network.embed(np.zeros((1, 16, 224, 224, 3), np.uint8))
+    with pytest.raises(ExtractorError, match="uint8"):
+        network.embed(np.zeros((1, 16, 112, 112, 3), np.int64))
+
+
+def test_making_a_network_takes_seconds_not_its_initialisation() -> None:
+    begun = time.monotonic()
+    create("videomaev2_s", "random")
+    assert time.monotonic() - begun < 30
