@@ -43,6 +43,14 @@ class _Document:
     words: str = ""
 
 
+_IBAN_LENGTH_LIST = """
+AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 FO18 FR27
+GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27
+MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19 SK24 SM27 ST25 SV28 TL23
+TN24 TR26 UA29 VA22 VG24 XK20
+"""
+_IBAN_LENGTHS = {entry[:2]: int(entry[2:]) for entry in _IBAN_LENGTH_LIST.split()}
+"""Characters by country, from the SWIFT IBAN registry."""
 _ID_WORDS = "id ssn social security tax number no nr citizen national passport identity identification card personal"
 _NATIONAL = (
     _Document("UsSsnRecognizer", r"\d{3}[- .]\d{2}[- .]\d{4}"),
@@ -139,7 +147,10 @@ class IbanRecognizer(_Windowed):
         yield from self._in_windows(text, self._candidate, predefined("IbanRecognizer"))
 
     def _window(self, written: str) -> str:
-        return written.upper()
+        """As many characters as an account number of that country has; words may follow it."""
+        length = _IBAN_LENGTHS.get(written[:2].upper(), len(written))
+        ends = [place for place, char in enumerate(written, start=1) if char.isalnum()][:length]
+        return written[: ends[-1]].upper()
 
 
 class IpRecognizer(_Windowed):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.scrub.domains import COMMON_ENDINGS, MAIL_PROVIDERS, is_ending
+from pipeline.scrub.ordinary import is_ordinary
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import SPACED
@@ -11,10 +12,11 @@ from pipeline.scrub.vocabulary import SPACED
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
 _LABEL = rf"[{SPACED.replace('_', '')}](?:[{SPACED}-]{{0,62}})"
 _PLAIN = re.compile(
-    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?[.,]\s?){{1,6}}"
+    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?\.\s?){{1,6}}"
     rf"(?P<end>xn--[a-z0-9-]{{2,59}}|[A-Za-z]{{2,24}}|[\u0370-\u06ff]{{2,24}}))(?![{SPACED}@])",
     re.I,
 )
+_COMMA = re.compile(rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?{_LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
 _QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{_LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
 _NO_ENDING = re.compile(
@@ -41,11 +43,12 @@ _VEILED_LOCAL = re.compile(
     re.I,
 )
 _GLUED = re.compile(
-    r"(?<!\w)[a-z0-9.]+(?:_at_|AT|-at-)[a-z0-9-]+?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
+    r"(?<!\w)[a-z0-9._]+?(?:_at_|AT|-at-)[a-z0-9-]+?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
 )
 _SPACED = re.compile(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
 _BRACKET = re.compile(r"[\[({<*|_~@]")
 _SURE_DOT = re.compile(r"[\[({<*|_~-]|dot|d0t|punto|ponto|kropka|tecka|nokta|titik|точка", re.I)
+_SURE = 0.85
 _AT_WORDS = """
 at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel собака собачка sign rate
 """
@@ -76,14 +79,15 @@ class EmailRecognizer(TextRecognizer):
 
 def _plain(text: str) -> Iterator[Finding]:
     for found in _PLAIN.finditer(text):
-        spaced = " " in found["at"] or " " in found["domain"] or "," in found["domain"]
+        spaced = " " in found["at"] or " " in found["domain"]
         known = found["end"].lower() in COMMON_ENDINGS if spaced else is_ending(found["end"])
         if known or not spaced:
             yield found.start(), found.end(), 0.95 if known and not spaced else 0.7, "address"
         elif found["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
             yield found.start(), found.end(), 0.7, "address"
-    for found in _QUOTED.finditer(text):
-        yield found.start(), found.end(), 0.8, "quoted local part"
+    for rule, pattern in (("quoted local part", _QUOTED), ("comma for a dot", _COMMA)):
+        for found in pattern.finditer(text):
+            yield found.start(), found.end(), 0.8, rule
     for found in _NO_ENDING.finditer(text):
         yield found.start(), found.end(), 0.7, "provider without ending"
     for found in _SPACED.finditer(text):
@@ -97,8 +101,12 @@ def _veiled(text: str) -> Iterator[Finding]:
             continue
         before = text[max(0, found.start() - 140) : found.start()]
         local = _VEILED_LOCAL.search(before)
-        if local is not None:
-            yield found.start() - len(before) + local.start(), found.end(), score, "in words"
+        if local is None or before[: local.start()].endswith("'"):
+            continue
+        # "it's at name dot com" and "look at name dot com" point to a page.
+        if score < _SURE and (is_ordinary(local[0]) or len(local[0]) < 3):
+            continue
+        yield found.start() - len(before) + local.start(), found.end(), score, "in words"
 
 
 def _veiled_score(found: re.Match[str]) -> float:
@@ -110,8 +118,8 @@ def _veiled_score(found: re.Match[str]) -> float:
     if dot.strip() == ".":
         # "look at this.is" is no address; "name at gmail.com" and "name(at)mail.com" are.
         sure = provider or (bracketed and (dot == "." or ending in ("com", "net", "org")))
-        return 0.75 if sure else 0.0
+        return _SURE if sure else 0.0
     if bracketed or provider:
-        return 0.85
+        return _SURE
     # "at some point in" and "at this point be" are English; the French and German words need more than themselves.
     return 0.7 if _SURE_DOT.search(dot) else 0.0

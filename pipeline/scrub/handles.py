@@ -43,7 +43,8 @@ _PLATFORM = re.compile(
     re.I,
 )
 _AFTER = re.compile(
-    rf"(?:['’]?s\b)?\s?[)\]]?\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?P<sign>\s*(?:{_SIGN})+\s*)?"
+    r"(?:'?s\b)?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@-]))?"
+    rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?P<sign>\s*(?:{_SIGN})+\s*)?"
     rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
     rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,

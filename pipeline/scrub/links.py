@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, SHORT_HOSTS, is_ending
+from pipeline.scrub.ordinary import is_everyday
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import SPACED
@@ -35,6 +36,8 @@ _VEILED = re.compile(
     re.I,
 )
 _WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
+_COMMON = 5.0
+_BRACKETED = re.compile(r"[\[({<*]")
 _TRAILING = ".,;:!?…*_~'\"-"
 _INVITED = re.compile(r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite)\W{0,3}$", re.I)
 _SHORT_HOSTS = frozenset(SHORT_HOSTS.split())
@@ -76,6 +79,14 @@ def _veiled(text: str) -> Iterator[Finding]:
             continue
         worded = _WORD_DOT.search(found["dot"]) is not None
         known = found["host"].lower().replace(" ", "") in _SHORT_HOSTS
+        said = worded and not known and not _BRACKETED.search(found["dot"])
+        if (
+            said
+            and is_everyday(text[found.start() : found.start("dot")], _COMMON)
+            and not _is_invited(text, found.start())
+        ):
+            # "at this point dot com bubble"; but "visit amazon dot com".
+            continue
         # "fine . me" is a sentence; "site . com" is not.
         if known or ending in ("com", "net", "org") or (worded and ending in CLEAR_ENDINGS) or found["path"]:
             yield found.start(), _trimmed(text, found.start(), found.end()), 0.7 if worded else 0.6, "veiled domain"
@@ -96,7 +107,11 @@ def _bare_score(text: str, found: re.Match[str]) -> float:
         return 0.8 if ending in COMMON_ENDINGS or ending in CLEAR_ENDINGS else 0.6
     if ending in CLEAR_ENDINGS and not _is_sentence_join(found["host"]):
         return 0.85
-    return 0.6 if _INVITED.search(text[max(0, found.start() - 24) : found.start()]) and len(labels) > 2 else 0.3
+    return 0.6 if _is_invited(text, found.start()) and len(labels) > 2 else 0.3
+
+
+def _is_invited(text: str, at: int) -> bool:
+    return _INVITED.search(text[max(0, at - 24) : at]) is not None
 
 
 def _is_sentence_join(host: str) -> bool:

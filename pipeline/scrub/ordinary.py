@@ -37,6 +37,9 @@ def is_ordinary(word: str) -> bool:
     return word.isdecimal() or fold(word.lower()).text in _words()
 
 
-def is_everyday(word: str) -> bool:
-    """Whether a word is among the few hundred most used of a language, such as `the`, `best` or `good`."""
-    return _words().get(fold(word.lower()).text, 0.0) >= _EVERYDAY_AT_LEAST
+def is_everyday(word: str, at_least: float = _EVERYDAY_AT_LEAST) -> bool:
+    """Whether a word is among the few hundred most used of a language, such as `the`, `best` or `good`.
+
+    `at_least` is on Zipf's scale: the logarithm of its uses in a billion words.
+    """
+    return _words().get(fold(word.lower()).text, 0.0) >= at_least

@@ -36,7 +36,7 @@ _GAP = (
 _RUN = re.compile(rf"(?<![{SPACED}])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
 _EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
 _GROUP = re.compile(r"\d+")
-_PARTING = re.compile(r"[\s,|]")
+_PARTING = re.compile(r"[\s|]")
 _WORD_DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
     "seven": "7", "eight": "8", "nine": "9", "niner": "9", "cero": "0", "uno": "1", "dos": "2", "tres": "3",
@@ -67,6 +67,7 @@ _DATE = re.compile(
 )
 _YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
+_LIST = re.compile(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
 _HAS_WORD = re.compile(r"[^\W_]")
 _LADDER = "01234567890123456789"
 
@@ -154,8 +155,7 @@ def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, s
         return 0.0, ""
     after, before = text[end : end + 40], text[max(0, start - 45) : start]
     if written[0] == "+" or written.startswith("(+"):
-        counted = _is_round(digits) or (" " not in written.strip("+ ") and _is_thousands(written.lstrip("+ "), groups))
-        return (0.9, "international") if not counted and _is_international(digits, groups) else (0.0, "")
+        return (0.9, "international") if _is_international(written, digits, groups) else (0.0, "")
     if _UNIT.match(after):
         return 0.0, ""
     called = _CONTEXT_BEFORE.search(before) is not None or _CONTEXT_AFTER.match(after) is not None
@@ -172,11 +172,11 @@ def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, s
 
 
 def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]:
-    if digits.startswith("00") and len(digits) >= 11 and _is_international(digits[2:], groups):
+    if digits.startswith("00") and len(digits) >= 11 and _is_international(written[2:], digits[2:], groups):
         return 0.8, "international with 00"
     if _US_SHAPE.fullmatch(written):
         return 0.8, "North American grouping"
-    if _is_thousands(written, groups) or _is_round(digits) or written.count("/") > 1:
+    if _is_thousands(written, groups) or _is_round(digits) or _LIST.search(written):
         return 0.0, ""
     if len(groups) == 1:
         if len(digits) in (10, 11, 12, 13) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
@@ -195,16 +195,21 @@ def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]
     return 0.3, "grouped digits"
 
 
-def _is_international(digits: str, groups: list[str]) -> bool:
+def _is_international(written: str, digits: str, groups: list[str]) -> bool:
     import phonenumbers
 
+    if _is_round(digits) or len(digits) < 8:
+        return False
+    like_a_count = " " not in written.strip("+ ") and _is_thousands(written.lstrip("+ "), groups)
     # "+49 (0)30 ..." keeps the trunk prefix that is left out from abroad.
     for candidate in (digits, "".join(g for i, g in enumerate(groups) if i == 0 or g != "0")):
         try:
             number = phonenumbers.parse("+" + candidate, None)
         except phonenumbers.NumberParseException:
             continue
-        if len(candidate) >= 8 and (phonenumbers.is_possible_number(number) or len(groups) > 1):
+        if phonenumbers.is_valid_number(number):
+            return True
+        if not like_a_count and (len(groups) > 1 or phonenumbers.is_possible_number(number)):
             return True
     return False
 

@@ -16,8 +16,8 @@ facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin v
 pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk
 zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant
 depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo
-инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд インスタ
-ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
+инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд
+インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
 """
 SHORT_PLATFORMS = (
     "ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp rblx fn wechatid"
@@ -29,10 +29,10 @@ PLATFORM_SIGNS = "👻📸📷"
 
 FOLLOW_VERBS = """
 follow following followed folow add adding dm text message msg find search searching look hit hmu write contact
-check subscribe sub reach tag join ping inbox friend chat talk slide hmu pm stalk watch catch see sigueme siganme
-sigue sigan agregame buscame busquenme segue sigam siga suis suivez ajoute ajoutez folg folge folgt adde schreib
-schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle folj follaa подпишись пиши добавь
-подписывайтесь ikuti cek seguici rejoins abonne tafuta
+check subscribe sub reach tag join ping inbox friend chat talk slide hmu pm stalk watch catch see sigueme seguime
+seguidme sigannos seguinos siganme sigue sigan agregame buscame busquenme segue sigam siga suis suivez ajoute
+ajoutez folg folge folgt adde schreib schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle
+folj follaa подпишись пиши добавь подписывайтесь ikuti cek seguici rejoins abonne tafuta
 """
 POSSESSIVES = (
     "my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio"
@@ -66,11 +66,11 @@ NOT_PEOPLE = "me us u you home work school everyone here all channel the a this 
 CALLED_BEFORE = """
 call calls calling txt text texting phone fone ph tel tele telephone cell cellphone mobile mob number numbers num
 whats_app watsapp wassap wa wsp wpp zap sms contact dial ring viber imessage facetime zelle cashapp hmu hit_me
-hit_my_line reach msg message line llama llamame telefono tlf tfno numero celular cel movil telefone liga ligue
-appelle appelez joindre portable telefon telefonnummer handy handynummer nummer anrufen ruf rufnummer chiama
-chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer komorka ringa puhelin ara cep numara numaram
-numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr numarul suna simu namba lambar kontak kontakt
-mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me reach_me whatsappme
+hit_my_line escribeme escribime escribanme reach msg message line llama llamame telefono tlf tfno numero celular cel
+movil telefone liga ligue appelle appelez joindre portable telefon telefonnummer handy handynummer nummer anrufen
+ruf rufnummer chiama chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer komorka ringa puhelin ara cep
+numara numaram numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr numarul suna simu namba lambar
+kontak kontakt mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me reach_me whatsappme
 """
 CALLED_BEFORE_STEMS = """
 звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर رقم هاتف
