@@ -1,7 +1,7 @@
 """TikTok's Research API: videos by hashtag and their comments, page by page into landing, then into tables.
 
-Counts its requests on disk and stops by itself before the quota does. Never used as a fallback for the public pages, nor
-they for it: the service's terms seem to forbid mixing them. Keys come from the environment and go nowhere else.
+Counts its requests on disk and stops by itself before the quota does. Never used as a fallback for the public pages,
+nor they for it: the service's terms seem to forbid mixing them. Keys come from the environment and go nowhere else.
 """
 
 import json
@@ -56,7 +56,7 @@ _RENEW_EARLY_S = 300
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class ResearchVideo(_Row):
@@ -244,8 +244,8 @@ class ResearchClient:
         wait_s = float(stated) if stated.isdigit() else None
         try:
             made = answer.json()
-            error = made["error"]
-            return str(error["code"]), str(error.get("message", "")), made.get("data") or {}, wait_s
+            said = made["error"]
+            return str(said["code"]), str(said.get("message", "")), made.get("data") or {}, wait_s
         except (ValueError, KeyError, TypeError):
             # A gateway's page, whatever its status: as good as a failure of the service.
             return "internal_error", f"HTTP {answer.status_code} without the API's envelope", {}, wait_s
@@ -278,11 +278,11 @@ class ResearchClient:
 def _pause(code: str, message: str, attempt: int, wait_s: float | None) -> float | None:
     """Seconds to wait before the same request once more, or None if that can't help."""
     if code == "rate_limit_exceeded":
-        return wait_s if wait_s is not None else min(10.0 * 2**attempt, 120.0)
+        return wait_s if wait_s is not None else min(10.0 * 2.0**attempt, 120.0)
     if code == "internal_error":
-        return min(30.0 * 2**attempt, 120.0)
+        return min(30.0 * 2.0**attempt, 120.0)
     if code == "invalid_params" and message.startswith("Search Id"):
-        return 5.0 * 2**attempt
+        return 5.0 * 2.0**attempt
     if code == "invalid_params" and message == "Invalid count or cursor":
         return 10.0
     return None
