@@ -26,20 +26,21 @@ def demo(
         "csmv-demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Decides the sample data and all that is drawn from chance.")] = 3407,
+    videos: Annotated[int, typer.Option(min=4, max=500, help="Sample videos; fewer are quicker and teach less.")] = 36,
 ) -> None:
     """Make sample videos and comments, and take them all the way to a trained and evaluated model and a report."""
     from rich.console import Console
 
+    from pipeline.report import PATH
     from pipeline.store import Store
 
     started = time.monotonic()
     say = Console(stderr=True, highlight=False).print
     say(f"Sample videos and comments, then every stage through Prefect, into {root}")
-    _build(root, seed)
+    _build(root, seed, videos)
     store = Store.open(str(root))
-    print_to = Console(highlight=False, width=None)
-    print_to.print(results(store))
-    print_to.print(f"Report: {(root / 'report.html').resolve()}", soft_wrap=True)
+    Console().print(results(store))
+    typer.echo(f"Report: {(root / PATH).resolve()}")
     say(f"Done in {time.monotonic() - started:.0f} s.")
 
 
@@ -77,11 +78,11 @@ def _percentages(metrics: dict[str, dict[str, Any]]) -> Iterable[str]:
             yield f"{metrics[task][f'{average}_f1']:.1%}"
 
 
-def _build(root: Path, seed: int) -> None:
+def _build(root: Path, seed: int, videos: int) -> None:
 
     from flows.here import build_here
     from pipeline.sample import make_sample
 
     folder = root / "private" / "sample"
-    make_sample(folder, seed)
+    make_sample(folder, seed, videos)
     build_here(str(root), configuration(folder, seed))

@@ -1,0 +1,51 @@
+"""Runs the media and feature stages of a root in a forked child, as often as asked: libraries are loaded only once.
+
+Reads a root a line, answers with the child's process id, and when the child ends with `done` or `killed`. Each child
+leads a process group of its own, so that whoever kills it takes its decoding workers along.
+"""
+
+import os
+import sys
+import traceback
+
+import torch
+import torchvision.models.video  # noqa: F401  # what the network is made of, loaded once
+
+from extractors import engine  # noqa: F401
+from pipeline.features import extract_shard
+from pipeline.media import fetch_shard
+from pipeline.splits import build_split
+from pipeline.store import Store
+
+
+def run_stages(root: str) -> None:
+    torch.set_num_threads(1)
+    store = Store.open(root)
+    store.sweep()
+    for shard in store.shards():
+        fetch_shard(store, shard, store.config.source)
+    for shard in store.shards():
+        extract_shard(store, shard, *store.config.features)
+    for config in store.config.splits:
+        build_split(store, config)
+    store.sweep()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            try:
+                run_stages(line.strip())
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print("done" if status == 0 else "killed" if os.WIFSIGNALED(status) else "failed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

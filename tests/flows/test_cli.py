@@ -1,0 +1,162 @@
+"""The command line: quick to answer, short and clear about what goes wrong, and never a traceback unasked."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import typer
+
+from flows import cli
+from pipeline.errors import CsmvError
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, command: Callable[[], None], *arguments: str) -> None:
+    """`main()` of an application that has one command beside the common options."""
+
+    def build() -> typer.Typer:
+        app = typer.Typer(pretty_exceptions_enable=False)
+        app.callback()(cli._common)
+        app.command("work")(command)
+        return app
+
+    monkeypatch.setattr(cli, "build_app", build)
+    monkeypatch.setattr(sys, "argv", ["csmv", *arguments])
+    monkeypatch.setenv(cli.DEBUG, "0")
+    cli.main()
+
+
+def test_help_is_fast_and_imports_nothing_heavy(environment: dict[str, str]) -> None:
+    script = (
+        "import sys; from flows.cli import build_app; build_app();"
+        "print([name for name in ('torch', 'prefect', 'presidio_analyzer', 'pyarrow', 'numpy') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True, env=environment).strip() == "[]"
+
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "flows.cli", "--help"], env=environment, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1
+
+
+def test_every_command_has_help(csmv: Run) -> None:
+    app = cli.build_app()
+    names = [
+        command.name or command.callback.__name__
+        for group in app.registered_groups
+        for command in group.typer_instance.registered_commands
+        if command.callback
+    ]
+
+    assert {"doctor", "deploy", "import", "split", "report"} <= set(names)
+    for name in names:
+        assert csmv(name.replace("_", "-"), "--help").returncode == 0, name
+
+
+def test_version(csmv: Run) -> None:
+    assert csmv("--version").stdout.strip() == f"csmv {metadata.version('csmv')}"
+
+
+def test_an_error_of_ours_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise CsmvError("The folder 'x' is not there.")
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(monkeypatch, work, "work")
+
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "csmv: The folder 'x' is not there.\n"
+
+
+def test_an_unexpected_error_says_no_more_than_its_kind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        raise ZeroDivisionError("call me at +1 212 555 0123")
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(monkeypatch, work, "work")
+
+    said = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert said.count("\n") == 1
+    assert "ZeroDivisionError" in said and "--debug" in said
+    assert "555" not in said
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        raise ZeroDivisionError("why")
+
+    with pytest.raises(ZeroDivisionError, match="why"):
+        run_main(monkeypatch, work, "--debug", "work")
+
+
+def test_an_interrupt_ends_with_130(environment: dict[str, str]) -> None:
+    script = (
+        "import sys, typer; from flows import cli; app = typer.Typer(); app.callback()(cli._common)\n"
+        "@app.command()\n"
+        "def work():\n"
+        "    import time; print('working', flush=True); time.sleep(60)\n"
+        "cli.build_app = lambda: app; sys.argv = ['csmv', 'work']; cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdout.readline() == "working\n"
+
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+
+
+def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
+    command = f"{sys.executable} -m flows.cli doctor --json | head -c 1"
+
+    found = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
+
+    assert found.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["report", "--root", "{tmp}/none"], "is not a dataset root"),
+        (["split", "--root", "{tmp}/none"], "is not a dataset root"),
+        (["split", "--root", "{tmp}/other"], "format version '99'"),
+        (["split", "--root", "{tmp}/typo"], "did you mean 'n_shards'"),
+        (["split", "--root", "{tmp}/broken"], "not YAML"),
+        (["split", "--root", "nosuch://place"], "can't be used"),
+        (["import", "{tmp}/none.json", "--links", "{tmp}/none.xlsx", "--root", "{tmp}/r"], "none"),
+        (["deploy", "--config", "{tmp}/none.yaml", "--root", "r"], "is not there"),
+        (["deploy", "--config", "{tmp}/none.yaml"], "--root"),
+        (["deploy", "--root", "r"], "PREFECT_API_URL is not set"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_told_in_a_sentence(
+    csmv: Run, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    source = "source: {kind: folder, path: x}\n"
+    for name, text in {
+        "other": "format_version: 99\nname: x\n" + source,
+        "typo": "name: x\nn_shard: 4\n" + source,
+        "broken": "name: [x\n",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset.yaml").write_text(text)
+
+    found = csmv(*(argument.format(tmp=tmp_path) for argument in arguments))
+
+    assert found.returncode == 1
+    assert found.stderr.startswith("csmv: ") and found.stderr.count("\n") == 1
+    assert expected in found.stderr
