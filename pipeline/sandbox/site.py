@@ -359,8 +359,8 @@ class Site:
         return fault if self._visits[place, key] <= self._spoiled(fault) else None
 
     def _spoiled(self, fault: Fault) -> int:
-        # A burst of server errors outlasts the one retry that politeness allows.
-        return self.world.settings.heal_after * (2 if fault.value.endswith("server_error") else 1)
+        # Server errors outlast the one retry that politeness allows, and resets the one that Chromium makes by itself.
+        return self.world.settings.heal_after * (2 if fault.value.endswith(("server_error", "_reset")) else 1)
 
     def _plain_fault(self, fault: Fault | None, target: str) -> Answer | None:
         """Page faults that need nothing of the page itself."""
