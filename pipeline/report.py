@@ -86,10 +86,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["percent"] = lambda share: f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
+    environment.filters["percent"] = _percent
     environment.filters["score"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     return environment
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.0005:
+        return "< 0.1%"
+    return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
 
 
 # ---------------------------------------------------------------------- data
