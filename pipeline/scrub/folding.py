@@ -10,7 +10,7 @@ _DELETED = set(
     map(chr, (*range(0x0300, 0x0370), *range(0x20D0, 0x2100), *range(0xFE00, 0xFE10), 0x180E, 0x115F, 0x1160))
 )
 _DOTS = dict.fromkeys("。｡·•∙‧", ".")
-_QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„«»", '"')
+_QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„", '"')
 _SPECIAL = {**_DOTS, **_QUOTES, "−": "-", "🔟": "10", "\u3164": "", "\uffa0": ""}
 
 

@@ -60,8 +60,10 @@ _CREDIT = re.compile(
     rf"(?<![{SPACED}@#])(?:{either(CREDITS)})(?:(?P<sign>\s?[:=>→-]+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})", re.I
 )
 _REVERSED = re.compile(
-    rf"(?<![{SPACED}@.#/-])(?P<name>{_NAME})(?P<gap>\s+(?:is\s+)?(?:on|in|at|over on|from|via|en|no|sur|auf|su|na|w|di)\s+"
-    rf"(?:(?:my|his|her|the|le)\s+)?|\s?[-(\[|/@:]\s?)(?P<platform>{either(CLEAR_PLATFORMS)}|ig|tg|yt|sc|fb|tt|kik)(?![{SPACED}])",
+    rf"(?<![{SPACED}@.#/-])(?P<name>{_NAME})"
+    r"(?P<gap>\s+(?:is\s+)?(?:on|in|at|over on|from|via|en|no|sur|auf|su|na|w|di)\s+"
+    r"(?:(?:my|his|her|the|le)\s+)?|\s?[-(\[|/@:]\s?)"
+    rf"(?P<platform>{either(CLEAR_PLATFORMS)}|ig|tg|yt|sc|fb|tt|kik)(?![{SPACED}])",
     re.I,
 )
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
@@ -69,7 +71,7 @@ _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w
 _REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
 _DEFAULT_NAME = re.compile(r"(?<!\w)user_?\d{5,}(?:_\d+)?(?!\w)", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]*(?:[_.][a-z0-9]+)*_[a-z0-9]+(?:[_.][a-z0-9]+)*(?!\w)", re.I)
-_LEFT_WORD = re.compile(r"[\w.]{1,30}$")
+_LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
 _ENDS_OR_ASKS = re.compile(
     r"\s*(?:$|[^\w\s']|(?:add|follow|if|for|dm|hmu|pls|plz|please|and follow|go follow)\b)", re.I
@@ -126,10 +128,10 @@ def _mentions(text: str) -> Iterator[Finding]:
             continue
         if before == "@" or (found["gap"] and not _written_like_handle(name)):
             continue
-        if before.isascii() and (before.isalnum() or before in "_.+-"):
+        left = _LEFT_WORD.search(text[max(0, start - 30) : start])
+        if left is not None and left[0].isascii():
             # "thanks@name" is a mention that lost its space; "sh@dow" is not.
-            left = _LEFT_WORD.search(text[max(0, start - 30) : start])
-            if left is None or not is_ordinary(left[0]) or not _written_like_handle(name):
+            if not is_ordinary(left[0].strip("_.+-")) or not _written_like_handle(name):
                 continue
             score = 0.6
         yield start, found.end(), score, "mention"
@@ -167,8 +169,11 @@ def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], na
         return 0.8
     if found["dash"] and (shaped or (unusual and _CLAUSE_ENDS.match(text, end))):
         return 0.65
-    if _is_clearly_shaped(name) or (
-        platform["clear"] and found["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end)
+    numbered = shaped and name[0].isalpha() and sum(char.isdecimal() for char in name) > 1
+    if (
+        _is_clearly_shaped(name)
+        or (found["word"] and numbered)
+        or (platform["clear"] and found["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end))
     ):
         return 0.6
     # "add me on insta kaylarose", but not "ig thats true", where ig means I guess.

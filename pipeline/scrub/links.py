@@ -15,7 +15,7 @@ _PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
 _LETTER = SPACED.replace("_", "")
 _LABEL = rf"[{_LETTER}](?:[{SPACED}-]{{0,61}}[{_LETTER}])?"
 _SCHEME = re.compile(
-    rf"(?:(?<![{SPACED}])(?:h(?:tt|xx|\*\*|__)ps?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
+    rf"(?:(?<![{SPACED}])(?:h(?:tt|xx|\*\*|__)ps?|h\s?t\s?t\s?p(?:\s?s)?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
     rf"|(?<![{SPACED}.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
@@ -24,7 +24,9 @@ _BARE = re.compile(
     rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![{SPACED}@])",
     re.I,
 )
-_WWW_SPACED = re.compile(rf"(?<![{SPACED}])www\s+[{SPACED}-]{{2,40}}\s+(?:com|net|org)(?![{SPACED}])", re.I)
+_WWW_SPACED = re.compile(
+    rf"(?<![{SPACED}])www\s?(?:[.,]\s?|\s)[{SPACED}-]{{2,40}}(?:\s?[.,]\s?|\s)(?:com|net|org)(?![{SPACED}])", re.I
+)
 _NUMERIC_HOST = re.compile(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
 _DOT = (
     r"(?:\s?[\[({<*]\s?(?:dot|\.|punto|ponto|point|punkt|d0t)\s?[\])}>*]\s?"
@@ -36,7 +38,7 @@ _VEILED = re.compile(
     re.I,
 )
 _WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
-_COMMON = 5.0
+_COMMON = 5.2
 _BRACKETED = re.compile(r"[\[({<*]")
 _TRAILING = ".,;:!?…*_~'\"-"
 _INVITED = re.compile(r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite)\W{0,3}$", re.I)

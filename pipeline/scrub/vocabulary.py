@@ -11,20 +11,19 @@ SPACED = r"0-9A-Za-z_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff\u10a0-\u10ff\u1e00-
 Chinese, Japanese, Korean or Thai letters, and is a word of its own there."""
 
 CLEAR_PLATFORMS = """
-instagram insta insta_gram instagam instgram snap_chat snap snapp tik_tok twitter you_tube telegram discord
-facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit cash_app venmo
-pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao kakaotalk
-zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte epic_games fortnite valorant
-depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo
-инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб твиттер дискорд
-インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 抖音 小红书 微博
+instagram insta insta_gram instagam instgram inst instg instag snap_chat snap snapp tik_tok tktk twitter you_tube
+telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest
+reddit cash_app venmo pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky
+github kakao kakaotalk zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte
+epic_games fortnite valorant depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3
+letterboxd strava duolingo инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап
+ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
+抖音 小红书 微博
 """
 SHORT_PLATFORMS = (
     "ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp rblx fn wechatid"
 )
-VAGUE_PLATFORMS = """
-x of line signal wa disc tele gt sc dc tt steam medium kick hoop rumble threads fn epic_games strava
-"""
+VAGUE_PLATFORMS = "x of line medium"
 PLATFORM_SIGNS = "👻📸📷"
 
 FOLLOW_VERBS = """
