@@ -1,13 +1,19 @@
 """How these tests run `csmv`: as a person does, in a process of its own, with nothing from this one's environment."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flows.server import is_healthy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -45,3 +51,51 @@ def csmv(start_csmv: Start) -> Run:
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run
+
+
+@dataclass
+class Server:
+    """A Prefect server with its address and the environment of its clients."""
+
+    url: str
+    home: Path
+    environment: dict[str, str]
+
+    def prefect(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        found = subprocess.run(command, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True)
+        assert found.returncode == 0, found.stdout + found.stderr
+        return found.stdout
+
+
+@pytest.fixture(scope="session")
+def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    places = {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage")}
+    clients = environment | places | {"DO_NOT_TRACK": "1", "PREFECT_API_URL": url}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
+        env=clients | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_API_BLOCKS_REGISTER_ON_START": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 180
+    while not is_healthy(url):
+        assert process.poll() is None and time.monotonic() < end, "the Prefect server did not start"
+        time.sleep(0.2)
+    yield Server(url, home, clients)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert not is_healthy(url)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source of three good videos and the sample's bad ones."""
+    from pipeline.sample import make_sample
+
+    return make_sample(tmp_path_factory.mktemp("tiny"), videos=3, comments_each=6).folder
