@@ -23,6 +23,7 @@ from pipeline.sandbox.research import ResearchApi
 from pipeline.sandbox.world import Video, World
 
 _EXPIRES_S = 3600
+_RESETS_LAST_S = 1.0
 _MEDIA_HOST = re.compile(r"v1[69]-webapp-prime\.tiktok\.com")
 _MEDIA_PATH = re.compile(r"/video/tos/sandbox/tos-sandbox-ve-0068/(?P<key>\w+)-(?P<id>\d+)/")
 _TEMPLATE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
@@ -62,6 +63,7 @@ class Site:
         self.world = world
         self.research = ResearchApi(world)
         self._visits: Counter[tuple[Place, str]] = Counter()
+        self._first_struck: dict[tuple[Place, str], float] = {}
         self._signatures: set[str] = set()
         self._lock = threading.Lock()
         self._routes: list[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Answer]]] = [
@@ -349,6 +351,10 @@ class Site:
             return None
         with self._lock:
             self._visits[place, key] += 1
+            if fault.value.endswith("_reset") and self.world.settings.heal_after:
+                # Chromium tries a broken connection again by itself, several times in a moment.
+                first = self._first_struck.setdefault((place, key), time.monotonic())
+                return fault if time.monotonic() - first < _RESETS_LAST_S else None
             return fault if EFFECTS[fault].lasting or self._visits[place, key] <= self._spoiled(fault) else None
 
     def _standing(self, place: Place, key: str) -> Fault | None:
@@ -359,8 +365,8 @@ class Site:
         return fault if self._visits[place, key] <= self._spoiled(fault) else None
 
     def _spoiled(self, fault: Fault) -> int:
-        # Server errors outlast the one retry that politeness allows, and resets the one that Chromium makes by itself.
-        return self.world.settings.heal_after * (2 if fault.value.endswith(("server_error", "_reset")) else 1)
+        # Server errors outlast the one retry that politeness allows.
+        return self.world.settings.heal_after * (2 if fault.value.endswith("server_error") else 1)
 
     def _plain_fault(self, fault: Fault | None, target: str) -> Answer | None:
         """Page faults that need nothing of the page itself."""

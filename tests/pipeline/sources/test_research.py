@@ -1,0 +1,199 @@
+"""The Research API's client against a service that has all the quirks that are documented."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import DatasetConfig
+from pipeline.errors import CsmvError
+from pipeline.research import (
+    KEY_VARIABLE,
+    LANDING,
+    QUOTA_FILE,
+    SECRET_VARIABLE,
+    ResearchVideo,
+    collect_research,
+    research_videos,
+    windows,
+)
+from pipeline.sandbox import Sandbox, SandboxSettings
+from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from pipeline.sources.settings import Connection, Limits, ResearchSource, WebSource
+from pipeline.store import Store
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, CLIENT_KEY)
+    monkeypatch.setenv(SECRET_VARIABLE, CLIENT_SECRET)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(SandboxSettings(hashtags=2, videos=60, comments=3)) as running:
+        yield running
+
+
+def store_of(tmp_path: Path, sandbox: Sandbox, name: str = "root", **settings: Any) -> Store:
+    asked = {"hashtags": tuple(sandbox.world.tags), "start": date(2026, 8, 28), "end": date(2026, 9, 6), **settings}
+    return Store.create(str(tmp_path / name), DatasetConfig(name="t", n_shards=2, source=ResearchSource(**asked)))
+
+
+def run(store: Store, sandbox: Sandbox, **options: Any) -> Any:
+    connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
+    return collect_research(store, connection, **{"sleep": lambda _: None, **options})
+
+
+def test_a_search_ends_in_tables_with_everything_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox)
+
+    report = run(store, sandbox)
+
+    videos, comments = store.read_all("videos"), store.read_all("comments")
+    assert set(videos["video_id"].to_pylist()) == set(sandbox.world.videos)
+    assert comments.num_rows == 120 * 3
+    assert report.requests == len(sandbox.site.research.requests)
+    assert json.loads(store.read_file(QUOTA_FILE)).popitem()[1] == report.requests
+    assert all(request["body"].get("max_count") == 100 for request in sandbox.site.research.requests)
+    text = json.dumps([table.to_pylist() for table in (videos, comments)], default=str)
+    assert not [name for name in sandbox.world.personal() if name in text]
+    assert "\\u0000" not in text
+
+    assert run(store, sandbox).requests == 0, "a finished search asks for nothing again"
+
+
+def test_cursors_come_from_answers_and_windows_share_their_border(tmp_path: Path, sandbox: Sandbox) -> None:
+    run(store_of(tmp_path, sandbox, window_days=3), sandbox)
+    asked = [r["body"] for r in sandbox.site.research.requests if "query" in r["body"]]
+    spans = list(dict.fromkeys((body["start_date"], body["end_date"]) for body in asked))
+    assert spans == [("20260828", "20260831"), ("20260831", "20260903"), ("20260903", "20260906")]
+    # The sandbox's first page of a long list is one short: a computed cursor would be 100.
+    assert {body["cursor"] for body in asked if "cursor" in body} <= {99}
+
+
+def test_windows_never_span_more_than_asked() -> None:
+    for days in (1, 7, 30):
+        made = windows(date(2026, 1, 1), date(2026, 12, 31), days)
+        assert made[0][0] == date(2026, 1, 1) and made[-1][1] == date(2026, 12, 31)
+        assert all((end - start).days <= days for start, end in made)
+        assert all(one[1] == following[0] for one, following in pairwise(made))
+    assert windows(date(2026, 1, 1), date(2026, 1, 1), 7) == [(date(2026, 1, 1), date(2026, 1, 1))]
+
+
+def test_passing_troubles_are_waited_out(tmp_path: Path, sandbox: Sandbox) -> None:
+    sandbox.site.research.trouble.extend(["rate", "internal", "internal", "gateway", "token"])
+    waits: list[float] = []
+    report = run(store_of(tmp_path, sandbox), sandbox, sleep=waits.append)
+    assert report.videos == 120
+    assert waits[:4] == [1.0, 60.0, 120.0, 120.0]
+    assert report.requests == len(sandbox.site.research.requests), "failed requests count too"
+
+
+def test_after_the_quota_nothing_is_sent_until_the_next_day(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, daily_requests=20)
+    day = [date(2026, 10, 1)]
+
+    first = run(store, sandbox, today=lambda: day[0])
+    assert (first.requests, len(sandbox.site.research.requests)) == (20, 20)
+    assert "quota" in first.stopped
+    assert run(store, sandbox, today=lambda: day[0]).requests == 0
+
+    pages = {name for name in store.files(LANDING) if ".more." in name or ".end." in name}
+    while run(store, sandbox, today=lambda: day[0]).stopped:
+        day[0] = day[0].replace(day=day[0].day + 1)
+    assert pages <= set(store.files(LANDING)), "landing is only ever added to"
+    asked = [json.dumps(r["body"], sort_keys=True) for r in sandbox.site.research.requests if "video_id" in r["body"]]
+    assert len(asked) == len(set(asked)) == 120, "no page that is stored is asked for again"
+    assert set(store.read_all("videos")["video_id"].to_pylist()) == set(sandbox.world.videos)
+
+
+def test_the_services_own_word_on_the_quota_is_believed(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox)
+    sandbox.site.research.trouble.append("quota")
+    assert "quota" in run(store, sandbox).stopped
+    assert len(sandbox.site.research.requests) == 1
+    assert run(store, sandbox).requests == 0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(["scope"], "not approved"), (["token", "token"], "fresh token"), (["internal"] * 9, "6 times in a row")],
+)
+def test_what_a_person_has_to_put_right_is_said(
+    tmp_path: Path, sandbox: Sandbox, trouble: list[str], said: str
+) -> None:
+    sandbox.site.research.trouble.extend(trouble)
+    with pytest.raises(CsmvError, match=said):
+        run(store_of(tmp_path, sandbox), sandbox)
+
+
+def test_a_window_that_is_too_deep_is_halved(tmp_path: Path, sandbox: Sandbox) -> None:
+    sandbox.site.research.trouble.extend(["cursor"] * 6)
+    store = store_of(tmp_path, sandbox, window_days=30)
+    assert run(store, sandbox).videos == 120
+    assert {name.split("/")[4] for name in store.files(f"{LANDING}/videos")} == {
+        "20260828-20260906",
+        "20260828-20260901",
+        "20260901-20260906",
+    }
+
+
+def test_wrong_keys_and_no_keys(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path, sandbox)
+    monkeypatch.setenv(SECRET_VARIABLE, "wrong")
+    with pytest.raises(CsmvError, match="invalid_client") as refused:
+        run(store, sandbox)
+    assert "wrong" not in str(refused.value)
+    monkeypatch.delenv(KEY_VARIABLE)
+    with pytest.raises(CsmvError, match=KEY_VARIABLE):
+        run(store, sandbox)
+    assert sandbox.site.research.requests == []
+
+
+def test_secrets_and_tokens_are_in_no_file(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=3, comments=1))
+    run(store, sandbox)
+    import zstandard
+
+    for name in store.files():
+        data = store.read_file(name)
+        if name.endswith(".zst"):
+            data = zstandard.ZstdDecompressor().decompress(data)
+        assert CLIENT_SECRET.encode() not in data and b"clt." not in data and b"Bearer" not in data, name
+
+
+def test_limits_are_kept(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=5, comments=100))
+    run(store, sandbox)
+    assert sum("video_id" in r["body"] for r in sandbox.site.research.requests) == 5
+
+
+def test_the_sources_are_never_mixed(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = Store.create(str(tmp_path / "web"), DatasetConfig(name="t", source=WebSource(hashtags=("x",))))
+    with pytest.raises(CsmvError, match="never mixed"):
+        run(store, sandbox)
+    from pipeline.collect import web_source
+
+    with pytest.raises(CsmvError, match="never mixed"):
+        web_source(store_of(tmp_path, sandbox))
+
+
+def test_the_documented_example_is_read(shared: Path) -> None:
+    answer = json.loads((shared / "tiktok" / "examples" / "research_video_query.json").read_text())
+    videos = [ResearchVideo.model_validate(row) for row in answer["data"]["videos"]]
+    assert [str(video.id) for video in videos] == ["7679401525248000001", "7679030440073625604"]
+    assert ResearchVideo.model_validate({"video_id": 5}).id == 5
+
+
+def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox)
+    from pipeline.sources.landing import Record, write_records
+
+    rows = {"videos": [{"id": "../../x"}, {"id": -4}, {"nothing": 1}, {"id": 7679401525248000001}]}
+    write_records(store, f"{LANDING}/videos/x/00000.end.jsonl.zst", [Record("x", json.dumps(rows).encode())])
+    assert list(research_videos(store)) == ["7679401525248000001"]
