@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -134,29 +133,6 @@ def test_a_damaged_shard_names_the_file(store: Store) -> None:
 
 
 # ---------------------------------------------------------------------- an S3 API
-
-
-@pytest.fixture(scope="module")
-def s3_bucket() -> Iterator[str]:
-    """A bucket on moto's server on loopback, which answers as S3 does."""
-    boto3 = pytest.importorskip("boto3")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    patch = pytest.MonkeyPatch()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        patch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="csmv")
-    yield "s3://csmv"
-    server.stop()
-    patch.undo()
 
 
 def test_a_root_on_s3_has_the_bytes_of_a_local_one(store: Store, s3_bucket: str) -> None:

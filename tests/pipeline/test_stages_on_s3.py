@@ -1,0 +1,56 @@
+"""The stages on an S3 API: the same source gives, byte for byte, the tables of a local root."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.features import FeatureConfig, extract_shard
+from pipeline.media import fetch_shard
+from pipeline.report import write_report
+from pipeline.sample import make_sample
+from pipeline.sources.folder import ingest
+from pipeline.splits import SplitConfig, build_split
+from pipeline.store import Store
+
+KEY = SecretStr("a key that is long enough")
+SPLITS = (SplitConfig(kind="video"), SplitConfig(kind="comment"))
+# Sound needs no network, so that this tests where tables are kept and not how fast a network is.
+FEATURES = FeatureConfig(extractor="mfcc")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> FolderSource:
+    return FolderSource(
+        path=str(make_sample(tmp_path_factory.mktemp("s3") / "sample", videos=5, comments_each=6).folder)
+    )
+
+
+def build(root: str, source: FolderSource) -> Store:
+    store = Store.create(root, DatasetConfig(name="test", n_shards=2, source=source, splits=SPLITS))
+    ingest(store, source, KEY)
+    for shard in store.shards():
+        fetch_shard(store, shard, source)
+        extract_shard(store, shard, FEATURES)
+    for split in SPLITS:
+        build_split(store, split)
+    write_report(store)
+    return store
+
+
+def test_a_dataset_built_on_s3_has_the_bytes_of_a_local_one(
+    source: FolderSource, s3_bucket: str, tmp_path: Path
+) -> None:
+    local = build(str(tmp_path / "root"), source)
+    remote = build(f"{s3_bucket}/stages", source)
+
+    assert remote.files() == local.files()
+    dated = "failures/"  # says when something failed
+    tables = [name for name in local.files() if not name.startswith(dated)]
+    assert {name.split("/")[0] for name in tables} >= {"videos", "comments", "labels", "features", "splits", "private"}
+    for name in tables:
+        assert remote.read_file(name) == local.read_file(name), name
+    for stage, rows in local.failures().items():
+        kept = ["key", "reason", "detail", "attempts"]
+        assert remote.failures()[stage].select(kept).sort_by("key") == rows.select(kept).sort_by("key")
