@@ -176,6 +176,32 @@ def packet_times(container: InputContainer) -> Iterator[tuple[Fraction, Fraction
     yield from sorted(stamps)
 
 
+class Stamps:
+    """A frame's best timestamp: its own, or its packet's decoding time where own ones go backwards more often.
+
+    libavcodec's `best_effort_timestamp`, which ffmpeg's command uses and PyAV does not show.
+    """
+
+    def __init__(self, *, trust_pts: bool = True) -> None:
+        self._trust_pts = trust_pts
+        self._last: dict[str, float] = {"pts": float("-inf"), "dts": float("-inf")}
+        self._faults = {"pts": 0, "dts": 0}
+
+    def best(self, pts: int | None, dts: int | None) -> int | None:
+        """The timestamp of the next frame in display order; None where it has neither."""
+        for name, value, other in (("dts", dts, pts), ("pts", pts, dts)):
+            if value is not None:
+                self._faults[name] += value <= self._last[name]
+                self._last[name] = value
+            elif other is not None:
+                self._last[name] = other
+        if not self._trust_pts:
+            return dts  # None at the very end, where the frame before says when this one is
+        if pts is not None and (dts is None or self._faults["pts"] <= self._faults["dts"]):
+            return pts
+        return dts
+
+
 class PyAvDecoder:
     """FFmpeg 8 through PyAV, front to back, one frame in memory."""
 
@@ -193,8 +219,10 @@ class PyAvDecoder:
         shift = round(-start_time(self.container) / base)
         step = 1 / (self.stream.average_rate or Fraction(24))
         expected = Fraction(0)
+        # AVI keeps no display times, and what libavformat makes up for B-frames goes backwards: only dts is usable.
+        stamps = Stamps(trust_pts="avi" not in self.container.format.name)
         for frame in self._decode_all():
-            stamp = frame.pts if frame.pts is not None else frame.dts
+            stamp = stamps.best(frame.pts, frame.dts)
             time = (stamp + shift) * base if stamp is not None else expected
             duration = frame.duration * base if frame.duration else step
             expected = time + duration
