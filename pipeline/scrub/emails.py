@@ -34,16 +34,16 @@ _DOT = (
 )
 _VEILED_DOMAIN = re.compile(
     rf"(?P<at>{_AT})(?P<first>[^\W_][\w-]{{0,40}}?)(?P<rest>(?:{_DOT}[^\W_][\w-]{{0,24}}?){{0,2}}?)(?P<dot>{_DOT})"
-    r"(?P<end>[^\W\d_]{2,12})(?![\w@])",
+    rf"(?P<end>[A-Za-z]{{2,12}})(?:{_DOT}(?:uk|au|nz|za|in|jp|kr|br|ar|mx|tr|id|th))?(?![{SPACED}@])",
     re.I,
 )
 _VEILED_LOCAL = re.compile(
-    rf"(?<![\w.])(?:[\w+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+"
-    r"|\s?[\[(](?:underscore|dash)[\])]\s?)){0,3}[\w+-]{1,64}$",
+    rf"(?<![{SPACED}.])(?:[{SPACED}+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+"
+    rf"|\s?[\[(](?:underscore|dash)[\])]\s?)){{0,3}}[{SPACED}+-]{{1,64}}$",
     re.I,
 )
 _GLUED = re.compile(
-    r"(?<!\w)[a-z0-9._]+?(?:_at_|AT|-at-)[a-z0-9-]+?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
+    r"(?<!\w)[a-z0-9._]{1,64}?(?:_at_|AT|-at-)[a-z0-9-]{1,63}?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
 )
 _SPACED = re.compile(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
 _BRACKET = re.compile(r"[\[({<*|_~@]")

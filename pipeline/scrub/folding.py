@@ -7,7 +7,18 @@ import unicodedata
 from dataclasses import dataclass
 
 _DELETED = set(
-    map(chr, (*range(0x0300, 0x0370), *range(0x20D0, 0x2100), *range(0xFE00, 0xFE10), 0x180E, 0x115F, 0x1160))
+    map(
+        chr,
+        (
+            *range(0x0300, 0x0370),
+            *range(0x20D0, 0x2100),
+            *range(0xFE00, 0xFE10),
+            *range(0x1F3FB, 0x1F400),
+            0x180E,
+            0x115F,
+            0x1160,
+        ),
+    )
 )
 _DOTS = dict.fromkeys("。｡·•∙‧", ".")
 _QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„", '"')

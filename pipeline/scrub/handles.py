@@ -35,16 +35,18 @@ _MENTION = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
-_SIGN = r"[:;=|»>→➡👉⇒➜➔►▶👇⬇~]+|-+>|=>|/\s|\("
+_SIGN = r"[:;=|»>→➡👉⇒➜➔►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
+_ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
 _PLATFORM = re.compile(
     rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])|(?P<short>{either(SHORT_PLATFORMS)}))"
+    rf"(?:\s?[/&+,]\s?{_ANY_PLATFORM}(?![{SPACED}]))*"
     rf"(?![{SPACED}#])(?!\.\w)",
     re.I,
 )
 _AFTER = re.compile(
     r"(?:'?s\b)?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@-]))?"
-    rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?P<sign>\s*(?:{_SIGN})+\s*)?"
+    rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?:[a-z]{{2,12}}(?=\s?[:=]))?(?P<sign>\s*(?:{_SIGN})+\s*)?"
     rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
     rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,
@@ -70,7 +72,7 @@ _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$"
 _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
 _REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
 _DEFAULT_NAME = re.compile(r"(?<!\w)user_?\d{5,}(?:_\d+)?(?!\w)", re.I)
-_SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]*(?:[_.][a-z0-9]+)*_[a-z0-9]+(?:[_.][a-z0-9]+)*(?!\w)", re.I)
+_SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
 _LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
 _ENDS_OR_ASKS = re.compile(
@@ -116,7 +118,8 @@ class HandleRecognizer(TextRecognizer):
         for found in _DEFAULT_NAME.finditer(text):
             yield found.start(), found.end(), 0.9, "default name"
         for found in _SHAPED.finditer(text):
-            yield found.start(), found.end(), 0.35, "looks like a handle"
+            if "_" in found[0]:
+                yield found.start(), found.end(), 0.35, "looks like a handle"
 
 
 def _mentions(text: str) -> Iterator[Finding]:

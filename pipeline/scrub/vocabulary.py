@@ -20,9 +20,10 @@ letterboxd strava duolingo инстаграм инстаграмм инст ин
 ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
 抖音 小红书 微博
 """
-SHORT_PLATFORMS = (
-    "ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp rblx fn wechatid"
-)
+SHORT_PLATFORMS = """
+ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp epic riot bnet minecraft mc
+valo rblx fn wechatid
+"""
 VAGUE_PLATFORMS = "x of line medium"
 PLATFORM_SIGNS = "👻📸📷"
 
@@ -33,9 +34,9 @@ seguidme sigannos seguinos siganme sigue sigan agregame buscame busquenme segue 
 ajoutez folg folge folgt adde schreib schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle
 folj follaa подпишись пиши добавь подписывайтесь ikuti cek seguici rejoins abonne tafuta
 """
-POSSESSIVES = (
-    "my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio"
-)
+POSSESSIVES = """
+my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio
+"""
 NAME_FILLERS = """
 user_name user_names username usernames user handle handles account accounts acc acct name id page profile tag nick
 nickname nik usuario konto cuenta conta compte profil perfil akun hesabim hesabi profilo аккаунт ник main alt gaming
@@ -66,14 +67,15 @@ CALLED_BEFORE = """
 call calls calling txt text texting phone fone ph tel tele telephone cell cellphone mobile mob number numbers num
 whats_app watsapp wassap wa wsp wpp zap sms contact dial ring viber imessage facetime zelle cashapp hmu hit_me
 hit_my_line escribeme escribime escribanme reach msg message line llama llamame telefono tlf tfno numero celular cel
-movil telefone liga ligue appelle appelez joindre portable telefon telefonnummer handy handynummer nummer anrufen
-ruf rufnummer chiama chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer komorka ringa puhelin ara cep
-numara numaram numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr numarul suna simu namba lambar
-kontak kontakt mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me reach_me whatsappme
+movil telefone telefoon telefoonnummer liga ligue appelle appelez joindre portable telefon telefonnummer handy
+handynummer nummer anrufen ruf rufnummer chiama chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer
+komorka ringa puhelin ara cep numara numaram numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr
+numarul suna simu namba lambar kontak kontakt mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me
+reach_me whatsappme
 """
 CALLED_BEFORE_STEMS = """
-звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर رقم هاتف
-اتصل جوال واتس موبايل تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
+my_# тел звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर
+رقم هاتف اتصل جوال واتس موبايل تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
 """
 CALLED_AFTER = """
 call text txt phone number cell mobile whats_app wa sms hmu hit_me numero telefono nummer celular message_me add_me
