@@ -80,6 +80,7 @@ class _Fetched:
     path: Path | None = None
     promised_s: float = 0.0
     verdict: Verdict = DONE
+    untried: bool = False
 
 
 def download(
@@ -186,6 +187,8 @@ class _Run:
                     ready, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
                     for future in ready:
                         fetched = future.result()
+                        if fetched.untried:
+                            continue
                         waiting.append(fetched)
                         left -= fetched.path.stat().st_size if fetched.path else 0
                         self._watch_walls(fetched.verdict)
@@ -198,8 +201,8 @@ class _Run:
             finally:
                 self._stop.set()
                 wait(running)
-                waiting += [f.result() for f in running if not f.cancelled() and f.exception() is None]
-                self._save(waiting)
+                late = [future.result() for future in running if future.exception() is None]
+                self._save([*waiting, *(fetched for fetched in late if not fetched.untried)])
                 for downloader in self._downloaders:
                     downloader.close()
 
@@ -211,7 +214,7 @@ class _Run:
             return self._try(video_id)
         except Paused as paused:
             self._end(str(paused))
-            return _Fetched(video_id, verdict=Verdict(Outcome.RATE_LIMITED))
+            return _Fetched(video_id, untried=True)
 
     def _try(self, video_id: str) -> _Fetched:
         downloader = self._downloader()
@@ -220,7 +223,7 @@ class _Run:
         reread = False
         for _ in range(_TRIES):
             if self._stop.is_set():
-                return _Fetched(video_id, verdict=Verdict(Outcome.NETWORK, note="the run ended first"))
+                return _Fetched(video_id, untried=True)
             if isinstance(promise, Verdict):
                 self.pacer.wait()
                 promise = downloader.read(video_id)

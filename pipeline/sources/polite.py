@@ -48,8 +48,9 @@ def format_selector(shortest_side: int) -> tuple[str, list[str]]:
     Where there is none so large the largest H.264 is taken, then anything. The watermarked rendition never is.
     """
     side = f"[width>={shortest_side}][height>={shortest_side}]"
-    plain = "b[vcodec^=h264][format_id!=download]"
-    return f"{plain}{side}/{plain}/b[format_id!=download]", ["+res", "+br", "+size"]
+    # The best in this order is the smallest, so that the worst is the largest.
+    h264 = "[vcodec^=h264][format_id!=download]"
+    return f"b{h264}{side}/w{h264}/w[format_id!=download]", ["+res", "+br", "+size"]
 
 
 class Downloader:

@@ -1,0 +1,233 @@
+"""Collection from end to end against the sandbox's truth table: faults, kills, links, limits, robots, memory."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.collect import reasons
+from pipeline.config import DatasetConfig
+from pipeline.errors import CsmvError
+from pipeline.sandbox import Fault
+from pipeline.sources.landing import Landing
+from pipeline.sources.settings import Connection, Limits, Manners, WebSource
+from pipeline.store import Store
+
+ONE_RUN = Path(__file__).with_name("one_run.py")
+QUICK = Manners(
+    interval_s=0,
+    scroll_pause_s=(0, 0.01),
+    page_timeout_s=20,
+    list_timeout_s=3,
+    stall_scrolls=2,
+    after_wall_s=0,
+    walls_in_a_row=100,
+)
+
+
+@pytest.mark.timeout(900)
+def test_with_faults_everywhere_the_tables_are_the_truth(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=2, videos=14, comments=6, list_size=6, comment_list_size=3, fault_rate=0.4, seed=5)
+    site.run_until_done()
+    site.assert_true()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_whole_size_with_every_fault(trial: Callable[..., Any], seed: int) -> None:
+    site = trial(hashtags=5, videos=120, comments=15, fault_rate=0.2, seed=seed)
+    site.run_until_done()
+    site.assert_true()
+
+
+def start(store: Store, sandbox: Any, what: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, str(ONE_RUN), store.root, sandbox.proxy, str(sandbox.ca_file), what]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(store: Store, sandbox: Any, what: str = "all") -> dict[str, int]:
+    run = start(store, sandbox, what)
+    out, err = run.communicate(timeout=3000)
+    assert run.returncode == 0, err.decode()[-2000:]
+    weights: dict[str, int] = json.loads(out.decode().splitlines()[-1])
+    return weights
+
+
+def final_state(store: Store) -> dict[str, Any]:
+    """Every table and media file, byte for byte; failures without how often and when."""
+    state: dict[str, Any] = {}
+    for name in store.files():
+        if name.startswith(("videos/", "comments/", "private/media/")):
+            state[name] = store.read_file(name)
+    for stage, table in store.failures().items():
+        state[stage] = [(row["key"], row["reason"], row["detail"]) for row in table.to_pylist()]
+    return state
+
+
+def killed_and_whole(trial: Callable[..., Any], kills: int, seed: int) -> None:
+    lasting = {"video:7679402590399889409": Fault.VIDEO_PRIVATE}
+    site = trial(hashtags=2, videos=10, comments=5, list_size=4, faults=lasting)
+    twin = Store.create(site.store.root + "-twin", site.store.config)
+    finish(twin, site.sandbox)
+    draw = random.Random(seed)
+
+    for _ in range(kills):
+        run = start(site.store, site.sandbox, "all")
+        time.sleep(draw.uniform(1.5, 14))
+        run.kill()
+        run.communicate()
+    finish(site.store, site.sandbox)
+
+    assert final_state(site.store) == final_state(twin)
+    assert list(Path(site.store.root).rglob("*.tmp")) == []
+    assert len(final_state(twin)) > 20
+
+
+@pytest.mark.timeout(900)
+def test_killed_and_run_again_the_tables_are_the_same_bytes(
+    trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
+    killed_and_whole(trial, kills=3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_at_twenty_moments(trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
+    killed_and_whole(trial, kills=20, seed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_memory_stays_flat(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=5, videos=205, comments=2, limits=Limits(videos=None, comments=20, replies=False))
+    weights = finish(site.store, site.sandbox, "collect")
+    assert max(weights.values()) - weights["100"] < 150 << 20, weights
+    assert "1000" in weights
+
+
+def test_links_of_every_kind_become_videos_and_failures(trial: Callable[..., Any], tmp_path: Path) -> None:
+    faults = {
+        "short:ZM000001": Fault.SHORT_LOOP,
+        "short:ZM000002": Fault.SHORT_ELSEWHERE,
+        "video:7679402590399889409": Fault.VIDEO_DELETED,
+    }
+    site = trial(hashtags=1, videos=5, comments=2, faults=faults)
+    videos = list(site.sandbox.world.videos)
+    site.source = WebSource(limits=site.source.limits, manners=QUICK)
+    site.store = Store.create(str(tmp_path / "links"), DatasetConfig(name="links", n_shards=2, source=site.source))
+    rows = [
+        f"https://www.tiktok.com/@whoever/video/{videos[0]}?lang=en",
+        "https://vm.tiktok.com/ZM000001/",
+        "https://vt.tiktok.com/ZM000002/",
+        "https://www.tiktok.com/t/ZM000003/",
+        f"https://m.tiktok.com/v/{videos[4]}.html",
+        f"https://m.tiktok.com/v/{videos[4]}.html",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest/meta-data",
+        "https://www.tiktok.com/@x/video/../../x",
+        "https://www.tiktok.com/@x/video/123456789012345678",
+    ]
+    (tmp_path / "links.txt").write_text("\n".join(rows))
+
+    site.run(links=tmp_path / "links.txt")
+    site.tabulate()
+
+    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == {videos[3], videos[4]}
+    told = site.failures()
+    assert told[videos[0]] == "gone" and told["123456789012345678"] == "not_found"
+    assert told["links:ZM000001"] == "redirect_loop" and told["links:ZM000002"] == "refused_address"
+    assert sum(key.startswith("links:row") for key in told) == 3
+    assert reasons(site.store)["gone"] == 1
+    site.assert_nothing_personal()
+    hosts = {entry.host for entry in site.sandbox.log()}
+    assert hosts <= {"www.tiktok.com", "vm.tiktok.com", "vt.tiktok.com"}
+    assert not [refused for refused in site.sandbox.refused if "169.254" in refused or "127.0.0.1" in refused]
+
+
+def test_limits_are_kept(trial: Callable[..., Any]) -> None:
+    limits = Limits(videos=4, comments=3, replies=False, min_comments=1)
+    site = trial(hashtags=1, videos=12, comments=8, list_size=5, comment_list_size=3, limits=limits)
+    site.run()
+    site.tabulate()
+    assert site.store.read_all("videos").num_rows == 4
+    counts = [
+        site.store.read_all("comments")["video_id"].to_pylist().count(video)
+        for video in site.store.read_all("videos")["video_id"].to_pylist()
+    ]
+    assert counts == [3] * 4
+    paths = [entry.path for entry in site.sandbox.log()]
+    assert paths.count("/api/challenge/item_list/") == 1
+    assert not [path for path in paths if "reply" in path]
+
+
+@pytest.mark.parametrize(
+    ("robots", "goes"), [("allow", True), ("missing", True), ("disallow", False), ("broken", False)]
+)
+def test_robots_txt_is_obeyed(trial: Callable[..., Any], robots: str, goes: bool) -> None:
+    site = trial(hashtags=1, videos=1, comments=0, robots=robots)
+    if goes:
+        site.run()
+    else:
+        with pytest.raises(CsmvError, match=r"robots\.txt"):
+            site.run()
+    pages = [entry for entry in site.sandbox.log() if entry.kind == "page"]
+    assert bool(pages) is goes
+    assert site.sandbox.log()[0].kind == "robots"
+
+
+def test_robots_txt_can_be_overridden(trial: Callable[..., Any]) -> None:
+    manners = QUICK.model_copy(update={"obey_robots": False})
+    site = trial(hashtags=1, videos=1, comments=0, robots="disallow", manners=manners)
+    assert site.run().outcomes["done"] == 2
+    assert "robots" not in {entry.kind for entry in site.sandbox.log()}
+
+
+def test_what_creators_disallow_can_be_a_setting(trial: Callable[..., Any]) -> None:
+    manners = QUICK.model_copy(update={"honour_creators": False})
+    fault = {"video:7679402590399889409": Fault.VIDEO_NO_DOWNLOAD}
+    site = trial(hashtags=1, videos=1, comments=1, faults=fault, manners=manners)
+    site.run()
+    assert site.outcome("7679402590399889409") == "done"
+
+
+def test_a_second_run_asks_for_nothing_that_is_settled(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=1, videos=3, comments=2)
+    site.run()
+    site.sandbox.forget_log()
+    site.run()
+    assert [entry.kind for entry in site.sandbox.log()] == ["robots"]
+
+
+def test_the_browser_is_honest_and_no_signature_is_ours(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=1, videos=4, comments=4, list_size=2)
+    site.run()
+    lists = [entry for entry in site.sandbox.log() if entry.kind == "list"]
+    assert lists and all("HeadlessChrome" in entry.agent for entry in lists)
+    assert len({entry.bogus for entry in lists}) == len(lists), "no request is ever repeated"
+
+
+def test_landing_keeps_what_came_and_no_session(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=1, videos=2, comments=2)
+    site.run()
+    landing = Landing(site.store)
+    page = next(landing.tag_pages(site.sandbox.world.tags[0]))
+    assert b"an_unknown_field" in page.body
+    assert set(page.query) == {"challengeID", "cursor", "count"}
+    for visits in landing.video_visits().values():
+        for record in landing.read(visits[0].name):
+            assert not {"msToken", "X-Bogus"} & set(record.query)
+            assert b"Set-Cookie" not in record.body
+
+
+def test_a_proxy_with_a_password_is_refused() -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        Connection(proxy="http://user:secret@proxy:8080")
