@@ -57,7 +57,7 @@ class Batches:
         return Batch(
             ids=torch.from_numpy(ids),
             text_seen=torch.from_numpy(seen),
-            streams=self._streams([self.videos[video] for video in videos]),
+            streams=self.streams([self.videos[video] for video in videos]),
             video_of=torch.from_numpy(video_of),
             opinion=torch.from_numpy(self.corpus.opinion[rows]),
             emotion=torch.from_numpy(self.corpus.emotion[rows]),
@@ -72,7 +72,8 @@ class Batches:
             return config.text.max_tokens
         return int(self.lengths[rows].max())
 
-    def _streams(self, videos: Sequence[str]) -> tuple[Stream, ...]:
+    def streams(self, videos: Sequence[str]) -> tuple[Stream, ...]:
+        """The frames of these videos, padded with zeros to the longest, or to V where the model needs it."""
         if not self.config.needs_features:
             return ()
         found = [[features.of(video) for video in videos] for features in self.corpus.features]
@@ -87,11 +88,12 @@ class Batches:
             self.config.model == "vccsa" and not self.config.switches.variable_lengths
         )
         longest = most if fixed else max(1, int(lengths.max()))
-        joined = torch.zeros((len(videos), longest, dim))
+        joined = torch.empty((len(videos), longest, dim))
         values = joined.numpy()
         for k, frames in enumerate(videos):
             if frames is not None:
                 values[k, : lengths[k]] = frames[:most]
+            values[k, lengths[k] :] = 0
         return Stream(joined, torch.from_numpy(np.arange(longest) < lengths[:, None]))
 
 
@@ -107,7 +109,7 @@ def train_statistics(batches: Batches) -> list[tuple[torch.Tensor, torch.Tensor]
     videos = [batches.videos[video] for video in np.unique(batches.video[rows])]
     sums = [np.zeros((3, dim)) for dim in batches.dims]
     for start in range(0, len(videos), 64):
-        for stream, total in zip(batches._streams(videos[start : start + 64]), sums, strict=True):
+        for stream, total in zip(batches.streams(videos[start : start + 64]), sums, strict=True):
             frames = stream.frames[stream.seen].double().numpy()
             total += np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), (frames**2).sum(0)])
     found = []

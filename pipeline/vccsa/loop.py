@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import nn
 
@@ -40,6 +41,8 @@ class Fitted:
     probabilities: dict[str, NDArray[np.float64]]
     history: list[dict[str, float]]
     parameters: int
+    is_main: bool
+    """Whether this is the process that writes, if several train together."""
 
 
 def fit(
@@ -59,12 +62,13 @@ def fit(
         network, batches = prepare(config, corpus)
         with _threads(network):
             progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
+            accelerator.wait_for_everyone()
             if progress.best:
                 load_weights(store, f"{folder}/{progress.best[0].file}", network)
             probabilities = answer(network, batches, asked, accelerator.device, "score")
     accelerator.end_training()
     parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
-    return Fitted(probabilities, progress.history, parameters)
+    return Fitted(probabilities, progress.history, parameters, accelerator.is_main_process)
 
 
 @contextlib.contextmanager
@@ -102,7 +106,9 @@ def _train(
     folder: str,
     fingerprint: str,
 ) -> Progress:
-    optimizer = torch.optim.AdamW(parameter_groups(network, config), weight_decay=config.optimizer.weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(network, config), weight_decay=config.optimizer.weight_decay, fused=True
+    )
     model, optimizer = accelerator.prepare(network, optimizer)
     bare = accelerator.unwrap_model(model)
     progress = load_last(store, folder, fingerprint, bare, optimizer, accelerator) or Progress(fingerprint)
@@ -120,7 +126,7 @@ def _train(
                 progress.step += 1
                 progress.loss += loss
                 tick(1)
-                if config.checkpoint_every and progress.step % config.checkpoint_every == 0:
+                if config.checkpoint_every and progress.step % config.checkpoint_every == 0 and progress.step % steps:
                     save_last(store, folder, progress, bare, optimizer, accelerator)
             scores = both_tasks(batches.corpus.labels(dev), answer(bare, batches, dev, accelerator.device))
             _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
@@ -144,6 +150,9 @@ def _step(
     factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
     for settings in optimizer.param_groups:
         settings["lr"] = settings["base_lr"] * factor
+        if config.model == "vccsa-paper":
+            # The released optimizer adds eps before bias correction, torch's after it.
+            settings["eps"] = 1e-8 / math.sqrt(1 - 0.999 ** (step + 1))
     total, size = 0.0, sum(len(rows) for rows in group)
     for number, rows in enumerate(group):
         mine = _share(rows, accelerator)
@@ -232,13 +241,17 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.optimizer.precision]
     # Accelerate keeps one precision a process; another run of this process may want another.
     AcceleratorState._reset_state()
+    # An encoder's pooler and the like are in no loss, which several processes must be told to expect.
+    several = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     if not trackers:
-        return Accelerator(mixed_precision=precision)
+        return Accelerator(mixed_precision=precision, kwargs_handlers=several)
     missing = [name for name in trackers if find_spec(name) is None]
     if missing:
         raise CsmvError(f"--log {missing[0]} needs the package {missing[0]}: pip install {missing[0]}.")
     logs = store.path(f"models/{run}/logs") if store.is_local else tempfile.mkdtemp(prefix="csmv-logs-")
-    accelerator = Accelerator(mixed_precision=precision, log_with=list(trackers), project_dir=logs)
+    accelerator = Accelerator(
+        mixed_precision=precision, kwargs_handlers=several, log_with=list(trackers), project_dir=logs
+    )
     accelerator.init_trackers(run, _flat(config.model_dump(mode="json")))
     return accelerator
 

@@ -68,7 +68,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     start = time.monotonic()
     rows = np.concatenate([corpus.rows(part) for part in SCORED])
     history: list[dict[str, float]] = []
-    parameters = 0
+    parameters, writes = 0, True
     if config.model in ("majority", "tfidf"):
         probabilities = _classical(corpus, config, rows)
     else:
@@ -76,6 +76,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
 
         fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers)
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
+        writes = fitted.is_main
     result = RunResult(
         run=run_name,
         model=config.model,
@@ -87,7 +88,8 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
         predictions=f"models/{run_name}/predictions.parquet",
         fingerprint=fingerprint,
     )
-    _write(store, config, corpus, rows, probabilities, result)
+    if writes:
+        _write(store, config, corpus, rows, probabilities, result)
     return result
 
 
