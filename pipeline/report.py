@@ -35,6 +35,7 @@ TASKS: Mapping[str, Sequence[str]] = {"opinion": tuple(OPINIONS), "emotion": tup
 
 _EXAMPLES = 3
 _BINS = 12
+_RESAMPLES = 500
 
 Count = dict[str, Any]
 """What a bar shows: name, count, share of the whole, share of the longest bar."""
@@ -257,11 +258,12 @@ def _value(value: object) -> str:
 
 
 def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = sorted({name.split("/")[1] for name in store.files("models") if name.endswith("/run.json")})
-    return [_run(name, json.loads(store.read_file(f"models/{name}/run.json")), feature_sets) for name in names]
+    names = sorted(path.split("/")[1] for path in store.files("models") if path.endswith("/run.json"))
+    return [_run(store, name, feature_sets) for name in names]
 
 
-def _run(name: str, data: Mapping[str, Any], feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    data = json.loads(store.read_file(f"models/{name}/run.json"))
     config, result = data["config"], data["result"]
     looks = config["model"] not in ("majority", "tfidf", "text")
     features = list(config["features"]) if looks else []
@@ -276,7 +278,24 @@ def _run(name: str, data: Mapping[str, Any], feature_sets: Mapping[str, Mapping[
         "parameters": result.get("parameters", 0),
         "seconds": result.get("seconds"),
         "metrics": result["metrics"],
+        **_judged(store, name),
     }
+
+
+def _judged(store: Store, run: str) -> dict[str, Any]:
+    """What the predictions say beyond the scores: 95 % intervals, and the scores on videos train has and has not seen.
+
+    Both empty where the predictions are gone.
+    """
+    if not store.exists(f"models/{run}/predictions.parquet"):
+        return {"intervals": {}, "seen": {}}
+    from pipeline.vccsa.evaluation import evaluate  # loads scikit-learn
+
+    found = evaluate(store, run, resamples=_RESAMPLES)
+    groups = found["by_video_seen_in_train"]
+    both = all(group[task].get("n") for group in groups.values() for task in TASKS)
+    intervals = {task: found["metrics"][task]["intervals_95"] for task in TASKS}
+    return {"intervals": intervals, "seen": groups if both else {}}
 
 
 def _leaderboards(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pipeline.report import facts, write_report
 from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
 from pipeline.splits import SplitConfig, build_split
 from pipeline.store import Failure, Store
+from pipeline.vccsa import TrainConfig, train
 
 SAYING = "nobody but me said this sentence"
 VOID = {"meta", "br"}
@@ -94,6 +95,7 @@ def fill(store: Store) -> None:
     build_split(store, SplitConfig(kind="video"))
     write_run(store, "floor", "majority", 0.25)
     write_run(store, "full", "vccsa", 0.875)
+    train(store, TrainConfig(model="majority", split="comment"), "real-floor")
 
 
 def write_run(store: Store, name: str, model: str, right: float) -> None:
@@ -187,6 +189,17 @@ def test_models_are_ranked_and_random_weights_are_called_so(store: Store) -> Non
     assert "random weights" in page.text
     runs = {run["name"]: run for run in facts(store)["runs"]}
     assert (runs["full"]["random"], runs["floor"]["random"]) == (True, False)
+
+
+def test_a_trained_run_has_intervals_around_its_scores(store: Store) -> None:
+    fill(store)
+    runs = {run["name"]: run for run in facts(store)["runs"]}
+    score = runs["real-floor"]["metrics"]["test"]["opinion"]["micro_f1"]
+    low, high = runs["real-floor"]["intervals"]["opinion"]["micro_f1"]
+    assert low <= score <= high
+    assert low < high
+    assert f"{100 * low:.1f}–{100 * high:.1f}" in read(store).text
+    assert runs["full"]["intervals"] == {}  # its predictions are not there
 
 
 def test_an_empty_root_has_a_page_too(store: Store) -> None:
