@@ -4,6 +4,7 @@ from prefect.client.schemas.objects import State
 
 from flows.settings import FEATURES, INGEST, MEDIA, REPORT, SPLITS, TRAIN
 from flows.shards import Dataset, run_all, stage_flow, stage_task
+from pipeline.progress import track
 from pipeline.store import Store
 
 
@@ -31,10 +32,13 @@ def media_shard(root: str, shard: int) -> None:
 @stage_task(FEATURES, "features-{shard:04d}")
 def features_shard(root: str, shard: int) -> None:
     """One shard of every feature set in the configuration."""
-    from pipeline.features import extract_shard
+    from pipeline.features import extract_shard, missing
 
     store = Store.open(root)
-    extract_shard(store, shard, *store.config.features)
+    configs = store.config.features
+    waiting = {video for config in configs for video in missing(store, shard, config)}
+    with track(f"features, shard {shard}", len(waiting)) as tick:
+        extract_shard(store, shard, *configs, tick=tick)
 
 
 @stage_task(SPLITS, "split-{number}")

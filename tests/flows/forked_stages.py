@@ -1,4 +1,4 @@
-"""Runs the media and feature stages of a root in a forked child, as often as asked: libraries are loaded only once.
+"""Runs the media and feature stages of a root in a forked child, as often as asked: libraries and networks load once.
 
 Reads a root a line, answers with the child's process id, and when the child ends with `done` or `killed`. Each child
 leads a process group of its own, so that whoever kills it takes its decoding workers along.
@@ -9,17 +9,15 @@ import sys
 import traceback
 
 import torch
-import torchvision.models.video  # noqa: F401  # what the network is made of, loaded once
 
 from extractors import engine  # noqa: F401
-from pipeline.features import extract_shard
+from pipeline.features import extract_shard, load
 from pipeline.media import fetch_shard
 from pipeline.splits import build_split
 from pipeline.store import Store
 
 
 def run_stages(root: str) -> None:
-    torch.set_num_threads(1)
     store = Store.open(root)
     store.sweep()
     for shard in store.shards():
@@ -32,7 +30,10 @@ def run_stages(root: str) -> None:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # before the fork: a pool of threads does not survive one
     for line in sys.stdin:
+        for config in Store.open(line.strip()).config.features:
+            load(config)  # kept, so that children find it
         child = os.fork()
         if child == 0:
             os.setsid()

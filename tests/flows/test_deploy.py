@@ -28,7 +28,7 @@ def deployed(server: Any, csmv: Run, tiny: Path, tmp_path_factory: pytest.TempPa
                 "name": "tiny",
                 "n_shards": 2,
                 "source": {"kind": "folder", "path": str(tiny)},
-                "features": [{"extractor": "r2plus1d_18", "weights": "random", "max_clips": 1}],
+                "features": [{"extractor": "timm:test_resnet", "weights": "random"}],
                 "splits": [{"kind": "comment"}],
                 "train": [{"model": "majority", "split": "comment"}],
             }
@@ -83,5 +83,5 @@ def test_a_deployed_run_completes_on_a_worker(server: Any, deployed: Path) -> No
 
     assert "Completed" in told, told + output
     assert (deployed / "reports" / "index.html").is_file()
-    assert list((deployed / "features" / "r2plus1d_18").glob("*.parquet"))
+    assert list((deployed / "features" / "timm-test_resnet").glob("*.parquet"))
     assert not psutil.pid_exists(worker.pid)

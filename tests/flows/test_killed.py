@@ -62,7 +62,7 @@ def new_root(path: Path, sample: Path) -> Path:
             "name": "killed",
             "n_shards": 2,
             "source": {"kind": "folder", "path": str(sample)},
-            "features": [{"extractor": "r2plus1d_18", "weights": "random", "max_clips": 1, "workers": 1}],
+            "features": [{"extractor": "timm:test_resnet", "weights": "random", "workers": 1}],
             "splits": [{"kind": "video"}, {"kind": "comment"}],
         }
     )
