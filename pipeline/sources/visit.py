@@ -8,7 +8,7 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.sources.landing import Record
@@ -25,6 +25,7 @@ DETAIL = "/api/challenge/detail/"
 COMMENTS = "/api/comment/list/"
 REPLIES = "/api/comment/list/reply/"
 _LISTS = frozenset({ITEMS, DETAIL, COMMENTS, REPLIES})
+_VISITS_OF_A_TAB = 50
 _HEAVY = frozenset({"image", "media", "font"})
 
 Kind = Literal["page", "list"]
@@ -64,11 +65,62 @@ class Capture:
     verdict: Verdict | None = None
 
 
+class Tab:
+    """The one tab of a worker, opened anew now and then; between visits it is blank and lets nothing through."""
+
+    def __init__(self, context: "BrowserContext") -> None:
+        self.context = context
+        self.visit: Visit | None = None
+        self._page: Page | None = None
+        self._used = 0
+
+    async def page(self) -> "Page":
+        """The tab's page."""
+        if self._page is not None and (self._used >= _VISITS_OF_A_TAB or self._page.is_closed()):
+            with suppress(Exception):
+                await self._page.close()
+            self._page = None
+        if self._page is None:
+            self._page, self._used = await self.context.new_page(), 0
+            await self._page.route("**/*", self._admit)
+            self._page.on("response", self._response)
+            self._page.on("requestfailed", self._failed)
+        self._used += 1
+        return self._page
+
+    async def clear(self) -> None:
+        """Leave the page: what it still wanted to ask is cancelled."""
+        self.visit = None
+        if self._page is not None:
+            try:
+                await self._page.goto("about:blank", timeout=5000)
+            except Exception:
+                self._used = _VISITS_OF_A_TAB  # whatever is the matter with it, the next visit gets a new one
+
+    async def _admit(self, route: "Route") -> None:
+        if self.visit is not None:
+            await self.visit.admit(route)
+            return
+        with suppress(Exception):
+            if route.request.url == "about:blank":
+                await route.continue_()
+            else:
+                await route.abort()
+
+    def _response(self, response: "Response") -> None:
+        if self.visit is not None:
+            self.visit.saw(response)
+
+    def _failed(self, request: "Request") -> None:
+        if self.visit is not None:
+            self.visit.failed(request)
+
+
 @dataclass
 class Visit:
     """A page that is open. Once `stopped`, it lets nothing more through."""
 
-    context: "BrowserContext"
+    tab: Tab
     pacer: Pacer
     manners: Manners
     stopped: bool = False
@@ -79,20 +131,15 @@ class Visit:
     _closed_popups: set[str] = field(default_factory=set)
 
     async def __aenter__(self) -> "Visit":
-        self._page = await self.context.new_page()
-        await self._page.route("**/*", self._admit)
-        self._page.on("response", lambda response: self._start(self._read(response)))
-        self._page.on("requestfailed", self._failed)
+        self._page = await self.tab.page()
+        self.tab.visit = self
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stopped = True
-        with suppress(Exception):
-            await self.page.unroute_all(behavior="ignoreErrors")
-            await self.page.close()
+        await self.tab.clear()
         for task in list(self._tasks):
             task.cancel()
-        # A persistent context that has no page left closes itself with some builds: the next visit opens its own.
 
     @property
     def page(self) -> "Page":
@@ -102,7 +149,7 @@ class Visit:
 
     # ------------------------------------------------------------------ what the page asks for
 
-    async def _admit(self, route: "Route") -> None:
+    async def admit(self, route: "Route") -> None:
         """Every request of the page passes here: heavy files are left out, requests to the site wait their turn."""
         request = route.request
         with suppress(Exception):
@@ -119,8 +166,9 @@ class Visit:
                     return
             await route.continue_()
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    def saw(self, response: "Response") -> None:
+        """An answer has begun to arrive: read it at once, for the browser does not keep it."""
+        task = asyncio.ensure_future(self._read(response))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -159,7 +207,8 @@ class Visit:
             wait = verdict.retry_after_s
             self.pacer.pause(self.manners.wait_without_retry_after_s if wait is None else wait)
 
-    def _failed(self, request: "Request") -> None:
+    def failed(self, request: "Request") -> None:
+        """A request of the page found no answer."""
         kind = _kind_of(request)
         if kind is not None and not self.stopped:
             record = Record(path=urlsplit(request.url).path, body=b"", status=0)

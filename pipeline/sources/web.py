@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from pipeline.schemas import FailureReason
@@ -29,12 +29,9 @@ from pipeline.sources.responses import (
     read_video_page,
 )
 from pipeline.sources.settings import Connection, WebSource
-from pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Visit
+from pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
 from pipeline.sources.walls import DONE, Outcome, Verdict
 from pipeline.store import Failure, Store
-
-if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext
 
 STAGE = "collect"
 
@@ -127,8 +124,9 @@ class Collector:
             return self.report
         try:
             async with browser_context(self.connection) as context:
+                tab = Tab(context)
                 for target in targets:
-                    await visit(context, target)
+                    await visit(tab, target)
         except Paused as paused:
             self.report.stopped = str(paused)
         except _Stop as stop:
@@ -147,8 +145,8 @@ class Collector:
         if verdict.meaning.wall:
             await asyncio.sleep(self.manners.after_wall_s)
 
-    def _visit(self, context: "BrowserContext") -> Visit:
-        return Visit(context, self.pacer, self.manners)
+    def _visit(self, tab: Tab) -> Visit:
+        return Visit(tab, self.pacer, self.manners)
 
     async def _open(self, visit: Visit, url: str) -> Capture:
         """Open a page; a server error gets one more try after a pause."""
@@ -173,10 +171,10 @@ class Collector:
 
     # ------------------------------------------------------------------ hashtags
 
-    async def _hashtag(self, context: "BrowserContext", tag: str) -> None:
+    async def _hashtag(self, tab: Tab, tag: str) -> None:
         name = new_visit()
         reading = _TagReading(self, tag, name)
-        async with self._visit(context) as visit:
+        async with self._visit(tab) as visit:
             verdict = await self._read_hashtag(visit, reading)
         self.landing.close_tag(tag, name, verdict)
         shard, key = self.store.shard_of(f"tag:{tag}"), f"tag:{tag}"
@@ -213,9 +211,9 @@ class Collector:
 
     # ------------------------------------------------------------------ videos
 
-    async def _video(self, context: "BrowserContext", target: Target) -> None:
+    async def _video(self, tab: Tab, target: Target) -> None:
         name, records = new_visit(), list[Record]()
-        async with self._visit(context) as visit:
+        async with self._visit(tab) as visit:
             verdict, comments = await self._read_video(visit, target.video_id, records)
         self.landing.close_video(target.video_id, name, verdict, records)
         tally = self.report.tally(target.tag)
