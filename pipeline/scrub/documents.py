@@ -125,7 +125,7 @@ class CardRecognizer(_Windowed):
         recognizer = predefined("CreditCardRecognizer", _CARD_PATTERN)
         for finding in self._in_windows(text, self._candidate, recognizer):
             digits = [char for char in text[finding[0] : finding[1]] if char.isdecimal()]
-            if len(set(digits)) > 3 and 12 <= len(digits) <= 19:
+            if len(set(digits)) > 1 and 12 <= len(digits) <= 19:
                 yield finding
 
     def _window(self, written: str) -> str:

@@ -132,7 +132,10 @@ def _span(result: RecognizerResult, recognizer: TextRecognizer, start: int, end:
 
 
 def _joined(spans: list[Span]) -> list[Span]:
-    """Spans that overlap become one, of the longest one's kind and, of equally long ones, the surest one's."""
+    """Spans that overlap become one, of the longest one's kind; of equally long ones, the more particular one's.
+
+    An IP address and many a document's number can also be read as a phone number, never the other way round.
+    """
     spans.sort(key=lambda span: (span.start, -span.end))
     joined: list[Span] = []
     for span in spans:
@@ -140,7 +143,7 @@ def _joined(spans: list[Span]) -> list[Span]:
             joined.append(span)
             continue
         last = joined[-1]
-        best = max(last, span, key=lambda one: (one.end - one.start, one.score))
+        best = max(last, span, key=lambda one: (one.end - one.start, one.kind != Kind.PHONE, one.score))
         joined[-1] = Span(last.start, max(last.end, span.end), best.kind, best.score, best.recognizer)
     return joined
 

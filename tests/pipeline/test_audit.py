@@ -1,0 +1,155 @@
+"""The audit: it finds what is planted, in every kind of file, and nothing in a root that is clean."""
+
+import gzip
+import io
+import json
+import sqlite3
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.known_names import known_names
+from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
+from pipeline.sources.folder import ingest
+from pipeline.store import Store
+
+COMMENTS = [
+    {"id": "76794041022283770", "video": "v1", "text": "hi @lunarpost77 call +44 7911 123456", "author": "kai.river9"},
+    {"id": "76794041022283771", "video": "v1", "text": "kai.river9 is my friend", "author": "lunarpost77"},
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "v1.mp4").write_bytes(b"never decoded here")
+    (folder / "comments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in COMMENTS))
+    (folder / "videos.jsonl").write_text(
+        json.dumps({"video": "v1", "description": "with lunarpost77, mail me a@b.com", "creator": "mona_vex"}) + "\n"
+    )
+    source = FolderSource(path=str(folder))
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
+    ingest(store, source, load_or_create_key(store))
+    page = {
+        "comments": [
+            {
+                "cid": "7679404102228377857",
+                "text": "x",
+                "user": {"uid": "6800000000000000001", "unique_id": "example_viewer_01", "nickname": "Vera Exa 🌸"},
+            }
+        ]
+    }
+    record = {"path": "/api", "query": {}, "status": 200, "at": "2026-01-01T00:00:00", "body": json.dumps(page)}
+    data = zstandard.ZstdCompressor().compress(json.dumps(record).encode() + b"\n")
+    store.write_file("private/landing/web/videos/0000/v9/x.done.jsonl.zst", data)
+    return store
+
+
+def test_names_and_ids_come_from_landing_and_the_folder(root: Store) -> None:
+    known = known_names(root)
+    assert known.handles == {"lunarpost77", "kai.river9", "mona_vex", "example_viewer_01"}
+    assert known.display_names == {"Vera Exa 🌸"}
+    assert {"7679404102228377857", "6800000000000000001", "76794041022283770"} <= known.ids
+    assert "lunarpost77" not in repr(known)
+
+
+def test_a_root_that_was_scrubbed_is_clean(root: Store) -> None:
+    found = audit(root)
+    assert found.hits == ()
+    assert found.files > 3
+    assert found.values > 0
+
+
+def _parquet(**columns: list[str]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def _metadata_parquet() -> bytes:
+    sink = io.BytesIO()
+    schema = pa.schema([pa.field("x", pa.int64(), metadata={"made_by": "lunarpost77"})])
+    pq.write_table(pa.table({"x": [1]}, schema=schema), sink)
+    return sink.getvalue()
+
+
+def _npz() -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, lunarpost77=np.zeros(3))
+    return sink.getvalue()
+
+
+def _zip() -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr("notes.txt", "thanks to lunarpost77")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("comments/extra.parquet", _parquet(text=["hello kai.river9"]), KNOWN_NAME),
+        ("comments/extra.parquet", _parquet(text=["hello @someone_else"]), "USERNAME"),
+        ("comments/extra.parquet", _parquet(comment_id=["7679404102228377857"]), KNOWN_ID),
+        ("videos/extra.parquet", _parquet(url=["https://www.tiktok.com/@mona_vex/video/123"]), "URL"),
+        ("features/x/extra.parquet", _metadata_parquet(), KNOWN_NAME),
+        ("report.html", b"<p>by <b>Vera Exa</b></p>", KNOWN_NAME),
+        ("report.html", b"<script>var who = 'lunarpost77'</script>", KNOWN_NAME),
+        ("report.html", b"<p>call +44 7911 123456</p>", "PHONE"),
+        ("import_report.json", b'{"who": {"6800000000000000001": 1}}', KNOWN_ID),
+        ("import_report.json", b'{"ids": [7679404102228377857]}', KNOWN_ID),
+        ("logs/run.log", b"done\nfailed for a.person@gmail.com\n", "EMAIL"),
+        ("logs/run.log", b"see https://www.tiktok.com/@someone.else\n", "URL"),
+        ("logs/run.log.gz", gzip.compress(b"kai.river9 failed"), KNOWN_NAME),
+        ("release/features.npz", _npz(), KNOWN_NAME),
+        ("release/all.zip", _zip(), KNOWN_NAME),
+        ("models/best.bin", b"\0\1\2\3" * 50 + b"lunarpost77" + b"\0\xff" * 50, KNOWN_NAME),
+        ("release/lunarpost77.txt", b"nothing", KNOWN_NAME),
+    ],
+)
+def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str) -> None:
+    root.write_file(name, data)
+    hits = audit(root).hits
+    assert kind in {hit.kind for hit in hits if hit.file.startswith(name.removesuffix(".gz"))}
+    assert all("lunarpost77" not in hit.place for hit in hits)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("videos/extra.parquet", _parquet(url=["https://www.tiktok.com/@/video/6968866098477403398"])),
+        (
+            "import_report.json",
+            b'{"entries": 117057, "sha": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f"}',
+        ),
+        (
+            "report.html",
+            b"<style>a{width:5551234567px}</style><p>2026-11-23 18:25:01, macro-F1 67.51, 107,267 comments</p>",
+        ),
+        (
+            "release/README.md",
+            b"Licence: https://creativecommons.org/licenses/by-sa/4.0/, nba_3457_6968866098477403398.mp4",
+        ),
+    ],
+)
+def test_what_is_nobodys_is_left_alone(root: Store, name: str, data: bytes) -> None:
+    root.write_file(name, data)
+    assert audit(root).hits == ()
+
+
+def test_a_database_outside_the_root_is_searched_too(root: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "prefect.db") as database:
+        database.execute("create table log (message text)")
+        database.execute("insert into log values ('task failed for example_viewer_01 on shard 3')")
+    hits = audit(root, [tmp_path / "prefect.db"]).hits
+    assert [hit.kind for hit in hits] == [KNOWN_NAME]
