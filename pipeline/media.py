@@ -64,8 +64,8 @@ def fetch_shard(
 ) -> StageSummary:
     """Bring the media of one shard into the root and fill the media columns of its videos.
 
-    A video that is there and ok is left alone, and so is one that failed, unless its file has changed or
-    `retry_failed` is set. Killed at any moment and run again, it ends in the same bytes. Raises CsmvError where the
+    A video that is there and ok is left alone, and so is one that failed, unless its file at the source has changed
+    or `retry_failed` is set. Killed at any moment and run again, it ends in the same bytes. Raises CsmvError where the
     source has no files of its own or the disk is full.
     """
     if source.kind != "folder":
@@ -93,11 +93,21 @@ def fetch_shard(
 def _is_settled(store: Store, shard: int, row: Mapping[str, Any], path: Path | None, known_failure: bool) -> bool:
     status = row["media_status"]
     if status == MediaStatus.OK:
-        return store.exists(media_path(shard, row["video_id"]))
+        return _is_there(store, media_path(shard, row["video_id"]), path)
     if status == MediaStatus.FAILED:
         # A failure without its row in failures/media was being saved when the process was killed.
         return known_failure and row["media_sha256"] == (None if path is None else _sha256(path))
     return bool(status == MediaStatus.DELETED)
+
+
+def _is_there(store: Store, relative: str, original: Path | None) -> bool:
+    """Whether the root has the file; one that grew or shrank at the source since then is another file.
+
+    Size tells almost as much as a hash, and does not read every file of a large dataset at every run.
+    """
+    if not store.exists(relative):
+        return False
+    return original is None or original.stat().st_size == store.fs.size(store.path(relative))
 
 
 def _batches(

@@ -114,6 +114,20 @@ def test_failed_files_are_tried_again_when_asked_or_when_they_change(sample: Sam
     assert sorted(failures(store)) == ["sample-07", "sample-08", "sample-09"]
 
 
+def test_a_file_that_was_replaced_at_the_source_is_taken_again(sample: Sample, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("sample-01.mp4", "sample-02.mp4", "comments.jsonl"):
+        (folder / name).write_bytes((sample.folder / name).read_bytes())
+    store = ingested(tmp_path / "root", folder)
+    fetch(store)
+    other = (folder / "sample-02.mp4").read_bytes()
+    (folder / "sample-01.mp4").write_bytes(other)
+
+    assert fetch(store) == StageSummary(done=1, skipped=1, failed=0)
+    assert videos(store)["sample-01"]["media_sha256"] == hashlib.sha256(other).hexdigest()
+
+
 def test_a_lost_file_is_fetched_again_and_a_deleted_one_is_not(store: Store) -> None:
     fetch(store)
     store.remove("private/media/0000/sample-01.mp4")
