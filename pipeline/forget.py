@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from pipeline.errors import CsmvError
+from pipeline.forgotten import Forgotten
 from pipeline.known_names import LANDING, folder_rows, landing_values
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser, load_key
@@ -25,36 +26,7 @@ from pipeline.store import media_path, parquet_bytes
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-FORGOTTEN_FILE = "private/forgotten.json"
 _HANDLE_KEYS = ("uniqueId", "unique_id")
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """What a root must not hold: comment ids (raw pseudonyms as in the tables) and video ids."""
-
-    comments: frozenset[str] = frozenset()
-    videos: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, store: "Store") -> "Forgotten":
-        """What was ever forgotten in a root."""
-        if not store.exists(FORGOTTEN_FILE):
-            return cls()
-        kept = json.loads(store.read_file(FORGOTTEN_FILE))
-        return cls(frozenset(kept["comments"]), frozenset(kept["videos"]))
-
-    def drop(self, rows: pa.Table) -> pa.Table:
-        """`rows` without what is forgotten; a reply to a forgotten comment stays and no longer says to what."""
-        for column, gone in (("comment_id", self.comments), ("video_id", self.videos)):
-            if gone and column in rows.column_names:
-                rows = rows.filter(pc.invert(pc.is_in(rows[column], value_set=pa.array(sorted(gone), pa.string()))))
-        if self.comments and "reply_to" in rows.column_names:
-            lost = pc.is_in(rows["reply_to"], value_set=pa.array(sorted(self.comments), pa.string()))
-            place = rows.column_names.index("reply_to")
-            kept = pc.if_else(lost, pa.scalar(None, rows["reply_to"].type), rows["reply_to"])
-            rows = rows.set_column(place, rows.schema.field(place), kept)
-        return rows
 
 
 @dataclass
@@ -93,15 +65,20 @@ def forget(
             "The key of this root's pseudonyms is not in private/ nor in CSMV_PSEUDONYM_KEY, "
             "so a comment can't be found by its original id."
         )
+    for video in videos:
+        comments |= _comments_on(store, video)
     return _remove(store, raw_comments, Forgotten(frozenset(comments), frozenset(videos)))
 
 
+def _comments_on(store: "Store", video: str) -> set[str]:
+    # Labels know only the comment, so a video's comments are forgotten by name.
+    rows = store.read("comments", store.shard_of(video))
+    return set() if rows is None else set(rows.filter(pc.equal(rows["video_id"], video))["comment_id"].to_pylist())
+
+
 def _remove(store: "Store", raw_comments: set[str], gone: Forgotten) -> Removal:
-    before = Forgotten.of(store)
-    everything = Forgotten(before.comments | gone.comments, before.videos | gone.videos)
     # Remembered first: whatever is killed after this, a later run of any stage will not bring them back.
-    kept = {"comments": sorted(everything.comments), "videos": sorted(everything.videos)}
-    store.write_file(FORGOTTEN_FILE, json.dumps(kept, indent=1).encode())
+    gone.keep(store)
     removal = Removal()
     names = store.files()
     with track("forget", len(names)) as tick:

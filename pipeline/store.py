@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import CsmvError
+from pipeline.forgotten import Forgotten
 from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
 
 if TYPE_CHECKING:
@@ -232,14 +233,15 @@ class Store:
         return spec.schema.empty_table()
 
     def write(self, table: str, shard: int, rows: pa.Table, spec: TableSpec | None = None) -> None:
-        """Commit a shard of a table: columns and types as in its spec, rows sorted by key.
+        """Commit a shard of a table: columns and types as in its spec, rows sorted by key, none that was forgotten.
 
         `spec` is needed for features (`pipeline.schemas.features_spec`), whose width is the extractor's.
         """
         spec = spec or spec_of(table)
         if spec is None:
             raise CsmvError(f"Writing '{table}' needs the spec of its features.")
-        self.write_file(f"{table}/{shard:04d}.parquet", parquet_bytes(spec.conform(rows)))
+        kept = Forgotten.of(self).drop(spec.conform(rows))
+        self.write_file(f"{table}/{shard:04d}.parquet", parquet_bytes(kept))
 
     def read_split(self, name: str) -> pa.Table:
         """The split `name`. Raises CsmvError if it has not been built."""
@@ -257,7 +259,8 @@ class Store:
         """Commit the split `name`."""
         if not is_safe_id(name):
             raise CsmvError(f"A split's name is letters, digits, - and _; '{name[:80]}' is not.")
-        self.write_file(f"splits/{name}.parquet", parquet_bytes(SPLITS.conform(rows)))
+        kept = Forgotten.of(self).drop(SPLITS.conform(rows))
+        self.write_file(f"splits/{name}.parquet", parquet_bytes(kept))
 
     def _read_parquet(self, relative: str) -> pa.Table | None:
         path = self.path(relative)

@@ -9,7 +9,8 @@ import zstandard
 
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
-from pipeline.forget import Forgotten, forget
+from pipeline.forget import forget
+from pipeline.forgotten import Forgotten
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, load_key, load_or_create_key
 from pipeline.sources.folder import ingest
 from pipeline.store import Store, media_path
@@ -76,6 +77,8 @@ def test_a_video_goes_with_its_comments_and_its_file(root: Store) -> None:
     assert (removal.videos, removal.comments, removal.files) == (1, 1, [media])
     assert not root.exists(media)
     assert root.read_all("videos")["video_id"].to_pylist() == ["v1"]
+    forget(root, video_ids=["v1"])
+    assert root.read_all("labels").num_rows == 0
 
 
 def test_all_of_a_handle_goes(root: Store) -> None:
@@ -108,10 +111,23 @@ def test_what_is_forgotten_is_remembered(root: Store) -> None:
     kept = Forgotten.of(root)
     rows = root.read_all("comments")
     assert kept.videos == {"v2"}
-    assert len(kept.comments) == 2  # as it was given, and its pseudonym
-    again = pa.table({"comment_id": [*kept.comments, "new"], "video_id": ["v1"] * 3})
+    assert raw(1) in kept.comments  # as it was given, and its pseudonym
+    again = pa.table({"comment_id": [*kept.comments, "new"], "video_id": ["v1"] * (len(kept.comments) + 1)})
     assert kept.drop(again)["comment_id"].to_pylist() == ["new"]
     assert rows.num_rows == 1
+
+
+def test_a_later_run_does_not_bring_it_back(root: Store) -> None:
+    forget(root, comment_ids=[raw(1)])
+    source = root.config.source
+    assert isinstance(source, FolderSource)
+    for shard in root.shards():
+        root.remove(f"private/ingest/{shard:04d}")
+    key = load_key(root)
+    assert key is not None
+    ingest(root, source, key)
+    assert texts(root) == {"comment 2", "comment 3"}
+    assert root.read_all("labels").num_rows == 0
 
 
 def test_forgetting_twice_changes_nothing_more(root: Store) -> None:
