@@ -47,7 +47,11 @@ def csmv(start_csmv: Start) -> Run:
 
     def run(*arguments: object, **more: Any) -> "subprocess.CompletedProcess[str]":
         process = start_csmv(*arguments, **more)
-        stdout, stderr = process.communicate()
+        try:
+            stdout, stderr = process.communicate()
+        except BaseException:  # a test that ran out of time leaves nothing running
+            process.kill()
+            raise
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run

@@ -1,15 +1,17 @@
 """The command line: quick to answer, short and clear about what goes wrong, and never a traceback unasked."""
 
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import typer
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from flows import cli
 from pipeline.errors import CsmvError
@@ -39,26 +41,21 @@ def test_help_is_fast_and_imports_nothing_heavy(environment: dict[str, str]) -> 
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True, env=environment).strip() == "[]"
 
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "flows.cli", "--help"], env=environment, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1
+    # Processor time, because the machine that runs the tests may be busy with other things.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "flows.cli", "--help"], env=environment, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
-def test_every_command_has_help(csmv: Run) -> None:
+def test_every_command_has_help() -> None:
     app = cli.build_app()
-    names = [
-        command.name or command.callback.__name__
-        for group in app.registered_groups
-        for command in group.typer_instance.registered_commands
-        if command.callback
-    ]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
 
-    assert {"doctor", "deploy", "import", "split", "report"} <= set(names)
-    for name in names:
-        assert csmv(name.replace("_", "-"), "--help").returncode == 0, name
+    assert {"demo", "doctor", "deploy", "import", "split", "report", "scrub", "extract", "train"} <= set(commands)
+    for name, command in commands.items():
+        assert command.help, name
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
 
 
 def test_version(csmv: Run) -> None:
@@ -121,7 +118,7 @@ def test_an_interrupt_ends_with_130(environment: dict[str, str]) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
-    command = f"{sys.executable} -m flows.cli doctor --json | head -c 1"
+    command = f"{sys.executable} -m flows.cli --help | head -c 1"
 
     found = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
 
@@ -137,7 +134,7 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
         (["split", "--root", "{tmp}/typo"], "did you mean 'n_shards'"),
         (["split", "--root", "{tmp}/broken"], "not YAML"),
         (["split", "--root", "nosuch://place"], "can't be used"),
-        (["import", "{tmp}/none.json", "--links", "{tmp}/none.xlsx", "--root", "{tmp}/r"], "none"),
+        (["import", "{tmp}/none.json", "--links", "{tmp}/none.xlsx", "--root", "{tmp}/r"], "is not there"),
         (["deploy", "--config", "{tmp}/none.yaml", "--root", "r"], "is not there"),
         (["deploy", "--config", "{tmp}/none.yaml"], "--root"),
         (["deploy", "--root", "r"], "PREFECT_API_URL is not set"),
