@@ -4,6 +4,7 @@ The limit is a global concurrency limit with decay, so ten workers on ten machin
 retried; what may pass is, once, after a pause of its class.
 """
 
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,11 +59,25 @@ class Download(Dataset):
 
 
 class SharedPace:
-    """A turn from the Prefect server: for all workers of all machines together."""
+    """A turn from the Prefect server: for all workers of all machines together.
+
+    One caller of a process asks at a time, and not before it can be granted: the server counts every refusal as news
+    and starts the wait over.
+    """
+
+    _lock = threading.Lock()
+    _granted = 0.0
+
+    def __init__(self, interval_s: float) -> None:
+        self.interval_s = interval_s
 
     def __call__(self) -> None:
         """Wait for this caller's turn."""
-        rate_limit(PACE, strict=True)
+        with SharedPace._lock:
+            since = time.monotonic() - SharedPace._granted
+            time.sleep(max(0.0, self.interval_s * 1.01 - since))
+            rate_limit(PACE, strict=True)
+            SharedPace._granted = time.monotonic()
 
 
 def declare_pace(manners: Manners, connection: Connection) -> None:
@@ -91,7 +106,7 @@ def collect_share(
     """One worker's share of the hashtags or videos, in a browser of its own."""
     with discreet(root, "collect"):
         store = Store.open(root)
-        pacer = _pacer(store, web_source(store).manners)
+        pacer = _pacer(store, web_source(store).manners, connection)
         outcomes = [Outcome(name) for name in only]
         return collect_part(
             store, phase, connection, pacer, Part(number, of), again=again, only=outcomes, watch=_tell_watchers
@@ -111,7 +126,7 @@ def media_of(root: str, shard: int, media: MediaSettings, connection: Connection
     """One shard's media, verified."""
     with discreet(root, "download"):
         store = Store.open(root)
-        pacer = _pacer(store, media.manners)
+        pacer = _pacer(store, media.manners, connection)
         report = download_shard(store, shard, media, connection, pacer, retry_failed=retry_failed)
         if media.retention == "delete-after-features" and store.config.features:
             apply_retention(store, shard, [config.extractor for config in store.config.features])
@@ -127,7 +142,7 @@ def collect(collection: Collection) -> Report:
     store = collection.open()
     source = web_source(store)
     declare_pace(source.manners, collection.connection)
-    prepare(store, collection.connection, _pacer(store, source.manners), collection.links)
+    prepare(store, collection.connection, _pacer(store, source.manners, collection.connection), collection.links)
     report = _phase(collection, "hashtags")
     if not report.stopped:
         report.merge(_phase(collection, "videos"))
@@ -176,8 +191,8 @@ def _phase(collection: Collection, phase: Phase, only: Iterable[Outcome] = ()) -
     return report
 
 
-def _pacer(store: Store, manners: Manners) -> Pacer:
-    return Pacer(store, SharedPace(), manners.longest_wait_s)
+def _pacer(store: Store, manners: Manners, connection: Connection) -> Pacer:
+    return Pacer(store, SharedPace(interval_for(manners, connection)), manners.longest_wait_s)
 
 
 def _tell_watchers(target: str, report: Report) -> None:

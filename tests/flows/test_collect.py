@@ -1,0 +1,156 @@
+"""`csmv collect`, `download` and `sandbox` as a person runs them, and one pace for one, two and four workers."""
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.sandbox import Fault, Logged, Sandbox, SandboxSettings
+from pipeline.sources.browser import find_chromium
+from pipeline.store import Store
+
+INTERVAL_S = 0.4
+JITTER_S = 0.35
+"""What a busy machine may add between a turn that is granted and its request's arrival."""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: `make set-up` or `apt-get install chromium`")
+    faults = {"video:7679402590399889409": Fault.VIDEO_PRIVATE}
+    with Sandbox(SandboxSettings(hashtags=2, videos=4, comments=3, media_s=0.5, faults=faults)) as running:
+        yield running
+
+
+def configuration(path: Path, sandbox: Sandbox, interval_s: float = INTERVAL_S) -> Path:
+    manners = {"interval_s": interval_s, "scroll_pause_s": [0, 0.05], "after_wall_s": 0}
+    source = {"kind": "web", "hashtags": sandbox.world.tags, "manners": manners}
+    path.write_text(yaml.safe_dump({"name": "trial", "n_shards": 2, "source": source}))
+    return path
+
+
+def reach(sandbox: Sandbox) -> list[str]:
+    return ["--proxy", sandbox.proxy, "--ca-file", str(sandbox.ca_file)]
+
+
+def assert_paced(log: Sequence[Logged], interval_s: float) -> None:
+    """No stretch of time, however short or long, holds more requests than the pace allows."""
+    times = [entry.at for entry in log if entry.kind != "other"]
+    for first in range(len(times)):
+        for last in range(first + 1, len(times)):
+            least = (last - first) * interval_s - JITTER_S
+            assert times[last] - times[first] >= least, f"{last - first + 1} requests in {times[last] - times[first]} s"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 4]
+)
+def test_workers_share_one_pace(csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path, workers: int) -> None:
+    config = configuration(tmp_path / "trial.yaml", sandbox)
+
+    done = csmv(
+        *("collect", "--root", tmp_path / "root", "--config", config, "--workers", workers, "--json"),
+        *reach(sandbox),
+        PREFECT_API_URL=server.url,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["left"], told["outcomes"]["done"], told["outcomes"]["private"]) == (0, 9, 1)
+    assert sum(tally["comments"] for tally in told["hashtags"].values()) == 21
+    assert Store.open(str(tmp_path / "root")).read_all("videos").num_rows == 7
+    assert_paced(sandbox.log(), INTERVAL_S)
+    videos = [entry.target for entry in sandbox.log() if entry.kind == "page" and entry.path.startswith("/@")]
+    assert len(videos) == len(set(videos)) == 8, "no video is visited by two workers"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_runs_on_one_server_share_it_too(start_csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "trial.yaml", sandbox)
+    runs = [
+        start_csmv(
+            *("collect", "--root", tmp_path / name, "--config", config, "--json"),
+            *reach(sandbox),
+            PREFECT_API_URL=server.url,
+        )
+        for name in ("one", "other")
+    ]
+    for run in runs:
+        _, errors = run.communicate()
+        assert run.returncode == 0, errors
+    assert_paced(sandbox.log(), INTERVAL_S)
+
+
+@pytest.mark.timeout(900)
+def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
+    csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    config = configuration(tmp_path / "trial.yaml", sandbox, interval_s=0.05)
+    root = tmp_path / "root"
+    common = [*reach(sandbox), "--json"]
+    assert csmv("collect", "--root", root, "--config", config, *common, PREFECT_API_URL=server.url).returncode == 0
+    sandbox.forget_log()
+
+    told = csmv("download", "--root", root, "--interval", INTERVAL_S, *common, PREFECT_API_URL=server.url)
+
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["done"] == 7
+    assert_paced(sandbox.log(), INTERVAL_S)
+    assert not [name for name in sandbox.world.personal() if name in told.stdout + told.stderr]
+    sandbox.forget_log()
+    again = csmv("download", "--root", root, *common, PREFECT_API_URL=server.url)
+    assert (json.loads(again.stdout)["left alone"], sandbox.log()) == (7, [])
+
+
+def test_a_dry_run_counts_the_published_links(csmv: Any, shared: Path) -> None:
+    done = csmv("collect", "--links", shared / "csmv" / "CSMV_rawLinks.xlsx", "--dry-run", "--json")
+    told = json.loads(done.stdout)
+    assert (told["rows"], told["distinct_ids"], told["repeats"], told["rejects"]) == (8210, 8008, 202, 0)
+    plain = csmv("collect", "--links", shared / "csmv" / "CSMV_rawLinks.xlsx", "--dry-run").stdout
+    assert "8,008" in plain and "@" not in plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["collect", "--dry-run"], "--links"),
+        (["collect", "--hashtag", "x"], "--root"),
+        (["collect", "--root", "ROOT"], "Say what to collect"),
+        (["collect", "--root", "ROOT", "--hashtag", "x", "--proxy", "http://u:p@h:1"], "proxy"),
+        (["collect", "--root", "ROOT", "--hashtag", "x", "--config", "nowhere.yaml"], "not there"),
+        (["collect", "--links", "nowhere.csv", "--dry-run"], "no file"),
+        (["download", "--root", "ROOT"], "not a dataset root"),
+        (["sandbox", "--config", "nowhere.yaml"], "can't be read"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(csmv: Any, tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = csmv(*(str(tmp_path / "root") if word == "ROOT" else word for word in arguments))
+    assert done.returncode == 1 and said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "u:p" not in done.stderr
+
+
+def test_the_sandbox_command_serves_until_it_is_interrupted(start_csmv: Any) -> None:
+    process = start_csmv("sandbox", "--videos", "2", PYTHONUNBUFFERED="1")
+    said = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert found
+    import urllib.request
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + 30
+    with opener.open(f"{found[0]}/status", timeout=30) as answer:
+        assert len(json.loads(answer.read())["collected"]) == 6
+    assert time.monotonic() < end
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
