@@ -22,7 +22,7 @@ import numpy as np
 
 from extractors.cutting import Cut, Plan, Window
 from extractors.decode import DecoderName, Probe
-from extractors.errors import MediaError
+from extractors.errors import ExtractorError, MediaError
 from extractors.reasons import MediaFailure
 from extractors.worker import Limits, Setup
 
@@ -87,6 +87,12 @@ class DecodePool:
         widest = max((plan.nbytes for plan in plans), default=0)
         self._slot_bytes = -(-widest // 4096) * 4096
         self._decoder, self._threads = decoder, threads
+        try:
+            self._pickled = pickle.dumps(plans)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ExtractorError(
+                f"An extractor's transform cannot be sent to a decoding worker ({error}): its class must be importable."
+            ) from None
         self._workers: list[_Process] = [self._start() for _ in range(workers)]
 
     def __enter__(self) -> Self:
@@ -169,6 +175,10 @@ class DecodePool:
                 worker.connection.send(("free", slot))
             except OSError:
                 return  # the next read says that it died
+        elif kind == "broken":
+            raise ExtractorError(
+                f"A decoding worker could not load an extractor's transform ({rest[0]}): its class must be importable."
+            )
         elif kind == "done":
             worker.job = None
             yield DoneEvent(*rest)
@@ -219,7 +229,7 @@ class DecodePool:
             limits=self._limits,
             decoder=self._decoder,
             threads=self._threads,
-            plans=pickle.dumps(self.plans),
+            plans=self._pickled,
         )
         connection.send(setup)
         if size:

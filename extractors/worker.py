@@ -166,8 +166,13 @@ def main() -> None:
     import av.logging
 
     av.logging.set_level(av.logging.PANIC)
+    try:
+        worker = Worker(connection, setup)
+    except Exception as error:
+        connection.send(("broken", f"{type(error).__name__}: {error}"))
+        return
     with contextlib.suppress(Gone):
-        Worker(connection, setup).run()
+        worker.run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from films import make_film
+from films import make_film, make_still
 from goldens import Golden
 
 Film = Callable[..., Path]
@@ -29,3 +29,12 @@ def film(tmp_path: Path) -> Film:
 def golden(shared: Path) -> Callable[..., Golden]:
     """Golden arrays by folder (and part)."""
     return lambda folder, part="": Golden(shared / "golden" / folder, part)
+
+
+@pytest.fixture
+def still() -> Callable[[Path, int], Path]:
+    """Makes a 1080p film of so many seconds that costs little to code: still(path, seconds).
+
+    Ten seconds are coded once and repeated by copying packets, so ten minutes take a second to make.
+    """
+    return make_still

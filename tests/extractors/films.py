@@ -1,5 +1,6 @@
 """Videos with known content, made by real encoders."""
 
+import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -72,3 +73,15 @@ def _add_tone(out: Any, track: Any, seconds: float) -> None:
         frame.sample_rate, frame.pts, frame.time_base = 16_000, at, Fraction(1, 16_000)
         out.mux(track.encode(frame))
     out.mux(track.encode(None))
+
+
+def make_still(path: Path, seconds: int) -> Path:
+    """A 1080p film at 2 frames a second, ten seconds of it coded and then repeated."""
+    once = path.with_name("ten.mp4")
+    if not once.exists():
+        make_film(once, frames=20, rate=2, size=(1920, 1080), options={"preset": "ultrafast", "crf": "35"})
+    import imageio_ffmpeg
+
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-stream_loop", str(seconds // 10 - 1)]
+    subprocess.run([*command, "-i", str(once), "-c", "copy", str(path)], check=True)
+    return path

@@ -1,0 +1,112 @@
+"""Preprocessing is the originals': their own code beside ours on frames of many sizes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+from torchvision.models import ResNet50_Weights
+from torchvision.models.video import R2Plus1D_18_Weights
+
+from extractors.i3d import I3D
+from extractors.r2plus1d import R2Plus1D18
+from extractors.registry import extractor_class
+from extractors.resnet50 import ResNet50
+from extractors.transforms import EnlargeThenCrop, PillowShortSide, ResizeThenCrop, Stretch, bilinear, centre_offset
+from extractors.videomaev2 import VideoMAEv2S
+
+SIZES = [(1024, 576), (576, 1024), (1080, 1920), (240, 320), (97, 131), (128, 171), (225, 400), (113, 600)]
+
+
+def noise(height: int, width: int, frames: int = 2) -> np.ndarray:
+    return np.random.default_rng(height * width).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
+
+
+def normalised(extractor: type, frames: np.ndarray) -> np.ndarray:
+    """(3, T, H, W) as the network sees it."""
+    clips = torch.from_numpy(np.ascontiguousarray(frames))[None].permute(0, 4, 1, 2, 3).float()
+    return extractor.normalise(extractor, clips)[0].numpy()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_r2plus1d_is_torchvisions_preset(size: tuple[int, int]) -> None:
+    frames = noise(*size)
+    preset = R2Plus1D_18_Weights.KINETICS400_V1.transforms()
+    wanted = preset(torch.from_numpy(frames).permute(0, 3, 1, 2)).numpy()
+    found = normalised(R2Plus1D18, R2Plus1D18.transform(frames))
+    # One grey level is 1/255/0.217; torch's own vector units break a few exact ties the other way.
+    level = np.abs(found - wanted) * 255 * 0.22
+    assert (level > 0.5).mean() < 2e-5
+    assert level.max() < 1.1
+
+
+def test_the_crop_lands_where_torchvisions_does() -> None:
+    assert (centre_offset(128, 112), centre_offset(171, 112)) == (8, 30)
+    marked = np.zeros((1, 128, 171, 3), np.uint8)
+    marked[0, 8, 30] = 255
+    assert ResizeThenCrop((128, 171), (112, 112))(marked)[0, 0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_videomaev2_is_stretched_without_rounding_or_mean(size: tuple[int, int]) -> None:
+    frames = noise(*size)
+    whole = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    wanted = functional.interpolate(whole, (224, 224), mode="bilinear", align_corners=False).permute(1, 0, 2, 3)
+    np.testing.assert_allclose(normalised(VideoMAEv2S, Stretch((224, 224))(frames)), wanted.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1024, 576), (226, 226), (480, 227), (251, 301)], ids=str)
+def test_i3d_never_shrinks(size: tuple[int, int]) -> None:
+    frames = noise(*size)
+    top, left = round((size[0] - 224) / 2), round((size[1] - 224) / 2)
+    crop = frames[:, top : top + 224, left : left + 224]
+    np.testing.assert_array_equal(I3D.transform(frames), crop)
+    wanted = (crop / 255.0) * 2 - 1
+    np.testing.assert_allclose(normalised(I3D, crop), wanted.transpose(3, 0, 1, 2), atol=2e-7)
+
+
+@pytest.mark.parametrize("size", [(100, 178), (225, 400), (1, 1), (64, 48)], ids=str)
+def test_i3d_enlarges_until_the_shorter_side_is_226(size: tuple[int, int]) -> None:
+    frames = noise(*size)
+    factor = 226 / min(size)
+    height, width = round(size[0] * factor), round(size[1] * factor)
+    assert min(height, width) == 226
+    whole = np.rint(bilinear(frames, height, width, scale=1 / factor))
+    top, left = round((height - 224) / 2), round((width - 224) / 2)
+    found = EnlargeThenCrop(226, (224, 224))(frames)
+    np.testing.assert_array_equal(found, whole[:, top : top + 224, left : left + 224].astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_resnet50_is_torchvisions_preset(size: tuple[int, int]) -> None:
+    frames = noise(*size, frames=1)
+    wanted = ResNet50_Weights.IMAGENET1K_V2.transforms()(Image.fromarray(frames[0])).numpy()
+    found = normalised(ResNet50, ResNet50.transform(frames))[:, 0]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["resnet18.a1_in1k", "convnext_tiny.fb_in1k"])
+def test_timm_models_are_preprocessed_as_timm_does(model: str) -> None:
+    import timm
+
+    frames = noise(300, 500, frames=1)
+    with torch.device("meta"):
+        config = timm.data.resolve_model_data_config(timm.create_model(model))
+    wanted = timm.data.create_transform(**config, is_training=False)(Image.fromarray(frames[0]))
+    ours = extractor_class(f"timm:{model}")
+    found = normalised(ours, ours.transform(frames))[:, 0]
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_only_the_needed_pixels_are_computed_and_they_are_the_same() -> None:
+    frames = noise(333, 257)
+    whole = bilinear(frames, 128, 171)
+    np.testing.assert_array_equal(bilinear(frames, 128, 171, box=(8, 30, 112, 112)), whole[:, 8:120, 30:142])
+
+
+def test_any_leading_shape_is_taken() -> None:
+    frames = noise(60, 80, frames=4)
+    for transform in (ResizeThenCrop((16, 20), (12, 12)), Stretch((8, 8)), PillowShortSide(16, (12, 12))):
+        one_by_one = np.stack([transform(frame) for frame in frames])
+        np.testing.assert_array_equal(transform(frames), one_by_one)
+        assert transform(frames).dtype == transform.dtype
