@@ -1,0 +1,77 @@
+"""How much faster `pipeline.download` is than yt-dlp's command line run one by one, on the same videos, in one run."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.config import DatasetConfig
+from pipeline.download import MediaSettings, download
+from pipeline.sandbox import Sandbox, SandboxSettings
+from pipeline.schemas import VIDEOS
+from pipeline.sources.links import canonical_url
+from pipeline.sources.pacing import Interval, Pacer
+from pipeline.sources.polite import format_selector
+from pipeline.sources.settings import Connection, Manners, WebSource
+from pipeline.store import Store, media_path
+
+VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "200"))
+LATENCY_S = 0.15
+AT_LEAST = 4.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_at_least_four_times_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = SandboxSettings(hashtags=1, videos=VIDEOS_FETCHED, comments=0, media_s=1.0, latency_s=LATENCY_S)
+    with Sandbox(settings) as sandbox:
+        videos = list(sandbox.world.videos)
+        by_us, seconds = fetched_by_us(sandbox, videos, tmp_path / "root")
+        by_cli, seconds_cli = fetched_by_the_command_line(sandbox, videos, tmp_path / "cli")
+    assert by_us == by_cli, "the same files"
+    assert len(by_us) == len(videos)
+    times = seconds_cli / seconds
+    with capsys.disabled():
+        print(
+            f"\n{len(videos)} videos: {seconds:.1f} s against {seconds_cli:.1f} s by yt-dlp, {times:.1f} times faster"
+        )
+    assert times >= AT_LEAST
+
+
+def fetched_by_us(sandbox: Sandbox, videos: list[str], root: Path) -> tuple[dict[str, str], float]:
+    """SHA-256 of each file, and the seconds that all took."""
+    store = Store.create(str(root), DatasetConfig(name="benchmark", n_shards=1, source=WebSource(hashtags=("x",))))
+    rows = [
+        {"video_id": video, "url": canonical_url(video), "hashtags": [], "media_status": "pending"} for video in videos
+    ]
+    store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+    connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
+    asked = MediaSettings(at_once=8, manners=Manners(interval_s=0))
+    began = time.perf_counter()
+    report = download(store, asked, connection, Pacer(store, Interval(0), 10))
+    seconds = time.perf_counter() - began
+    assert (report.done, report.reasons) == (len(videos), {})
+    return {video: digest(Path(store.path(media_path(0, video)))) for video in videos}, seconds
+
+
+def fetched_by_the_command_line(sandbox: Sandbox, videos: list[str], folder: Path) -> tuple[dict[str, str], float]:
+    """The same with yt-dlp as a person runs it, choosing the same rendition."""
+    selector, order = format_selector(256)
+    common = [sys.executable, "-m", "yt_dlp", "--ignore-config", "--no-cache-dir", "--quiet", "--no-warnings"]
+    common += ["--proxy", sandbox.proxy, "--no-check-certificates", "--format", selector]
+    common += ["--format-sort", ",".join(order), "--format-sort-force", "--output", str(folder / "%(id)s.mp4")]
+    began = time.perf_counter()
+    for video in videos:
+        subprocess.run([*common, canonical_url(video)], check=True)
+    seconds = time.perf_counter() - began
+    return {video: digest(folder / f"{video}.mp4") for video in videos}, seconds
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
