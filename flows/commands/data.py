@@ -1,4 +1,4 @@
-"""`csmv import`, `split`, `report`: published files into a root, splits over it, and the page about it."""
+"""`csmv import`, `build`, `split`, `report`: sources into a root, splits over it, and the page about it."""
 
 import json
 from pathlib import Path
@@ -31,6 +31,30 @@ def import_(
         return
     _show_import(report, published.links.id_differs, len(published.refused))
     typer.echo(f"\nWritten to {root}; the same numbers are in {REPORT_FILE} there.")
+
+
+@commands.command("build")
+def build(
+    config: Annotated[Path, typer.Argument(help="The dataset's configuration, a YAML file.")],
+    root: Root,
+) -> None:
+    """Build a dataset from its configuration: every stage, through Prefect. Run again, it resumes."""
+    from flows.here import build_here
+    from pipeline.config import DatasetConfig
+    from pipeline.errors import CsmvError
+    from pipeline.store import Store
+
+    if not config.is_file():
+        raise CsmvError(f"There is no file '{config}'; name the dataset's configuration.")
+    try:
+        text = config.read_text()
+    except UnicodeDecodeError:
+        raise CsmvError(f"{config}: expected YAML in UTF-8, found something else.") from None
+    settings = DatasetConfig.from_yaml(text, str(config))
+    build_here(root, settings.model_dump(mode="json"))
+    failed = {stage: table.num_rows for stage, table in Store.open(root).failures().items()}
+    told = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
+    typer.echo(f"Built {root}; failures: {told}.")
 
 
 @commands.command("split")
