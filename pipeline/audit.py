@@ -39,6 +39,21 @@ _PROFILE = re.compile(
     r"(?:vm|vt)\.tiktok\.com/\w|tiktokcdn|linktr\.ee/\w|discord\.gg/\w)",
     re.I,
 )
+# An id, a hash or a time is no text; recognisers would only read phone numbers into it.
+_STRUCTURAL = re.compile(
+    r"[cu]?[0-9a-f]{32,128}|[\w.-]*\d{15,20}(?:\.mp4)?"
+    r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
+    re.I,
+)
+_ID = "KNOWN_NAME", "KNOWN_ID"
+
+_CANONICAL = re.compile(r"https://www\.tiktok\.com/@/video/\d{1,20}")
+_PROFILE = re.compile(
+    r"(?:tiktok\.com/@[\w.]|(?:instagram|facebook|snapchat|twitter|x|threads|vk)\.(?:com|net)/[\w@]|t\.me/\w|wa\.me/\d|"
+    r"(?:vm|vt)\.tiktok\.com/\w|tiktokcdn|linktr\.ee/\w|discord\.gg/\w)",
+    re.I,
+)
+_IDS = r"[cu]?[0-9a-f]{32,128}|[\w.-]*\d{15,20}(?:\.mp4)?"
 # An id, a hash, a time or a number is no text; recognisers would only read phone numbers into it.
 _STRUCTURAL = re.compile(
     r"[cu]?[0-9a-f]{32,128}|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?|[\w.-]*\d{15,20}(?:\.mp4)?",
@@ -227,8 +242,11 @@ class _Search:
 
 def _placeholders(policy: ScrubPolicy) -> ScrubPolicy:
     """The kinds of a policy, without keys or models: an audit only counts."""
-    rules = {kind.lower(): EntityRule(on=policy.rule(kind).on, threshold=policy.threshold_of(kind)) for kind in Kind}
-    off = EntityRule(on=False)
+    rules = {
+        kind.lower(): EntityRule(enabled=policy.rule(kind).enabled, threshold=policy.threshold_of(kind))
+        for kind in Kind
+    }
+    off = EntityRule(enabled=False)
     return ScrubPolicy(**{**rules, "person": off, "location": off})
 
 

@@ -7,6 +7,7 @@ is no ordinary word, and how little is needed depends on what stands between: "i
 import re
 from collections.abc import Iterator
 
+from pipeline.scrub.domains import is_ending
 from pipeline.scrub.ordinary import is_ordinary
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -35,7 +36,7 @@ _MENTION = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
-_SIGN = r"[:;=|»>→➡👉⇒➜➔►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
+_SIGN = r"[:;=|»>\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
 _PLATFORM = re.compile(
@@ -136,6 +137,8 @@ def _mentions(text: str) -> Iterator[Finding]:
             # "thanks@name" is a mention that lost its space; "sh@dow" is not.
             if not is_ordinary(left[0].strip("_.+-")) or not _written_like_handle(name):
                 continue
+            if is_ending(name.rsplit(".", 1)[-1]):
+                continue  # an e-mail address, and not this recogniser's business
             score = 0.6
         yield start, found.end(), score, "mention"
 

@@ -40,7 +40,8 @@ class Operator(StrEnum):
 class EntityRule(Validated):
     """One kind of personal data: whether to look for it, how sure to be, and what to put in its place."""
 
-    on: bool = True
+    # Not "on": YAML reads that as a truth value, even as a key.
+    enabled: bool = True
     operator: Operator = Operator.PLACEHOLDER
     threshold: float | None = Field(default=None, ge=0, le=1, description="instead of the policy's own")
 
@@ -52,7 +53,7 @@ class NerModel(Validated):
     name: str = Field(default="en_core_web_sm", min_length=1, description="an installed model, or a folder")
 
 
-OFF = EntityRule(on=False)
+OFF = EntityRule(enabled=False)
 
 
 class ScrubPolicy(Validated):
@@ -79,10 +80,10 @@ class ScrubPolicy(Validated):
 
     @model_validator(mode="after")
     def _model_for_names(self) -> "ScrubPolicy":
-        wanted = [kind.lower() for kind in NER_KINDS if self.rule(kind).on]
+        wanted = [kind.lower() for kind in NER_KINDS if self.rule(kind).enabled]
         if wanted and self.ner is None:
             raise ValueError(
-                f"'{wanted[0]}' is on and needs a model: add `ner: {{framework: spacy, name: en_core_web_sm}}`"
+                f"'{wanted[0]}' is enabled and needs a model: add `ner: {{framework: spacy, name: en_core_web_sm}}`"
             )
         return self
 
@@ -99,7 +100,7 @@ class ScrubPolicy(Validated):
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that are on."""
-        return tuple(kind for kind in Kind if self.rule(kind).on)
+        return tuple(kind for kind in Kind if self.rule(kind).enabled)
 
     @property
     def needs_key(self) -> bool:

@@ -275,6 +275,18 @@ def page(results: dict[str, Any]) -> str:
         f"more than {EXCESS} characters that it should not.",
         "",
     ]
+    rounds = json.loads((HERE / "scrub_rounds.json").read_text(encoding="utf-8"))
+    lines += [
+        "## First measurements on held-out templates",
+        "",
+        "Templates were held out in rounds. Each round was measured once before any rule was changed for it; then its",
+        "templates joined the development ones, rules were improved, and new templates were written and held out.",
+        "",
+        "| " + " | ".join(rounds[0]) + " |",
+        "|" + "---|" * len(rounds[0]),
+        *("| " + " | ".join(map(str, one.values())) + " |" for one in rounds),
+        "",
+    ]
     for part in ("held_out", "development"):
         found = results[part]
         lines += [

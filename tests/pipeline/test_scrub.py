@@ -217,7 +217,7 @@ def test_nothing_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_kind_that_is_off_stays() -> None:
-    scrubber = Scrubber(ScrubPolicy(username=EntityRule(on=False)))
+    scrubber = Scrubber(ScrubPolicy(username=EntityRule(enabled=False)))
     assert scrubbed(scrubber, "@kayla_rose a@b.com") == "@kayla_rose <EMAIL>"
 
 
@@ -246,14 +246,23 @@ def test_removing_leaves_nothing() -> None:
     assert scrubbed(Scrubber(policy), "hi @kayla_rose!") == "hi !"
 
 
+def test_a_policy_comes_back_from_yaml() -> None:
+    import yaml
+
+    policy = ScrubPolicy(email=EntityRule(enabled=False), username=EntityRule(operator=Operator.REMOVE))
+    text = yaml.safe_dump(policy.model_dump(mode="json"))
+    assert parse(ScrubPolicy, yaml.safe_load(text), "scrub") == policy
+    assert parse(ScrubPolicy, yaml.safe_load("email: {enabled: off}"), "scrub").kinds[1:2] == ("PHONE",)
+
+
 def test_an_unknown_kind_names_the_nearest() -> None:
     with pytest.raises(CsmvError, match="phone"):
-        parse(ScrubPolicy, {"phones": {"on": False}}, "scrub")
+        parse(ScrubPolicy, {"phones": {"enabled": False}}, "scrub")
 
 
 def test_names_need_a_model_that_is_there() -> None:
     with pytest.raises(CsmvError, match="needs a model"):
-        parse(ScrubPolicy, {"person": {"on": True}}, "scrub")
+        parse(ScrubPolicy, {"person": {"enabled": True}}, "scrub")
     for framework in ("spacy", "transformers"):
         policy = ScrubPolicy(person=EntityRule(), ner=NerModel(framework=framework, name="no-such-model-here"))
         with pytest.raises(CsmvError, match="no-such-model-here"):

@@ -1,0 +1,139 @@
+"""`csmv scrub`, `audit` and `forget` as a person runs them."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.cli import build_app
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.errors import CsmvError
+from pipeline.pseudonym import load_or_create_key
+from pipeline.sources.folder import ingest
+from pipeline.store import Store
+
+Scrub = Callable[..., tuple[bytes, bytes]]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def in_a_process(data: bytes, environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "flows.cli", "scrub", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, env=environment, timeout=300, check=False)
+
+
+@pytest.fixture
+def scrub(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Scrub:
+    """The command in this process, where Presidio need not be loaded anew: what it wrote to both streams."""
+
+    def run(data: bytes, *arguments: str) -> tuple[bytes, bytes]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        build_app()(["scrub", *arguments], standalone_mode=False)
+        sys.stdout.flush()
+        return capfdbinary.readouterr()
+
+    return run
+
+
+def test_lines_keep_their_order_and_every_other_byte(environment: dict[str, str]) -> None:
+    data = "hi @kayla_rose 😂\r\n\n".encode() + b"\xff\xfe raw @bob_99\nlast line, no end"
+    done = in_a_process(data, environment)
+    assert done.returncode == 0
+    assert done.stdout == "hi <USERNAME> 😂\r\n\n".encode() + b"\xff\xfe raw <USERNAME>\nlast line, no end"
+    assert b"4 lines, 2 with personal data: USERNAME 2." in done.stderr
+
+
+def test_json_lines_pass_their_other_fields_through(scrub: Scrub) -> None:
+    lines = [
+        '{"id": 1.0e3, "text": "mail a@b.com \\u00e9", "z": [1,  2], "big": 123456789012345678901}',
+        '{"text":"clean \\u00e9","a":1}',
+        '{"nested": {"text": "@not_this_one"}, "text": "ask \\ud83d @kayla_rose"}',
+    ]
+    out = scrub("\n".join(lines).encode())[0].decode().split("\n")
+    assert out[0] == '{"id": 1.0e3, "text": "mail <EMAIL> é", "z": [1,  2], "big": 123456789012345678901}'
+    assert out[1] == lines[1]
+    assert out[2] == '{"nested": {"text": "@not_this_one"}, "text": "ask \\ud83d <USERNAME>"}'
+
+
+def test_another_field_a_file_and_two_processes(scrub: Scrub, tmp_path: Path) -> None:
+    rows = [{"n": n, "comment": f"{n} @user_number_{n}"} for n in range(5000)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done, _ = scrub(b"", str(tmp_path / "in.jsonl"), "--field", "comment", "--jobs", "2")
+    out = [json.loads(line) for line in done.splitlines()]
+    assert out == [{"n": n, "comment": f"{n} <USERNAME>"} for n in range(5000)]
+
+
+def test_explain_says_where_what_who_and_how_surely(scrub: Scrub) -> None:
+    out, told = scrub(b"hi @kayla_rose\n", "--explain")
+    assert out == b"hi <USERNAME>\n"
+    assert b"line 1: 3-14 USERNAME 0.95 HandleRecognizer/mention" in told
+    made = json.loads(scrub(b"hi @kayla_rose\n", "--explain", "--json")[0])
+    assert made["text"] == "hi <USERNAME>"
+    assert made["kinds"] == ["USERNAME"]
+    assert made["spans"] == [
+        {"start": 3, "end": 14, "kind": "USERNAME", "score": 0.95, "recognizer": "HandleRecognizer/mention"}
+    ]
+
+
+def test_a_policy_and_names_from_files(scrub: Scrub, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("scrub:\n  email: {enabled: false}\n  username: {operator: remove}\n")
+    (tmp_path / "names.txt").write_text("lunarpost77\n")
+    files = ("--policy", str(tmp_path / "policy.yaml"), "--names", str(tmp_path / "names.txt"))
+    assert scrub(b"a@b.com by lunarpost77!\n", *files)[0] == b"a@b.com by !\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "sentence"),
+    [
+        (["--format", "jsonl"], b"not json @kayla_rose\n", "Line 1 was expected to be a JSON object"),
+        ([], b'{"text": "x"}\n{"other": "@kayla_rose"}\n', "Line 2 was expected"),
+        (["nowhere.txt"], b"", "'nowhere.txt' is not there"),
+        (["--format", "csv"], b"x\n", "form"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(scrub: Scrub, arguments: list[str], data: bytes, sentence: str) -> None:
+    with pytest.raises(CsmvError) as raised:
+        scrub(data, *arguments)
+    assert sentence in str(raised.value)
+    assert "kayla_rose" not in str(raised.value)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.delenv("CSMV_PSEUDONYM_KEY", raising=False)
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "v1.mp4").write_bytes(b"never decoded here")
+    row = {"id": "7679404102228370001", "video": "v1", "text": "by lunarpost77", "author": "lunarpost77"}
+    (folder / "comments.jsonl").write_text(json.dumps(row) + "\n")
+    source = FolderSource(path=str(folder))
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=1, source=source))
+    ingest(store, source, load_or_create_key(store))
+    return store
+
+
+def test_an_audit_fails_on_a_hit_and_names_no_one(root: Store, csmv: Run) -> None:
+    clean = csmv("audit", root.root)
+    assert clean.returncode == 0, clean.stderr
+    assert "nothing personal found" in clean.stdout
+    root.write_file("logs/run.log", b"failed for lunarpost77\n")
+    dirty = csmv("audit", root.root, "--json")
+    assert dirty.returncode == 1
+    assert json.loads(dirty.stdout)["hits"] == [
+        {"file": "logs/run.log", "place": "line 1", "kind": "KNOWN_NAME", "count": 1}
+    ]
+    assert "lunarpost77" not in dirty.stdout + dirty.stderr
+
+
+def test_forgetting_says_what_it_removed(root: Store, csmv: Run) -> None:
+    done = csmv("forget", "--root", root.root, "--handle", "@lunarpost77")
+    assert done.returncode == 0, done.stderr
+    assert "comments/0000.parquet: 1 removed" in done.stdout
+    assert "Forgotten: 1 comments and 0 videos." in done.stdout
+    assert root.read_all("comments").num_rows == 0
+    nothing = csmv("forget", "--root", root.root)
+    assert nothing.returncode == 1
+    assert "Say what to forget" in nothing.stderr
