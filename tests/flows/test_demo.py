@@ -15,7 +15,7 @@ from pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-VIDEOS = 8
+VIDEOS = 6
 KEY = "the tests' own key, known to all"
 
 
