@@ -112,7 +112,7 @@ def false_alarms(scrubber: Scrubber) -> dict[str, Any]:
 
 
 def beside_stock(scrubber: Scrubber, sample: int, seed: int) -> dict[str, Any]:
-    """Comments a second of this scrub and of a stock AnalyzerEngine loop with a blank pipeline, on the same comments."""
+    """Comments a second of this scrub and of a stock AnalyzerEngine loop with a blank pipeline, on the same texts."""
     import spacy
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
@@ -352,7 +352,8 @@ def main() -> None:
     scrubber = Scrubber(ScrubPolicy())
     results: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python tests/benchmarks/scrub_benchmark.py --items {given.items} --seed {given.seed} --stock {given.stock}",
+        "command": "python tests/benchmarks/scrub_benchmark.py "
+        f"--items {given.items} --seed {given.seed} --stock {given.stock}",
         "seed": given.seed,
         "held_out": evaluate(scrubber, "held_out", given.items, given.seed),
         "development": evaluate(scrubber, "development", given.items, given.seed),
