@@ -31,7 +31,21 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 PRIVATE = "private/"
-KNOWN_NAME, KNOWN_ID = re.compile(r"[\w.-]{8,}")
+KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"
+
+_CANONICAL = re.compile(r"https://www\.tiktok\.com/@/video/\d{1,20}")
+_PROFILE = re.compile(
+    r"(?:tiktok\.com/@[\w.]|(?:instagram|facebook|snapchat|twitter|x|threads|vk)\.(?:com|net)/[\w@]|t\.me/\w|wa\.me/\d|"
+    r"(?:vm|vt)\.tiktok\.com/\w|tiktokcdn|linktr\.ee/\w|discord\.gg/\w)",
+    re.I,
+)
+# An id, a hash or a time is no text; recognisers would only read phone numbers into it.
+_STRUCTURAL = re.compile(
+    r"[cu]?[0-9a-f]{32,128}|[\w.-]*\d{15,20}(?:\.mp4)?"
+    r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
+    re.I,
+)
+_ID = re.compile(r"[\w.-]{8,}")
 _WORDS = re.compile(rb"[\x20-\x7e\xc2-\xf4\x80-\xbf]{6,}")
 _TAG = re.compile(r"<(?:script|style|svg)\b.*?</(?:script|style|svg)>|<!--.*?-->|<[^>]{0,4000}>", re.S | re.I)
 _SHORTEST_IN_BINARY = 6

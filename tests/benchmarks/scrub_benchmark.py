@@ -271,8 +271,8 @@ def page(results: dict[str, Any]) -> str:
         "# How well and how fast the scrub works",
         "",
         f"Measured on {results['date']} with `{results['command']}`, one core, seed {results['seed']}.",
-        "A span counts as found if every character of it is gone; a finding counts as false if it is nobody's, or takes",
-        f"more than {EXCESS} characters that it should not.",
+        "A span counts as found if every character of it is gone; a finding counts as false if it is nobody's, or",
+        f"takes more than {EXCESS} characters that it should not.",
         "",
     ]
     rounds = json.loads((HERE / "scrub_rounds.json").read_text(encoding="utf-8"))
@@ -320,8 +320,8 @@ def page(results: dict[str, Any]) -> str:
         "",
         "## Speed, one core",
         "",
-        f"All {real['comments']:,} real comments: {real['comments_per_second']:,} comments a second (goal {RATE_GOAL:,}).",
-        f"Beside a stock AnalyzerEngine loop asked for {len(stock['entities'])} of the same entities, {stock['pipeline']}, "
+        f"All {real['comments']:,} real comments: {real['comments_per_second']:,} a second (goal {RATE_GOAL:,}).",
+        f"Beside a stock AnalyzerEngine loop for {len(stock['entities'])} of the same entities, {stock['pipeline']}, "
         f"on {stock['sample']:,} of the same comments: {stock['ours']:,} against {stock['stock']:,} a second, "
         f"{stock['times']} times.",
         "",
