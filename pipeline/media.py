@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
-from pipeline.schemas import VIDEOS, FailureReason, MediaStatus
+from pipeline.schemas import VIDEOS, FailureReason, MediaStatus, TableSpec
 from pipeline.sources.folder import read_folder
 from pipeline.sources.media_columns import MEDIA_COLUMNS
 from pipeline.store import Failure, Store, media_path
@@ -82,6 +83,7 @@ def fetch_shard(
         if not _is_settled(store, shard, row, path, known):
             todo[row["video_id"]] = path
     store.clear_failures(STAGE, shard, _ok(videos) & failed_before - todo.keys())
+    _start_anew(store, shard, _ok(videos) & todo.keys())
     done = failed = 0
     for found in _batches(store, shard, todo, time_limit_s, workers):
         _save(store, shard, found)
@@ -174,6 +176,31 @@ def _save(store: Store, shard: int, found: _Found) -> None:
     store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
     store.record_failures(STAGE, shard, found.failures)
     store.clear_failures(STAGE, shard, found.columns.keys() - {failure.key for failure in found.failures})
+
+
+def _start_anew(store: Store, shard: int, videos: set[str]) -> None:
+    """Forget what is known of videos whose good file is gone or has been replaced.
+
+    Done before the new file is there: killed at any later moment, the next run knows that it is not settled.
+    """
+    if not videos:
+        return
+    _drop_features(store, shard, videos)
+    anew = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.PENDING)}
+    _save(store, shard, _Found(columns=dict.fromkeys(videos, anew)))
+
+
+def _drop_features(store: Store, shard: int, videos: set[str]) -> None:
+    """Features speak of the file they were made from; the feature stage makes new ones."""
+    for table in sorted({name.rsplit("/", 1)[0] for name in store.files("features")}):
+        rows = store.read(table, shard)
+        if rows is None:
+            continue
+        kept = rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=pa.array(sorted(videos)))))
+        if kept.num_rows == 0:
+            store.remove(f"{table}/{shard:04d}.parquet")
+        elif kept.num_rows < rows.num_rows:
+            store.write(table, shard, kept, TableSpec(rows.schema, key=("video_id",)))
 
 
 def _failed_keys(store: Store, shard: int) -> set[str]:

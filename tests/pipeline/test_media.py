@@ -20,7 +20,7 @@ from pipeline.errors import CsmvError
 from pipeline.media import StageSummary, fetch_shard
 from pipeline.sample import Sample, make_sample
 from pipeline.sample.films import SIZES
-from pipeline.schemas import VIDEOS
+from pipeline.schemas import VIDEOS, features_spec
 from pipeline.sources.folder import ingest
 from pipeline.store import Store
 
@@ -121,11 +121,16 @@ def test_a_file_that_was_replaced_at_the_source_is_taken_again(sample: Sample, t
         (folder / name).write_bytes((sample.folder / name).read_bytes())
     store = ingested(tmp_path / "root", folder)
     fetch(store)
+    spec = features_spec(1)
+    rows = [{"video_id": name, "features": [[1.0]]} for name in ("sample-01", "sample-02")]
+    store.write("features/toy", 0, pa.Table.from_pylist(rows, schema=spec.schema), spec)
     other = (folder / "sample-02.mp4").read_bytes()
     (folder / "sample-01.mp4").write_bytes(other)
 
     assert fetch(store) == StageSummary(done=1, skipped=1, failed=0)
     assert videos(store)["sample-01"]["media_sha256"] == hashlib.sha256(other).hexdigest()
+    # Its features were those of the old file; the neighbour's stay.
+    assert store.read("features/toy", 0)["video_id"].to_pylist() == ["sample-02"]
 
 
 def test_a_lost_file_is_fetched_again_and_a_deleted_one_is_not(store: Store) -> None:
