@@ -272,14 +272,18 @@ class Collector:
 
     async def _read_replies(self, visit: Visit, thread: "_Thread") -> Verdict:
         quiet = 0
-        while not thread.full and await visit.count(_MORE_REPLIES):
+        while not thread.full:
             blocked = await visit.look()
             if blocked is not None:
                 return blocked
-            clicked = await visit.click(_MORE_REPLIES)
-            answer = await self._answer(visit, self.manners.list_timeout_s) if clicked else None
+            left = await visit.count(_MORE_REPLIES)
+            clicked = left > 0 and await visit.click(_MORE_REPLIES)
+            # Without a click, too: an answer to the one before may have come late.
+            answer = await self._answer(visit, self.manners.list_timeout_s if clicked or thread.unopened else 0.3)
             if isinstance(answer, Verdict):
                 return answer
+            if answer is None and left == 0:
+                return DONE
             quiet = quiet + 1 if answer is None else 0
             if quiet > self.manners.stall_scrolls:
                 return Verdict(Outcome.STALLED, note="replies")
@@ -334,13 +338,14 @@ class _TagReading:
 
 @dataclass
 class _Thread:
-    """The comments of a video, as far as they have come."""
+    """The comments of a video, as far as they have come; `unopened` are those whose announced replies have not."""
 
     limit: int | None
     records: list[Record]
     more: bool = True
     barren: int = 0
     cids: set[str] = field(default_factory=set)
+    unopened: set[str] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
@@ -355,9 +360,12 @@ class _Thread:
         if answer is None:
             return verdict
         self.records.append(record)
-        fresh = {comment.cid for comment in comments_in(answer)} - self.cids
+        comments = comments_in(answer)
+        fresh = {comment.cid for comment in comments} - self.cids
         self.cids |= fresh
+        self.unopened -= {record.query.get("comment_id", "")}
         if record.path == COMMENTS:
+            self.unopened |= {comment.cid for comment in comments if comment.replies and comment.cid in fresh}
             self.barren = 0 if fresh else self.barren + 1
             self.more = answer.more and self.barren < _BARREN_PAGES
         return None

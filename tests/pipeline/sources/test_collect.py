@@ -33,7 +33,7 @@ QUICK = Manners(
 
 @pytest.mark.timeout(900)
 def test_with_faults_everywhere_the_tables_are_the_truth(trial: Callable[..., Any]) -> None:
-    site = trial(hashtags=2, videos=14, comments=6, list_size=6, comment_list_size=3, fault_rate=0.4, seed=5)
+    site = trial(hashtags=2, videos=10, comments=5, list_size=6, comment_list_size=3, fault_rate=0.4, seed=5)
     site.run_until_done()
     site.assert_true()
 
@@ -71,23 +71,23 @@ def final_state(store: Store) -> dict[str, Any]:
     return state
 
 
-def killed_and_whole(trial: Callable[..., Any], kills: int, seed: int) -> None:
+def killed_and_whole(trial: Callable[..., Any], kills: int, seed: int, videos: int) -> None:
     lasting = {"video:7679402590399889409": Fault.VIDEO_PRIVATE}
-    site = trial(hashtags=2, videos=10, comments=5, list_size=4, faults=lasting)
+    site = trial(hashtags=1, videos=videos, comments=4, list_size=4, faults=lasting)
     twin = Store.create(site.store.root + "-twin", site.store.config)
     finish(twin, site.sandbox)
     draw = random.Random(seed)
 
     for _ in range(kills):
         run = start(site.store, site.sandbox, "all")
-        time.sleep(draw.uniform(1.5, 14))
+        time.sleep(draw.uniform(1, 10))
         run.kill()
         run.communicate()
     finish(site.store, site.sandbox)
 
     assert final_state(site.store) == final_state(twin)
     assert list(Path(site.store.root).rglob("*.tmp")) == []
-    assert len(final_state(twin)) > 20
+    assert len(final_state(twin)) > videos
 
 
 @pytest.mark.timeout(900)
@@ -95,14 +95,14 @@ def test_killed_and_run_again_the_tables_are_the_same_bytes(
     trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
-    killed_and_whole(trial, kills=3, seed=1)
+    killed_and_whole(trial, kills=2, seed=1, videos=5)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_killed_at_twenty_moments(trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
-    killed_and_whole(trial, kills=20, seed=2)
+    killed_and_whole(trial, kills=20, seed=2, videos=20)
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_links_of_every_kind_become_videos_and_failures(trial: Callable[..., Any
 
 def test_limits_are_kept(trial: Callable[..., Any]) -> None:
     limits = Limits(videos=4, comments=3, replies=False, min_comments=1)
-    site = trial(hashtags=1, videos=12, comments=8, list_size=5, comment_list_size=3, limits=limits)
+    site = trial(hashtags=1, videos=24, comments=8, list_size=8, comment_list_size=3, limits=limits)
     site.run()
     site.tabulate()
     assert site.store.read_all("videos").num_rows == 4
