@@ -132,7 +132,7 @@ class CardRecognizer(_Windowed):
         return written.replace(".", "-")
 
 
-class IbanRecognizer(_Windowed):
+class BankAccountRecognizer(_Windowed):
     """Finds international bank account numbers, by country format and checksum."""
 
     kind = Kind.IBAN
@@ -153,7 +153,7 @@ class IbanRecognizer(_Windowed):
         return written[: ends[-1]].upper()
 
 
-class IpRecognizer(_Windowed):
+class IpAddressRecognizer(_Windowed):
     """Finds addresses of computers, IPv4 and IPv6."""
 
     kind = Kind.IP_ADDRESS

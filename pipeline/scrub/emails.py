@@ -55,7 +55,7 @@ at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel соб�
 _AT_HEADS = frozenset(_AT_WORDS.split())
 
 
-class EmailRecognizer(TextRecognizer):
+class MailAddressRecognizer(TextRecognizer):
     """Finds e-mail addresses."""
 
     kind = Kind.EMAIL

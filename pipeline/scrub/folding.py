@@ -48,8 +48,16 @@ def _fold(char: str) -> str:
 
 
 class _Table(dict[int, str | int]):
+    """What each character becomes, worked out when it is first met."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resized: set[str] = set()  # characters that become none or several
+
     def __missing__(self, code: int) -> str | int:
         folded = _fold(chr(code))
+        if len(folded) != 1:
+            self.resized.add(chr(code))
         self[code] = code if folded == chr(code) else folded
         return self[code]
 
@@ -84,7 +92,7 @@ def fold(text: str) -> Folded:
     if text.isascii():
         return Folded(text, None)
     folded = text.translate(_TABLE)
-    if len(folded) == len(text) and all(len(_as_text(char)) == 1 for char in set(text)):
+    if _TABLE.resized.isdisjoint(text):
         return Folded(folded, None)
     origins: list[int] = []
     for position, char in enumerate(text):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pipeline.scrub.domains import is_ending
 from pipeline.scrub.ordinary import is_ordinary
 from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from pipeline.scrub.recognizer import WORD, Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import (
     CLEAR_PLATFORMS,
     CREDITS,
@@ -26,7 +26,6 @@ from pipeline.scrub.vocabulary import (
     SPACED,
     VAGUE_PLATFORMS,
     either,
-    entries,
     heads,
 )
 
@@ -40,7 +39,8 @@ _SIGN = r"[:;=|»>\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇~]+|-+
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
 _PLATFORM = re.compile(
-    rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])|(?P<short>{either(SHORT_PLATFORMS)}))"
+    rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])"
+    rf"|(?P<short>{either(SHORT_PLATFORMS)})|(?P<vague>{either(VAGUE_PLATFORMS)})(?=\s?[:=@]))"
     rf"(?:\s?[/&+,]\s?{_ANY_PLATFORM}(?![{SPACED}]))*"
     rf"(?![{SPACED}#])(?!\.\w)",
     re.I,
@@ -79,11 +79,15 @@ _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
 _ENDS_OR_ASKS = re.compile(
     r"\s*(?:$|[^\w\s']|(?:add|follow|if|for|dm|hmu|pls|plz|please|and follow|go follow)\b)", re.I
 )
+_VAGUE_LINKED = re.compile(r"[:=@]")
 _CLAUSE_ENDS = re.compile(r"\s*(?:$|[^\w\s])")
 
-_SHORT = frozenset(entries(SHORT_PLATFORMS))
-_VAGUE = frozenset(entry.replace("_", "") for entry in entries(VAGUE_PLATFORMS))
-_HEADS = heads(CLEAR_PLATFORMS, SHORT_PLATFORMS, NAMED, CREDITS)
+_PLATFORM_HEADS = heads(CLEAR_PLATFORMS, SHORT_PLATFORMS)
+_VAGUE_HEADS = heads(VAGUE_PLATFORMS)
+_NAMED_HEADS = heads(NAMED) - {"my", "the"}
+_CREDIT_HEADS = heads(CREDITS)
+_LINKED = re.compile(r"[_.:=>→\d-]")
+"""A credited name is linked by a sign or written like a handle; either way one of these is there."""
 
 
 class HandleRecognizer(TextRecognizer):
@@ -97,18 +101,29 @@ class HandleRecognizer(TextRecognizer):
         return (
             any(mark in text for mark in "@#_")
             or "u/" in text
-            or not glance.words.isdisjoint(_HEADS)
+            or not glance.words.isdisjoint(_PLATFORM_HEADS)
+            or not glance.words.isdisjoint(_NAMED_HEADS)
+            or (not glance.words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text) is not None)
+            or (not glance.words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None)
             or any(sign in text for sign in PLATFORM_SIGNS)
             or "user" in text.lower()
         )
 
     def find(self, text: str) -> Iterator[Finding]:
         """Mentions, names given after or before a platform, and tags."""
+        words = frozenset(WORD.findall(text.lower()))
         if "@" in text:
             yield from _mentions(text)
-        yield from _after_platforms(text)
-        yield from _before_platforms(text)
-        yield from _named(text)
+        clear = not words.isdisjoint(_PLATFORM_HEADS)
+        vague = not words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None
+        if clear or vague or any(sign in text for sign in PLATFORM_SIGNS):
+            yield from _after_platforms(text)
+        if clear:
+            yield from _before_platforms(text)
+        if "@" in text or not words.isdisjoint(_NAMED_HEADS):
+            yield from _named(text)
+        if not words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text):
+            yield from _credited(text)
         if "#" in text:
             for found in _TAGGED.finditer(text):
                 year = found["digits"][:2] in ("19", "20")
@@ -164,7 +179,7 @@ def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], na
     if len(name) < 3 or (_AMOUNT.fullmatch(name) and not (signed and name.isdecimal() and len(name) >= 5)):
         return 0.0
     shaped, unusual = _is_shaped(name), not is_ordinary(name)
-    if platform[0].replace(" ", "").lower() in _VAGUE and not shaped:
+    if platform["vague"] and not shaped:
         signed = signed and bool(found["at"])
     if signed:
         return 0.85 if shaped or unusual else 0.0
@@ -204,6 +219,9 @@ def _named(text: str) -> Iterator[Finding]:
         name = found["name"].rstrip("-.")
         if _written_like_handle(name) and not _AMOUNT.fullmatch(name):
             yield found.start("name"), found.start("name") + len(name), 0.75, "called a handle"
+
+
+def _credited(text: str) -> Iterator[Finding]:
     for found in _CREDIT.finditer(text):
         name = found["name"].rstrip("-.")
         if len(name) < 4 or _AMOUNT.fullmatch(name):

@@ -72,7 +72,7 @@ _HAS_WORD = re.compile(r"[^\W_]")
 _LADDER = "01234567890123456789"
 
 
-class PhoneRecognizer(TextRecognizer):
+class PhoneNumberRecognizer(TextRecognizer):
     """Finds phone numbers."""
 
     kind = Kind.PHONE

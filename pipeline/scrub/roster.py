@@ -1,36 +1,43 @@
 """Which recognisers a policy calls for. The one list of them."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from pipeline.scrub.addresses import AddressRecognizer
 from pipeline.scrub.documents import (
+    BankAccountRecognizer,
     CardRecognizer,
-    IbanRecognizer,
-    IpRecognizer,
+    IpAddressRecognizer,
     NationalIdRecognizer,
     WalletRecognizer,
 )
-from pipeline.scrub.emails import EmailRecognizer
+from pipeline.scrub.emails import MailAddressRecognizer
 from pipeline.scrub.gazetteer import Gazetteer
 from pipeline.scrub.handles import HandleRecognizer
 from pipeline.scrub.links import LinkRecognizer
 from pipeline.scrub.names import NameRecognizer
-from pipeline.scrub.phones import PhoneRecognizer
+from pipeline.scrub.phones import PhoneNumberRecognizer
 from pipeline.scrub.policy import NER_KINDS, Kind, ScrubPolicy
 from pipeline.scrub.recognizer import TextRecognizer
 
 PATTERNS: tuple[type[TextRecognizer], ...] = (
     HandleRecognizer,
-    EmailRecognizer,
-    PhoneRecognizer,
+    MailAddressRecognizer,
+    PhoneNumberRecognizer,
     LinkRecognizer,
-    IpRecognizer,
+    IpAddressRecognizer,
     CardRecognizer,
-    IbanRecognizer,
+    BankAccountRecognizer,
     WalletRecognizer,
     NationalIdRecognizer,
     AddressRecognizer,
 )
+
+
+@cache
+def _made(recognizer: type[TextRecognizer]) -> TextRecognizer:
+    # They keep nothing of a policy or a text, and a collector makes a scrubber for every video.
+    return recognizer()
 
 
 def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecognizer]:
@@ -39,7 +46,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecog
     Raises CsmvError if a language model is asked for that is not there.
     """
     on = set(policy.kinds)
-    recognizers: list[TextRecognizer] = [recognizer() for recognizer in PATTERNS if recognizer.kind in on]
+    recognizers = [_made(recognizer) for recognizer in PATTERNS if recognizer.kind in on]
     if policy.ner is not None:
         recognizers += [NameRecognizer(kind, policy.ner) for kind in NER_KINDS if kind in on]
     known = tuple(names)

@@ -15,13 +15,13 @@ instagram insta insta_gram instagam instgram inst instg instag snap_chat snap sn
 telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest
 reddit cash_app venmo pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky
 github kakao kakaotalk zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte
-epic_games fortnite valorant depop etsy wattpad bandcamp substack medium mastodon rumble yubo wizz hoop kick ao3
+epic_games fortnite valorant depop etsy wattpad bandcamp substack mastodon rumble yubo wizz hoop kick ao3
 letterboxd strava duolingo инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап
 ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
 抖音 小红书 微博
 """
 SHORT_PLATFORMS = """
-ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq line x of bsky signal snp epic riot bnet minecraft mc
+ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq bsky signal snp epic riot bnet minecraft mc
 valo rblx fn wechatid
 """
 VAGUE_PLATFORMS = "x of line medium"
@@ -47,7 +47,7 @@ LINK_WORDS = """
 is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst это at by with via
 """
 NAMED = """
-user_name usrname username handle gamer_tag gtag screen_name nickname my_@ my_at the_@ user_id account_name
+user_name usrname username handle gamer_tag gtag screen_name nickname my_@ the_@ user_id account_name
 acc_name usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code user
 """
 CREDITS = """
