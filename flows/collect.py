@@ -137,34 +137,34 @@ _THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=32) 
 
 
 @flow(name="collect", persist_result=False, task_runner=_THREADS)
-def collect(collection: Collection) -> Report:
+def collect(dataset: Collection) -> Report:
     """Hashtags and links into landing and tables. Resumes; a wall ends its target, several in a row end the run."""
-    store = collection.open()
+    store = dataset.open()
     source = web_source(store)
-    declare_pace(source.manners, collection.connection)
-    prepare(store, collection.connection, _pacer(store, source.manners, collection.connection), collection.links)
-    report = _phase(collection, "hashtags")
+    declare_pace(source.manners, dataset.connection)
+    prepare(store, dataset.connection, _pacer(store, source.manners, dataset.connection), dataset.links)
+    report = _phase(dataset, "hashtags")
     if not report.stopped:
-        report.merge(_phase(collection, "videos"))
+        report.merge(_phase(dataset, "videos"))
     retried = [outcome for outcome in BACKOFF_S if report.outcomes[str(outcome)]]
     if retried and not report.stopped:
         time.sleep(max(min(BACKOFF_S[outcome], source.manners.after_wall_s) for outcome in retried))
         for phase in ("hashtags", "videos"):
-            report.merge(_phase(collection, phase, retried))
-    for future in [tables_of.submit(collection.root, shard) for shard in collection.chosen(store)]:
+            report.merge(_phase(dataset, phase, retried))
+    for future in [tables_of.submit(dataset.root, shard) for shard in dataset.chosen(store)]:
         future.result()
     return report
 
 
 @flow(name="download", persist_result=False, task_runner=_THREADS)
-def download(downloads: Download) -> DownloadReport:
+def download(dataset: Download) -> DownloadReport:
     """Media for the videos of a root, one shard after the other; each fetches a few files at once."""
-    store = downloads.open()
+    store = dataset.open()
     store.sweep()
-    declare_pace(downloads.media.manners, downloads.connection)
+    declare_pace(dataset.media.manners, dataset.connection)
     total = DownloadReport()
-    for shard in downloads.chosen(store):
-        run = media_of.submit(downloads.root, shard, downloads.media, downloads.connection, downloads.retry_failed)
+    for shard in dataset.chosen(store):
+        run = media_of.submit(dataset.root, shard, dataset.media, dataset.connection, dataset.retry_failed)
         total.merge(run.result())
         if total.stopped:
             break

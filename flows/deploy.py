@@ -10,10 +10,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
 from flows.build import BY_SHARD, DEPLOYMENT, ON_THE_WHOLE, Build, build_dataset
+from flows.collect import collect, download
 from flows.settings import FEATURES, STAGES, TRAIN
 from flows.shards import Dataset
 
-FLOWS: tuple["Flow[..., Any]", ...] = (build_dataset, *BY_SHARD, *ON_THE_WHOLE)
+FLOWS: tuple["Flow[..., Any]", ...] = (build_dataset, *BY_SHARD, *ON_THE_WHOLE, collect, download)
 _LIKES_A_GPU = {FEATURES.stage, TRAIN.stage}
 
 

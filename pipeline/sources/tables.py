@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.forget import Forgotten
+from pipeline.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, VIDEOS, MediaStatus
