@@ -36,16 +36,21 @@ def loaded(name: str, golden: Golden, **options: Any) -> Extractor:
 
 def check_network(name: str, golden: Golden, size: int) -> None:
     network = loaded(name, golden)
+    trunk = network.module.forward
     for at, k in enumerate(golden.arrays["k"]):
         clip = golden_frames(int(k), 16, size)[None]
-        for granularity in ("clip", "temporal")[: 1 if at and size == 224 else 2]:
+        if name != "r2plus1d_18":
+            # The trunk runs once a clip; what comes after it is what differs between the arrays.
+            with torch.inference_mode():
+                maps = trunk(network.prepared(torch.from_numpy(clip)))
+            network.module.forward = lambda _clips, maps=maps: maps  # type: ignore[method-assign,misc]
+        for granularity in ("clip", "temporal"):
             network.granularity = granularity  # type: ignore[assignment]
             found = network.embed(clip).numpy()[0]
             assert found.dtype == np.float32
             assert found.shape[1] == network.dim
             assert relative_l2(found, golden.arrays[granularity][at]) < BOUND, (granularity, k)
-        if at == 0:
-            assert relative_l2(network.logits(clip).numpy()[0], golden.arrays["logits"][at]) < BOUND
+        assert relative_l2(network.logits(clip).numpy()[0], golden.arrays["logits"][at]) < BOUND
 
 
 @pytest.mark.parametrize("name", SMALL)
