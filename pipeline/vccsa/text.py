@@ -125,7 +125,9 @@ def load_encoder(config: TextConfig) -> tuple[nn.Module, Tokenizer]:
     if config.encoder == "tiny":
         return TinyEncoder(config.tiny_vocabulary, config.tiny_dim), HashTokenizer(config.tiny_vocabulary)
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     local = Path(config.encoder).is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
