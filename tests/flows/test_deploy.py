@@ -14,7 +14,8 @@ import yaml
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", "ingest", "media", "features", "splits", "train", "report")}
+STAGES = ("ingest", "media", "features", "splits", "train", "report")
+DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "collect", "download")}
 
 
 @pytest.fixture(scope="module")

@@ -48,9 +48,9 @@ def test_every_fault_of_a_video(trial: Callable[..., Any], faults: list[Fault], 
 
 @pytest.mark.timeout(900)
 def test_every_fault_of_a_hashtag(trial: Callable[..., Any]) -> None:
-    world = World(SandboxSettings(hashtags=len(TAG_FAULTS), videos=3))
+    world = World(SandboxSettings(hashtags=len(TAG_FAULTS), videos=2))
     named = {f"tag:{tag}": fault for tag, fault in zip(world.tags, TAG_FAULTS, strict=True)}
-    site = trial(hashtags=len(TAG_FAULTS), videos=3, comments=0, list_size=2, faults=named)
+    site = trial(hashtags=len(TAG_FAULTS), videos=2, comments=0, list_size=1, faults=named)
 
     site.run()
 
