@@ -98,6 +98,8 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
     A series begins and ends where a writer would part two numbers, never inside "2016/17-2019/20".
     """
     groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    if len(groups) > 3 * LONGEST and all(end - start == 1 for start, end in groups):
+        return  # a list of figures
     parted = [True, *(_PARTING.search(text, a[1], b[0]) is not None for a, b in pairwise(groups)), True]
     first = 0
     while first < len(groups):

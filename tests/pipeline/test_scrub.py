@@ -194,7 +194,7 @@ def test_time_grows_with_length_and_no_faster(scrubber: Scrubber, piece: str) ->
         return best
 
     # Eight times the length takes about eight times as long; quadratic would be sixty-four times.
-    assert seconds(8_000) < 24 * max(seconds(1_000), 0.002)
+    assert seconds(6_400) < 24 * max(seconds(800), 0.002)
 
 
 def test_a_line_of_a_megabyte(scrubber: Scrubber) -> None:
