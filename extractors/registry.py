@@ -1,7 +1,7 @@
 """The one list of extractors: a decorator, a dictionary, and the entry points of other packages.
 
-An extractor elsewhere is a class (or a module whose import registers it) named by an entry point in the group
-`csmv.extractors`. Families such as `timm:NAME` make a class of any name after their prefix.
+An extractor elsewhere is a class named by an entry point, of the extractor's name, in the group `csmv.extractors`.
+Families such as `timm:NAME` make a class of any name after their prefix.
 """
 
 from collections.abc import Callable
@@ -14,22 +14,27 @@ from extractors.base import Extractor
 from extractors.errors import ExtractorError
 
 GROUP = "csmv.extractors"
-HOUSE = (
-    "audio",
-    "i3d",
-    "ig65m",
-    "r2plus1d",
-    "resnet50",
-    "timm_frames",
-    "videomae_b",
-    "videomaev2",
-    "wav2vec2",
-)
-"""Modules of this package that register extractors when imported."""
+HOUSE = {
+    "clip": "timm_frames",
+    "i3d": "i3d",
+    "mfcc": "audio",
+    "r2plus1d_18": "r2plus1d",
+    "r2plus1d_34_ig65m32": "ig65m",
+    "r2plus1d_34_ig65m8": "ig65m",
+    "r2plus1d_34_ig65m_kinetics32": "ig65m",
+    "r2plus1d_34_ig65m_kinetics8": "ig65m",
+    "resnet50": "resnet50",
+    "videomae_b": "videomae_b",
+    "videomaev2_b": "videomaev2",
+    "videomaev2_g": "videomaev2",
+    "videomaev2_s": "videomaev2",
+    "wav2vec2": "wav2vec2",
+}
+"""The extractors of this package and their modules, imported only when asked for: some take seconds."""
+FAMILIES = {"timm": "timm_frames"}
 
 _classes: dict[str, type[Extractor]] = {}
 _families: dict[str, Callable[[str], type[Extractor]]] = {}
-_loaded = False
 
 Class = TypeVar("Class", bound=type[Extractor])
 
@@ -53,18 +58,11 @@ def register_family(prefix: str) -> Callable[[Callable[[str], type[Extractor]]],
     return keep
 
 
-def _load_all() -> None:
-    global _loaded
-    if _loaded:
-        return
-    for module in HOUSE:
-        import_module(f"extractors.{module}")
-    for point in entry_points(group=GROUP):
-        _load_plugin(point)
-    _loaded = True
+def _plugins() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _load_plugin(point: Any) -> None:
+def _load_plugin(point: Any) -> type[Extractor]:
     try:
         found = point.load()
     except Exception as error:
@@ -72,24 +70,31 @@ def _load_plugin(point: Any) -> None:
             f"The extractor plugin '{point.name}' ({point.value}) could not be loaded "
             f"({type(error).__name__}: {error}): mend or uninstall that package."
         ) from error
-    if isinstance(found, type) and issubclass(found, Extractor):
-        register(found)
+    if not (isinstance(found, type) and issubclass(found, Extractor) and found.name == point.name):
+        raise ExtractorError(
+            f"The entry point '{point.name}' ({point.value}) should name an Extractor class of that name: "
+            "mend or uninstall that package."
+        )
+    return register(found)
 
 
 def names() -> list[str]:
     """Names of every extractor there is, this package's and plugins', sorted; families as `prefix:NAME`."""
-    _load_all()
-    return sorted(_classes) + [f"{prefix}:NAME" for prefix in sorted(_families)]
+    return sorted({*HOUSE, *_classes, *_plugins()}) + [f"{prefix}:NAME" for prefix in sorted(FAMILIES)]
 
 
 def extractor_class(name: str) -> type[Extractor]:
     """The class called `name`. ExtractorError names the nearest one there is."""
-    _load_all()
+    if name in HOUSE:
+        import_module(f"extractors.{HOUSE[name]}")
     if name in _classes:
         return _classes[name]
     prefix, colon, rest = name.partition(":")
-    if colon and prefix in _families:
+    if colon and prefix in FAMILIES:
+        import_module(f"extractors.{FAMILIES[prefix]}")
         return _families[prefix](rest)
+    if name in (plugins := _plugins()):
+        return _load_plugin(plugins[name])
     near = get_close_matches(name, names(), 1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
     raise ExtractorError(f"There is no extractor '{name}': {hint}")

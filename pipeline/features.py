@@ -304,7 +304,7 @@ def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
     if there is None:
         return
     asked = {"extractor": config.extractor, "dtype": config.dtype, "storage": config.storage}
-    if config.weights in ("random", "default"):
+    if config.weights in ("random", "default") and there.get("weights") != "none":
         asked["weights"] = config.weights
     _compare(config, shard, there, asked)
     if config.sha256 and not there.get("weights_sha256", "").startswith(config.sha256):

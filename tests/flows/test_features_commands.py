@@ -1,0 +1,125 @@
+"""csmv extract, csmv features and csmv extractors, as a person uses them."""
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.features import features
+from pipeline.schemas import VIDEOS
+from pipeline.store import Store, media_path
+
+MFCC = ("-e", "mfcc", "--workers", "1")
+"""The extractor that needs neither weights nor time."""
+
+
+def csmv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def film(path: Path, frames: int = 48) -> Path:
+    """A grey film with a tone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as out:
+        picture: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        picture.width = picture.height = 32
+        picture.pix_fmt = "yuv420p"
+        sound: Any = out.add_stream("aac", rate=16_000, layout="mono")
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            out.mux(picture.encode(frame))
+        out.mux(picture.encode(None))
+        for at in range(0, frames * 16_000 // 24, 1024):
+            tone = (0.3 * np.sin(np.arange(at, at + 1024) / 7)).astype(np.float32)[None]
+            piece = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = 16_000, at, Fraction(1, 16_000)
+            out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("films")
+    return [film(folder / "one.mp4"), film(folder / "two.mp4", 20)]
+
+
+def test_loose_files_to_npz_parquet_and_npy(films: list[Path], tmp_path: Path) -> None:
+    done = csmv("features", *films, *MFCC, "--out", tmp_path / "f.npz", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"one": {"mfcc": [3, 40]}, "two": {"mfcc": [1, 40]}}
+    with np.load(tmp_path / "f.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files}
+    assert csmv("features", *films, *MFCC, "--out", tmp_path / "f.parquet").returncode == 0
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert table["video_id"].to_pylist() == ["one", "two"]
+    np.testing.assert_array_equal(np.array(table["features"][0].as_py(), np.float32), kept["one"])
+    assert table.schema.metadata[b"extractor"] == b"mfcc"
+    assert csmv("features", films[0], *MFCC, "--out", tmp_path / "f.npy").returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), kept["one"])
+
+
+def test_a_bad_file_is_named_and_the_others_are_kept(films: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    done = csmv("features", films[0], bad, *MFCC, "--out", tmp_path / "f.npz")
+    assert done.returncode == 1
+    assert "bad: no mfcc features: not_a_video" in done.stderr
+    assert "Traceback" not in done.stderr
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert arrays.files == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-e", "i3e", "--out", "f.npz"], "did you mean 'i3d'"),
+        (["-e", "mfcc", "--out", "f.txt"], "must end in .npz, .npy or .parquet"),
+        (["-e", "mfcc", "--out", "nowhere/f.npz"], "is not there"),
+        (["-e", "mfcc", "--out", "f.npy", "-e", "clip"], "one video by one extractor"),
+        (["-e", "i3d", "--weights", "no/such.pt", "--out", "f.npz"], "no weights file"),
+        (["-e", "mfcc", "--device", "cuda", "--out", "f.npz"], "no usable GPU"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments: list[str], sentence: str, films: list[Path]) -> None:
+    failed = csmv("features", films[0], *arguments)
+    assert failed.returncode == 1
+    assert sentence in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_a_root_gets_features_once(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=2, source=FolderSource(path="x")))
+    ids = ["v1", "v2", "v3"]
+    for shard in store.shards():
+        rows = [{"video_id": v, "media_status": "ok"} for v in ids if store.shard_of(v) == shard]
+        store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+    for video in ids:
+        film(tmp_path / media_path(store.shard_of(video), video))
+    done = csmv("extract", "--root", tmp_path, *MFCC, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"mfcc": {"videos": 3, "failed": {}}}
+    assert {video: vectors.shape for video, vectors in features(store, "mfcc").items()} == dict.fromkeys(ids, (3, 40))
+    before = {name: store.read_file(name) for name in store.files("features")}
+    assert csmv("extract", "--root", tmp_path, *MFCC).returncode == 0
+    assert {name: store.read_file(name) for name in store.files("features")} == before
+
+
+def test_the_list_and_the_cards(tmp_path: Path) -> None:
+    listed = csmv("extractors", "--json")
+    names = {card["name"] for card in json.loads(listed.stdout)}
+    assert {"i3d", "r2plus1d_18", "videomaev2_g", "videomae_b", "resnet50", "clip", "mfcc", "wav2vec2"} <= names
+    card = csmv("extractors", "r2plus1d_18")
+    assert "https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth" in card.stdout
+    assert "ResizeThenCrop(resize=(128, 171), size=(112, 112)" in card.stdout
