@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, SHORT_HOSTS, is_ending
-from pipeline.scrub.ordinary import is_everyday
+from pipeline.scrub.ordinary import is_everyday, is_ordinary
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import SPACED
@@ -81,14 +81,14 @@ def _veiled(text: str) -> Iterator[Finding]:
             continue
         worded = _WORD_DOT.search(found["dot"]) is not None
         known = found["host"].lower().replace(" ", "") in _SHORT_HOSTS
-        said = worded and not known and not _BRACKETED.search(found["dot"])
-        if (
-            said
-            and is_everyday(text[found.start() : found.start("dot")], _COMMON)
-            and not _is_invited(text, found.start())
-        ):
+        before_dot = text[found.start() : found.start("dot")]
+        if not known and not _BRACKETED.search(found["dot"]):
             # "at this point dot com bubble"; but "visit amazon dot com".
-            continue
+            if worded and is_everyday(before_dot, _COMMON) and not _is_invited(text, found.start()):
+                continue
+            # The end of a sentence, and Portuguese for "with": "em casa. com ela".
+            if found["dot"][0] == "." and is_ordinary(before_dot):
+                continue
         # "fine . me" is a sentence; "site . com" is not.
         if known or ending in ("com", "net", "org") or (worded and ending in CLEAR_ENDINGS) or found["path"]:
             yield found.start(), _trimmed(text, found.start(), found.end()), 0.7 if worded else 0.6, "veiled domain"

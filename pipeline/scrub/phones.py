@@ -68,7 +68,9 @@ _DATE = re.compile(
 _YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
 _LIST = re.compile(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
+_LETTER = re.compile(r"[A-Za-z]")
 _HAS_WORD = re.compile(r"[^\W_]")
+_SCORES = re.compile(r"\d{1,3}-\d{1,3}(?:,? +\d{1,3}-\d{1,3})+")
 _LADDER = "01234567890123456789"
 
 
@@ -163,7 +165,8 @@ def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, s
     called = _CONTEXT_BEFORE.search(before) is not None or _CONTEXT_AFTER.match(after) is not None
     if called and len(digits) <= LONGEST and not _is_round(digits):
         return 0.85, "called a number"
-    if _MONEY_BEFORE.search(before) or _is_decimal(written, groups):
+    # "1440p" has a unit of its own.
+    if _MONEY_BEFORE.search(before) or _is_decimal(written, groups) or _LETTER.match(after):
         return 0.0, ""
     score, rule = _uncalled(written, digits, groups)
     if 0 < score < 0.5 and len(digits) >= 8 and not (_HAS_WORD.search(before) or _HAS_WORD.search(after)):
@@ -178,7 +181,7 @@ def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]
         return 0.8, "international with 00"
     if _US_SHAPE.fullmatch(written):
         return 0.8, "North American grouping"
-    if _is_thousands(written, groups) or _is_round(digits) or _LIST.search(written):
+    if _is_thousands(written, groups) or _is_round(digits) or _LIST.search(written) or _SCORES.fullmatch(written):
         return 0.0, ""
     if len(groups) == 1:
         if len(digits) in (10, 11, 12, 13) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
