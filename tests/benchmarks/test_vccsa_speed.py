@@ -85,7 +85,7 @@ def paper_model(roberta: nn.Module, sizes: PaperConfig) -> PaperVccsa:
     return PaperVccsa(sizes, roberta)
 
 
-def tiny_roberta(dropout: float = 0.0, eager: bool = False) -> nn.Module:
+def tiny_roberta() -> nn.Module:
     from transformers import RobertaConfig, RobertaModel
 
     torch.manual_seed(0)
@@ -96,10 +96,10 @@ def tiny_roberta(dropout: float = 0.0, eager: bool = False) -> nn.Module:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=600,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
-    return RobertaModel(config, attn_implementation="eager" if eager else None)
+    return RobertaModel(config)
 
 
 TINY = PaperConfig(
@@ -124,7 +124,7 @@ def texts(lengths: Sequence[int], padded: int, vocabulary: int) -> tuple[Tensor,
 
 def test_vccsa_paper_at_longest_plus_one_is_the_released_forward_at_512() -> None:
     paper = paper_model(tiny_roberta(), TINY).eval()
-    yardstick = Straightforward(paper_model(tiny_roberta(eager=True), TINY)).eval()
+    yardstick = Straightforward(paper_model(tiny_roberta(), TINY)).eval()
     yardstick.p.load_state_dict(paper.state_dict())
     yardstick.p.text_encoder.text_encoder.set_attn_implementation("eager")
     video_mask = (torch.arange(20) < torch.tensor([20, 13, 5, 1])[:, None]).long()
