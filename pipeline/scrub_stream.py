@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from pipeline.store import Store
 from pipeline.validated import Validated, parse
 
 BATCH_LINES = 2000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Form = Literal["auto", "lines", "jsonl"]
 
 
@@ -95,7 +97,7 @@ class _Line:
         """The line with its text scrubbed, as bytes."""
         text = found.text
         if self.quoted is not None:
-            text = json.dumps(text, ensure_ascii=False) if found.spans else self.quoted
+            text = _quoted(text) if found.spans else self.quoted
         return _bytes(self.before + text + self.after)
 
 
@@ -164,12 +166,15 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
+def _quoted(value: object) -> str:
+    """As JSON, readable; escaped where a lone surrogate has no UTF-8."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _SURROGATE.search(text) else text
+
+
 def _bytes(text: str) -> bytes:
-    # Bytes that were no UTF-8 came in as lone surrogates and go out as they were; so do surrogates written in JSON.
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
+    # Bytes that were no UTF-8 came in as lone surrogates and go out as they were.
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
@@ -249,7 +254,7 @@ def _as_json(found: Scrubbed, explain: bool) -> bytes:
             {"start": s.start, "end": s.end, "kind": s.kind, "score": s.score, "recognizer": s.recognizer}
             for s in found.spans
         ]
-    return _bytes(json.dumps(made, ensure_ascii=False) + "\n")
+    return _bytes(_quoted(made) + "\n")
 
 
 def _explain(line: int, found: Scrubbed) -> None:
