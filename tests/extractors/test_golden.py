@@ -13,7 +13,10 @@ from goldens import Golden, cosine, golden_frames, relative_l2
 from extractors import create
 from extractors.base import Extractor
 from extractors.errors import ExtractorError
+from extractors.videomae import VideoTransformer
 from extractors.videomae_b import VideoMAEB
+from extractors.videomaev2 import VideoMAEv2G
+from extractors.weights import random_state
 
 BOUND = 1e-5
 NETWORKS = {
@@ -205,3 +208,34 @@ def test_making_a_network_takes_seconds_not_its_initialisation() -> None:
     begun = time.monotonic()
     create("videomaev2_s", "random")
     assert time.monotonic() - begun < 30
+
+
+def test_videomaev2_g_has_the_originals_keys_and_first_block(golden: Goldens) -> None:
+    """A fortieth of the network, for every run; all of it is checked in the slow test above."""
+    arrays = golden("videomaev2", "vit_g")
+    with torch.device("meta"):
+        whole = VideoMAEv2G.build(VideoMAEv2G, 710)  # type: ignore[arg-type]
+    assert {key: list(value.shape) for key, value in whole.state_dict().items()} == {
+        key: shape for key, (shape, _) in arrays.keys.items()
+    }
+    first = VideoTransformer(1408, 1, 16, 6144, 14, 0).eval()
+    first.load_state_dict(random_state(first, VideoMAEv2G.random_rule))
+    clip = torch.from_numpy(golden_frames(arrays.checks["probes_k"], 16, 224)[None]).permute(0, 4, 1, 2, 3)
+    found: dict[str, torch.Tensor] = {}
+    block = first.blocks[0]
+    for name, module in (
+        ("patch_embed", first.patch_embed),
+        ("blocks.0.attn", block.attn),
+        ("blocks.0.mlp", block.mlp),
+    ):
+        module.register_forward_hook(lambda _m, _i, out, name=name: found.update({name: out}))
+    with torch.inference_mode():
+        found["blocks.0"] = first(clip.float() / 255)
+    for name, value in found.items():
+        wanted = arrays.checks["probes"][name]
+        assert list(value.shape) == wanted["shape"]
+        flat = value.flatten()
+        at = [flat[j * (flat.numel() - 1) // 4].item() for j in range(5)]
+        np.testing.assert_allclose(at, wanted["at"], rtol=1e-4, atol=1e-5)
+        assert value.double().mean().item() == pytest.approx(wanted["mean"], rel=1e-4, abs=1e-6)
+        assert value.double().std(correction=0).item() == pytest.approx(wanted["std"], rel=1e-5)
