@@ -259,8 +259,11 @@ class Store:
         """Commit the split `name`."""
         if not is_safe_id(name):
             raise CsmvError(f"A split's name is letters, digits, - and _; '{name[:80]}' is not.")
-        kept = Forgotten.of(self).drop(SPLITS.conform(rows))
-        self.write_file(f"splits/{name}.parquet", parquet_bytes(kept))
+        data = parquet_bytes(Forgotten.of(self).drop(SPLITS.conform(rows)))
+        relative = f"splits/{name}.parquet"
+        # A split is made from the whole root each time; one that came out the same is left as it is.
+        if not self.exists(relative) or self.read_file(relative) != data:
+            self.write_file(relative, data)
 
     def _read_parquet(self, relative: str) -> pa.Table | None:
         path = self.path(relative)
