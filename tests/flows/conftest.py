@@ -67,7 +67,10 @@ class Server:
 
     def prefect(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        found = subprocess.run(command, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True)
+        # A run that nobody takes would be watched for ever.
+        found = subprocess.run(
+            command, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=300
+        )
         assert found.returncode == 0, found.stdout + found.stderr
         return found.stdout
 

@@ -51,7 +51,9 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
     assert {"csmv-ingest", "csmv-media", "csmv-features", "csmv-splits", "csmv-train", "csmv-report"} <= set(limits())
     server.prefect("gcl", "update", "csmv-media", "--limit", "3")
 
-    assert csmv("deploy", "--root", deployed, PREFECT_API_URL=server.url).returncode == 0
+    configuration = deployed.parent / "dataset.yaml"
+    again = csmv("deploy", "--root", deployed, "--config", configuration, PREFECT_API_URL=server.url)
+    assert again.returncode == 0, again.stderr
     assert limits()["csmv-media"] == 3
 
 
