@@ -31,6 +31,7 @@ QUICK = Manners(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_with_faults_everywhere_the_tables_are_the_truth(trial: Callable[..., Any]) -> None:
     site = trial(hashtags=2, videos=10, comments=5, list_size=6, comment_list_size=3, fault_rate=0.4, seed=5)
@@ -90,6 +91,7 @@ def killed_and_whole(trial: Callable[..., Any], kills: int, seed: int, videos: i
     assert len(final_state(twin)) > videos
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_and_run_again_the_tables_are_the_same_bytes(
     trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
