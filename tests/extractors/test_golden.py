@@ -180,7 +180,10 @@ def test_videomae_v1_takes_the_layout_of_transformers(tmp_path: Path) -> None:
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
     torch.manual_seed(0)
-    theirs = VideoMAEForVideoClassification(VideoMAEConfig(num_labels=400, num_hidden_layers=2)).eval()
+    # The original's eps; transformers' default of 1e-12 shows only in the tiny activations of untrained weights.
+    config = VideoMAEConfig(num_labels=400, num_hidden_layers=2, layer_norm_eps=1e-6)
+    theirs = VideoMAEForVideoClassification(config).eval()
+    theirs.fc_norm.eps = 1e-6
     theirs.save_pretrained(tmp_path)
 
     class TwoBlocks(VideoMAEB):
