@@ -9,11 +9,9 @@ import json
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +40,6 @@ REPORT_FILE = "import_report.json"
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}
 _SPLIT_FILES = {part: f"{part}_set.json" for part in SPLIT_NAMES}
 _MAX_JSON_BYTES = 1 << 30
-_WORTH_PROCESSES = 5000
-"""Comments from which on starting further processes is quicker than doing without."""
 _DATA_ID = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 
 
@@ -144,10 +140,12 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
     by_shard: dict[int, list[Entry]] = defaultdict(list)
     for entry in published.entries.values():
         by_shard[store.shard_of(entry.video_id)].append(entry)
+    # In this process: at thousands of comments a second a second one would only add its memory.
+    scrubber = Scrubber(scrub)
     with track("scrubbing comments", len(published.entries)) as tick:
-        for shard, scrubbed in _scrub_shards(by_shard, scrub):
-            _write_shard(store, shard, by_shard[shard], scrubbed)
-            tick(len(scrubbed))
+        for shard in sorted(by_shard):
+            _write_shard(store, shard, by_shard[shard], scrubber)
+            tick(len(by_shard[shard]))
     store.write_split("published", _split_table(published))
     by_failure_shard: dict[int, list[Failure]] = defaultdict(list)
     for failure in published.refused:
@@ -162,34 +160,8 @@ def _has_root(root: str) -> bool:
     return Store(root).exists("dataset.yaml")
 
 
-def _scrub_shards(
-    by_shard: Mapping[int, list[Entry]], policy: ScrubPolicy
-) -> Iterator[tuple[int, list[tuple[str, tuple[str, ...]]]]]:
-    """Each shard's comments as (text, kinds of personal data removed), shards in order, on all cores."""
-    shards = sorted(by_shard)
-    texts = ([entry.comment for entry in by_shard[shard]] for shard in shards)
-    if sum(map(len, by_shard.values())) < _WORTH_PROCESSES:
-        _start_worker(policy)
-        yield from zip(shards, map(_scrub, texts), strict=True)
-        return
-    # spawn: forking a process that has threads running (Arrow's) may hang the child.
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_start_worker, initargs=(policy,)) as pool:
-        yield from zip(shards, pool.map(_scrub, texts), strict=True)
-
-
-_scrubber: Scrubber
-
-
-def _start_worker(policy: ScrubPolicy) -> None:
-    global _scrubber
-    _scrubber = Scrubber(policy)
-
-
-def _scrub(texts: list[str]) -> list[tuple[str, tuple[str, ...]]]:
-    return [(result.text, tuple(sorted(set(result.kinds)))) for result in _scrubber.scrub(texts)]
-
-
-def _write_shard(store: Store, shard: int, entries: list[Entry], scrubbed: list[tuple[str, tuple[str, ...]]]) -> None:
+def _write_shard(store: Store, shard: int, entries: list[Entry], scrubber: Scrubber) -> None:
+    scrubbed = scrubber.scrub([entry.comment for entry in entries])
     hashtags: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         hashtags[entry.video_id].add(entry.hashtag)
@@ -203,8 +175,13 @@ def _write_shard(store: Store, shard: int, entries: list[Entry], scrubbed: list[
         for video in sorted(hashtags)
     ]
     comments = [
-        {"comment_id": entry.data_id, "video_id": entry.video_id, "text": text, "pii": list(kinds)}
-        for entry, (text, kinds) in zip(entries, scrubbed, strict=True)
+        {
+            "comment_id": entry.data_id,
+            "video_id": entry.video_id,
+            "text": clean.text,
+            "pii": sorted(set(map(str, clean.kinds))),
+        }
+        for entry, clean in zip(entries, scrubbed, strict=True)
     ]
     labels = [
         {"comment_id": entry.data_id, "opinion": entry.opinion, "emotion": entry.emotion, "source": "published"}

@@ -43,9 +43,8 @@ def imported(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[St
         "import json, resource, sys\n"
         "from flows.cli import build_app\n"
         "build_app()(sys.argv[1:], standalone_mode=False)\n"
-        "peak = lambda who: 1024 * resource.getrusage(who).ru_maxrss\n"
-        "bytes = peak(resource.RUSAGE_SELF) + 2 * peak(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps({'bytes': bytes}))\n"
+        "peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
+        "print(json.dumps({'bytes': 1024 * sum(peak)}))\n"
     )
     command = ["import", str(shared / "csmv" / "Comments_Anno" / "lable_data_dict.json.zip")]
     command += ["--links", str(shared / "csmv" / "CSMV_rawLinks.xlsx"), "--root", str(root)]
