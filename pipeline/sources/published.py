@@ -202,8 +202,10 @@ def _split_table(published: PublishedFiles) -> pa.Table:
 
 
 def _annotation_file(path: Path) -> Path:
-    if not path.is_dir():
+    if path.is_file():
         return path
+    if not path.is_dir():
+        raise CsmvError(f"There is no file or folder '{path}'; name lable_data_dict.json.zip or the folder it is in.")
     for name in ("lable_data_dict.json.zip", "lable_data_dict.json"):
         if (path / name).is_file():
             return path / name
