@@ -205,7 +205,7 @@ def _annotation_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise CsmvError(f"There is no file or folder '{path}'; name lable_data_dict.json.zip or the folder it is in.")
+        raise CsmvError(f"'{path}' is not there; name lable_data_dict.json.zip or the folder it is in.")
     for name in ("lable_data_dict.json.zip", "lable_data_dict.json"):
         if (path / name).is_file():
             return path / name
