@@ -1,13 +1,36 @@
-"""Runs `build-dataset` on this machine, with a Prefect server of its own if there is none."""
+"""Runs flows on this machine, with a Prefect server of its own if there is none."""
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.server import prefect_api
 from pipeline.errors import CsmvError
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.download import DownloadReport
+    from pipeline.sources.web import Report, Watch
+
+
+@contextmanager
+def prefect_here(root: str) -> Iterator[None]:
+    """A Prefect API with the limits that the flows share, for the block's time; `root` keeps a server's database.
+
+    Prefect reads its settings when it is imported: import flows inside the block, not before.
+    """
+    own_server = "PREFECT_API_URL" not in os.environ
+    with prefect_api(_home(root)):
+        from prefect.client.orchestration import get_client
+
+        from flows.deploy import declare_limits
+
+        with get_client(sync_client=True) as client:
+            declare_limits(client, forget_holders=own_server)
+        yield
 
 
 def build_here(root: str, config: dict[str, Any] | None = None) -> None:
@@ -15,19 +38,34 @@ def build_here(root: str, config: dict[str, Any] | None = None) -> None:
 
     Raises CsmvError, with a summary, if anything failed; what was done stays done.
     """
-    own_server = "PREFECT_API_URL" not in os.environ
-    with prefect_api(_home(root)):
-        # Prefect reads its settings when it is imported, so not before they are made.
-        from prefect.client.orchestration import get_client
-
+    with prefect_here(root):
         from flows.build import Build, build_dataset
-        from flows.deploy import declare_limits
 
-        with get_client(sync_client=True) as client:
-            declare_limits(client, forget_holders=own_server)
         state = build_dataset(Build(root=root, config=config), return_state=True)
     if not state.is_completed():
         raise CsmvError(_sentence(state.message))
+
+
+def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "Report":
+    """Run the `collect` flow on `root`; `collection` are the fields of `flows.collect.Collection`."""
+    with prefect_here(root):
+        from flows.collect import Collection, collect, watchers
+
+        if watch is not None:
+            watchers.append(watch)
+        try:
+            return collect(Collection(root=root, **collection))
+        finally:
+            if watch is not None:
+                watchers.remove(watch)
+
+
+def download_here(root: str, **download: Any) -> "DownloadReport":
+    """Run the `download` flow on `root`; `download` are the fields of `flows.collect.Download`."""
+    with prefect_here(root):
+        from flows import collect as flows
+
+        return flows.download(flows.Download(root=root, **download))
 
 
 def _home(root: str) -> Path:

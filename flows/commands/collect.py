@@ -92,6 +92,7 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
+    from flows.here import download_here
     from pipeline.download import MediaSettings
     from pipeline.store import Store
     from pipeline.validated import parse
@@ -107,11 +108,7 @@ def download(
         asked["manners"] = asked.get("manners", {}) | {"interval_s": interval}
     media = parse(MediaSettings, asked, "csmv download")
     connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
-    with _prefect(root):
-        from flows.collect import Download
-        from flows.collect import download as flow
-
-        report = flow(Download(root=root, media=media, connection=connection, retry_failed=retry_failed))
+    report = download_here(root, media=media, connection=connection, retry_failed=retry_failed)
     found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "stopped": report.stopped}
     if as_json:
         typer.echo(json.dumps(found | {"reasons": report.reasons}, indent=2))
@@ -251,30 +248,15 @@ def _connection(
     return parse(Connection, asked | {"cookies": cookies, "headed": headed, "locale": locale}, "the options")
 
 
-@contextmanager
-def _prefect(root: str) -> Iterator[None]:
-    from flows.here import _home
-    from flows.server import prefect_api
-
-    with prefect_api(_home(root)):
-        yield
-
-
 def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "Report":
-    with _prefect(root):
-        from flows.collect import Collection, watchers
-        from flows.collect import collect as flow
+    from flows.here import collect_here
 
-        with _followed() as watch:
-            watchers.append(watch)
-            try:
-                return flow(Collection(root=root, config=described, **collection))
-            finally:
-                watchers.remove(watch)
+    with followed() as watch:
+        return collect_here(root, watch, config=described, **collection)
 
 
 @contextmanager
-def _followed() -> Iterator[Any]:
+def followed() -> Iterator[Any]:
     """A live table on a terminal: per hashtag what was found, is new, was skipped, met a wall; rate and time."""
     from rich.console import Console
     from rich.live import Live
