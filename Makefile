@@ -10,7 +10,7 @@ DEMO_ROOT ?= csmv-demo
 .PHONY: help setup system demo test test-all check format bench constraints clean
 
 help:
-	@echo "make demo    set up, then run the whole pipeline on sample data and open-able report"
+	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
 	@echo "make test    set up, then run the tests with coverage"
 	@echo "make check   set up, then lint and type-check"
 	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
@@ -33,10 +33,10 @@ demo: setup
 
 test: setup
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses=auto --dist=loadfile --cov --cov-report=term
 
 test-all: setup
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 check: setup
 	@$(BIN)/ruff check .
@@ -56,4 +56,4 @@ constraints:
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude csmv | grep -v ' @ '; } > constraints.txt
 
 clean:
-	rm -rf $(VENV) $(DEMO_ROOT) .coverage* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO_ROOT) $(DEMO_ROOT)-crawl .coverage* .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""`csmv demo`: the whole pipeline on sample data made on the spot, through Prefect, with a report at the end."""
+"""`csmv demo`: the whole way through Prefect: a crawl of the sandbox, then sample data made on the spot to a report."""
 
 import time
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ commands = typer.Typer()
 
 SPLIT = "video"
 FEATURES = "r2plus1d_18"
-ROWS = {"majority": "majority class", "text": "text only", "vccsa": "VC-CSA (text and video)"}
+ROWS = {"majority": "majority class", "text": "text only", "vccsa": "VC-CSA"}
 """The models of the closing table, by their names in a configuration."""
 
 
@@ -28,20 +28,46 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Decides the sample data and all that is drawn from chance.")] = 3407,
     videos: Annotated[int, typer.Option(min=4, max=500, help="Sample videos; fewer are quicker and teach less.")] = 36,
 ) -> None:
-    """Make sample videos and comments, and take them all the way to a trained and evaluated model and a report."""
+    """Crawl a sandbox site; then sample videos and comments all the way to a trained, evaluated model and a report."""
     from rich.console import Console
 
+    from flows.here import build_here, prefect_here
     from pipeline.report import PATH
+    from pipeline.sample import make_sample
     from pipeline.store import Store
 
     started = time.monotonic()
     say = Console(stderr=True, highlight=False).print
-    say(f"Sample videos and comments, then every stage through Prefect, into {root}")
-    _build(root, seed, videos)
-    store = Store.open(str(root))
-    Console().print(results(store))
+    with prefect_here(str(root)):
+        say(f"A sandbox TikTok on this machine, crawled with Chromium, into {crawl_root(root)}")
+        typer.echo(_crawl(crawl_root(root), seed))
+        say(f"Sample videos and comments, then every stage through Prefect, into {root}")
+        folder = root / "private" / "sample"
+        make_sample(folder, seed, videos)
+        build_here(str(root), configuration(folder, seed))
+    Console().print(results(Store.open(str(root))))
     typer.echo(f"Report: {(root / PATH).resolve()}")
     say(f"Done in {time.monotonic() - started:.0f} s.")
+
+
+def crawl_root(root: Path) -> Path:
+    """Where the demo's crawl goes: a dataset of its own beside `root`, since sources are never mixed in one."""
+    return root.with_name(f"{root.name}-crawl")
+
+
+def _crawl(root: Path, seed: int) -> str:
+    """Crawl the sandbox and say what came of it; without a browser, say that and go on."""
+    from flows.commands.collect import followed
+    from flows.demo_crawl import crawl_sandbox
+    from pipeline.errors import CsmvError
+
+    try:
+        with followed() as watch:
+            crawl = crawl_sandbox(str(root), seed, watch)
+    except CsmvError as error:
+        return f"The crawl did not succeed, and the rest goes on without it. {error}"
+    missing = ", ".join(f"{count} {reason}" for reason, count in sorted(crawl.reasons.items()))
+    return f"Crawled {crawl.videos} videos, {crawl.comments} comments, {crawl.media} media files; not: {missing}."
 
 
 def configuration(folder: Path, seed: int) -> dict[str, Any]:
@@ -76,13 +102,3 @@ def _percentages(metrics: dict[str, dict[str, Any]]) -> Iterable[str]:
     for task in ("opinion", "emotion"):
         for average in ("micro", "macro"):
             yield f"{metrics[task][f'{average}_f1']:.1%}"
-
-
-def _build(root: Path, seed: int, videos: int) -> None:
-
-    from flows.here import build_here
-    from pipeline.sample import make_sample
-
-    folder = root / "private" / "sample"
-    make_sample(folder, seed, videos)
-    build_here(str(root), configuration(folder, seed))

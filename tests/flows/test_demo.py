@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+import zstandard
 
-from pipeline.sample import Planted, make_sample
+from flows.demo_crawl import settings
+from pipeline.sample import SEED, Planted, make_sample
+from pipeline.sandbox import World
 from pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,6 +30,7 @@ class Demo:
         self._csmv = csmv
         self.first = self.run()
         self.planted: tuple[Planted, ...] = make_sample(root / "private" / "sample", videos=VIDEOS).planted
+        self.crawl_root = root.with_name(f"{root.name}-crawl")
 
     def run(self) -> "subprocess.CompletedProcess[str]":
         home = self.root.parent / "home"
@@ -34,9 +38,15 @@ class Demo:
         return self._csmv("demo", "--root", self.root, "--videos", VIDEOS, CSMV_PSEUDONYM_KEY=KEY, HOME=str(home))
 
     def public_files(self) -> Iterator[Path]:
-        for path in sorted(self.root.rglob("*")):
-            if path.is_file() and path.relative_to(self.root).parts[0] != "private":
-                yield path
+        for root in (self.root, self.crawl_root):
+            for path in sorted(root.rglob("*")):
+                if path.is_file() and path.relative_to(root).parts[0] != "private":
+                    yield path
+
+    def planted_texts(self) -> list[str]:
+        """What must not be found: the sample's, handles without the @, and the crawl's."""
+        ours = {item.value.removeprefix("@").casefold() for item in self.planted}
+        return sorted(ours | {text.casefold() for text in World(settings(SEED)).personal()})
 
     def store(self) -> Store:
         return Store.open(str(self.root))
@@ -74,6 +84,17 @@ def test_every_stage_left_its_table(demo: Demo) -> None:
     assert not videos["train"] & (videos["dev"] | videos["test"])
 
 
+def test_the_sandbox_was_crawled_with_a_real_browser(demo: Demo) -> None:
+    truth = World(settings(SEED)).truth()
+    store = Store.open(str(demo.crawl_root))
+
+    collected = set(store.read_all("videos")["video_id"].to_pylist())
+    assert collected == set(truth.collected) and len(truth.failed) == 1
+    assert store.read_all("comments").num_rows == sum(map(len, truth.collected.values()))
+    assert {path.stem for path in demo.crawl_root.rglob("*.mp4")} == collected
+    assert f"Crawled {len(collected)} videos" in demo.first.stdout and "1 private" in demo.first.stdout
+
+
 def test_bad_videos_cost_only_themselves_and_say_why(demo: Demo) -> None:
     failures = demo.store().failures()["media"].to_pylist()
 
@@ -85,6 +106,7 @@ def test_bad_videos_cost_only_themselves_and_say_why(demo: Demo) -> None:
 def test_run_again_it_does_nothing_twice(demo: Demo) -> None:
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in demo.public_files()}
     rewritten = {demo.root / "dataset.yaml", demo.root / "reports" / "index.html"}
+    films = {path: path.stat().st_mtime_ns for path in demo.crawl_root.rglob("*.mp4")}
     began = time.monotonic()
 
     again = demo.run()
@@ -96,6 +118,7 @@ def test_run_again_it_does_nothing_twice(demo: Demo) -> None:
         modified, data = before[path]
         assert path.read_bytes() == data or path in rewritten, path
         assert path.stat().st_mtime_ns == modified or path in rewritten, f"{path} was written again"
+    assert {path: path.stat().st_mtime_ns for path in films} == films
 
 
 def test_nothing_temporary_is_left(demo: Demo) -> None:
@@ -106,30 +129,28 @@ def test_nothing_temporary_is_left(demo: Demo) -> None:
 # ------------------------------------------------------------------ personal data
 
 
-def texts_of(planted: tuple[Planted, ...]) -> list[str]:
-    """What must not be found, as it was planted and, for handles, without the @."""
-    return sorted({item.value.removeprefix("@").casefold() for item in planted})
-
-
 def test_enough_was_planted_and_the_private_side_has_it(demo: Demo) -> None:
     raw = (demo.root / "private" / "sample" / "comments.jsonl").read_text().casefold()
 
     kinds = {item.kind for item in demo.planted}
     assert len(kinds) >= 3
-    assert sum(text in raw for text in texts_of(demo.planted)) > 10
+    assert sum(text in raw for text in demo.planted_texts()) > 10
+    landing = demo.crawl_root / "private" / "landing"
+    pages = "".join(map(unpacked, landing.rglob("*.zst"))).casefold()
+    assert sum(text in pages for text in demo.planted_texts()) > 10
 
 
 def test_no_planted_data_outside_private(demo: Demo) -> None:
     for path in demo.public_files():
         found = everything_in(path)
-        for text in texts_of(demo.planted):
-            assert text not in found, f"{path.relative_to(demo.root)} holds planted data"
+        for text in demo.planted_texts():
+            assert text not in found, f"{path.relative_to(demo.root.parent)} holds planted data"
 
 
 def test_no_planted_data_in_what_was_said(demo: Demo) -> None:
     said = (demo.first.stdout + demo.first.stderr).casefold()
 
-    assert not [text for text in texts_of(demo.planted) if text in said]
+    assert not [text for text in demo.planted_texts() if text in said]
 
 
 def test_no_planted_data_in_prefects_home(demo: Demo) -> None:
@@ -137,7 +158,7 @@ def test_no_planted_data_in_prefects_home(demo: Demo) -> None:
     rows = "\n".join(every_row(home / "prefect.db"))
     assert "ingest-0000" in rows and "csmv-demo" in rows, "the database is not the one that the run used"
 
-    for text in texts_of(demo.planted):
+    for text in demo.planted_texts():
         assert text not in rows.casefold()
         for path in home.rglob("*"):
             if path.is_file():
@@ -153,6 +174,10 @@ def everything_in(path: Path) -> str:
         table = pq.read_table(path)
         data += str(table.schema.metadata) + "\n".join(map(str, table.to_pylist()))
     return data.casefold()
+
+
+def unpacked(page: Path) -> str:
+    return zstandard.ZstdDecompressor().stream_reader(page.read_bytes(), read_across_frames=True).read().decode()
 
 
 def every_row(database: Path) -> Iterator[str]:
