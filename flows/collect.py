@@ -29,7 +29,7 @@ from pipeline.errors import CsmvError
 from pipeline.pseudonym import load_or_create_key
 from pipeline.sources.pacing import Pacer, interval_for
 from pipeline.sources.settings import Connection, Manners
-from pipeline.sources.tables import tabulate_shard
+from pipeline.sources.tables import landing_state, tabulate_shard
 from pipeline.sources.walls import Outcome
 from pipeline.sources.web import Report, Watch
 from pipeline.store import Store
@@ -114,11 +114,11 @@ def collect_share(
 
 
 @task(name="tabulate-shard", task_run_name="tables-{shard:04d}", tags=["csmv"], **_ONCE)
-def tables_of(root: str, shard: int) -> None:
+def tables_of(root: str, shard: int, state: str) -> None:
     """One shard of landing into videos and comments, scrubbed."""
     with discreet(root, "tables"):
         store = Store.open(root)
-        tabulate_shard(store, load_or_create_key(store), shard)
+        tabulate_shard(store, load_or_create_key(store), shard, state)
 
 
 @task(name="download-shard", task_run_name="media-{shard:04d}", tags=["csmv", "csmv-web"], **_ONCE)
@@ -151,7 +151,8 @@ def collect(dataset: Collection) -> Report:
         time.sleep(max(min(BACKOFF_S[outcome], source.manners.after_wall_s) for outcome in retried))
         for phase in ("hashtags", "videos"):
             report.merge(_phase(dataset, phase, retried))
-    for future in [tables_of.submit(dataset.root, shard) for shard in dataset.chosen(store)]:
+    state = landing_state(store)
+    for future in [tables_of.submit(dataset.root, shard, state) for shard in dataset.chosen(store)]:
         future.result()
     return report
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 LANDING = "private/landing"
 _HANDLE_KEYS = frozenset(
-    ("uniqueId", "unique_id", "userUniqueId", "user_unique_id", "username", "author_unique_id", "ownerHandle")
+    ("uniqueId", "unique_id", "userUniqueId", "user_unique_id", "username", "author_unique_id", "ownerHandle", "author")
 )
-_NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name"))
+_NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name", "reply_to_username"))
 _PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
 _PERSON_KEYS = frozenset(("author", "user", "authorInfo", "owner"))
 _SHORTEST_ID = 8

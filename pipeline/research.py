@@ -21,7 +21,7 @@ from pipeline.schemas import FailureReason
 from pipeline.sources.landing import Record, read_records, write_records
 from pipeline.sources.plain_http import http_client
 from pipeline.sources.settings import Connection, ResearchSource
-from pipeline.sources.tables import CommentSeen, VideoSeen, write_videos
+from pipeline.sources.tables import CommentSeen, VideoSeen, landing_state, write_videos
 from pipeline.store import Failure, Store, is_safe_id
 
 KEY_VARIABLE = "CSMV_RESEARCH_KEY"
@@ -454,8 +454,9 @@ def tabulate_research(store: Store) -> tuple[int, int]:
     by_shard: dict[int, list[VideoSeen]] = {}
     for video_id, video in sorted(research_videos(store).items()):
         by_shard.setdefault(store.shard_of(video_id), []).append(_seen(store, video_id, video))
+    state = landing_state(store)
     for shard, seen in by_shard.items():
-        write_videos(store, key, shard, seen, {video.video_id for video in seen})
+        write_videos(store, key, shard, seen, {video.video_id for video in seen}, state)
     everything = [video for seen in by_shard.values() for video in seen]
     return len(everything), sum(len(video.comments) for video in everything)
 
@@ -467,7 +468,6 @@ def _seen(store: Store, video_id: str, video: ResearchVideo) -> VideoSeen:
         hashtags=sorted({name.lstrip("#").casefold() for name in video.hashtag_names} - {""}),
         published=datetime.fromtimestamp(video.create_time, UTC) if video.create_time > 0 else None,
         comment_count=video.comment_count,
-        names={video.username} if video.username else set(),
         usable=True,
     )
     for row in _landed(store, f"{LANDING}/comments/{store.shard_of(video_id):04d}/{video_id}", "comments"):

@@ -20,7 +20,8 @@ from pipeline.scrub.vocabulary import GIVEN_NAMES
 _SPACE = re.compile(r"\s+")
 _ORNAMENT = re.compile(r"[^\w\s']")
 _SHORTEST_WORD = 3
-_SHORTEST_UNSPACED = 2
+_BEGINNING = 3
+"""The characters by which names in scripts without spaces are looked up; a shorter name is none."""
 _MOST_WORDS = 12
 _GIVEN = frozenset(GIVEN_NAMES.split())
 
@@ -51,13 +52,13 @@ class Gazetteer(TextRecognizer):
                     unspaced.add(plain)
                 else:
                     self._add(plain)
-        self._unspaced = _any_of(unspaced)
+        self._unspaced = _by_beginning(unspaced)
 
     def may_hold(self, glance: Glance) -> bool:
         """A name begins with one of its first words, or is in a script without spaces."""
         if not self._root.next.keys().isdisjoint(glance.words):
             return True
-        return self._unspaced is not None and not glance.text.isascii()
+        return bool(self._unspaced) and not glance.text.isascii()
 
     def find(self, text: str) -> Iterator[Finding]:
         """Every name that stands between word boundaries, the longest at each place."""
@@ -66,9 +67,12 @@ class Gazetteer(TextRecognizer):
             end = self._longest(text, words, first)
             if end:
                 yield words[first][1], end, 1.0, "known name"
-        if self._unspaced is not None:
-            for found in self._unspaced.finditer(text):
-                yield found.start(), found.end(), 0.9, "known name without spaces"
+        if self._unspaced and not text.isascii():
+            for start in range(len(text) - _BEGINNING + 1):
+                for name in self._unspaced.get(text[start : start + _BEGINNING], ()):
+                    if text.startswith(name, start):
+                        yield start, start + len(name), 0.9, "known name without spaces"
+                        break
 
     def count(self, text: str) -> int:
         """How many names stand in a text as it was written."""
@@ -130,7 +134,7 @@ def _is_phrase(words: list[str]) -> bool:
 def _is_unspaced(plain: str) -> bool:
     """Whether a name is in a script that puts no spaces between words: Chinese, Japanese, Thai, Khmer, Lao, Burmese."""
     letters = [char for char in plain if char.isalpha()]
-    return len(letters) >= _SHORTEST_UNSPACED and all(_has_no_spaces(char) for char in letters)
+    return len(letters) > 1 and all(_has_no_spaces(char) for char in letters)
 
 
 def _has_no_spaces(char: str) -> bool:
@@ -138,7 +142,11 @@ def _has_no_spaces(char: str) -> bool:
     return 0x0E00 <= code < 0x1100 or 0x1780 <= code < 0x1800 or 0x3040 <= code < 0xA000 or 0x20000 <= code < 0x32000
 
 
-def _any_of(names: set[str]) -> re.Pattern[str] | None:
-    # Two characters are often an ordinary Chinese word; three in a row that are somebody's name hardly ever.
-    long_enough = sorted((name for name in names if len(name) > _SHORTEST_UNSPACED), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, long_enough))) if long_enough else None
+def _by_beginning(names: set[str]) -> dict[str, list[str]]:
+    """The names by their first characters, the longest first."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: (-len(name), name)):
+        # Two characters are often an ordinary Chinese word; three in a row that are somebody's name hardly ever.
+        if len(name) >= _BEGINNING:
+            found.setdefault(name[:_BEGINNING], []).append(name)
+    return found

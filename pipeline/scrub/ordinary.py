@@ -6,6 +6,7 @@ Frequencies come from the `wordfreq` package (Robyn Speer, CC BY-SA 4.0): web, b
 from functools import cache
 
 from pipeline.scrub.folding import fold
+from pipeline.scrub.vocabulary import SLANG
 
 _LANGUAGES = (
     *("en", "es", "fr", "de", "pt", "it", "nl", "pl", "tr", "ro", "sv", "nb", "id", "ms", "fil", "vi"),
@@ -15,6 +16,7 @@ _LANGUAGES = (
 _ENGLISH_AT_LEAST = 3.0
 _OTHERS_AT_LEAST = 4.0
 _EVERYDAY_AT_LEAST = 5.5
+_SLANG = frozenset(SLANG.split())
 
 
 @cache
@@ -33,8 +35,9 @@ def _words() -> dict[str, float]:
 
 
 def is_ordinary(word: str) -> bool:
-    """Whether a word is one in a million in English, or one in 100,000 in another language. Digits are ordinary."""
-    return word.isdecimal() or fold(word.lower()).text in _words()
+    """Whether a word is one in a million in English, one in 100,000 in another language, slang, or digits."""
+    plain = fold(word.lower()).text
+    return word.isdecimal() or plain in _SLANG or plain in _words()
 
 
 def is_everyday(word: str, at_least: float = _EVERYDAY_AT_LEAST) -> bool:

@@ -93,6 +93,16 @@ MONEY_BEFORE = """
 usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score
 """
 
+SLANG = """
+tiktok tiktoks tiktoker tiktokers tiktoking fyp fypp fypage foryou foryoupage foryourpage xyzbca capcut duets
+livestream livestreams unboxing vlogger vlogs grwm ootd ootn asmr pfp oomf oomfs moots mutuals finsta bestie besties
+bff bffs bussin sheesh rizz skibidi amogus amongus gyatt gyat delulu bffr istg ngl iykyk unalive corecore plss lmaoo
+lmaooo lolol lmfaooo ily ilysm ikr gng frfr nocap brooo bruhh sksksk yeet simp simps pog poggers periodt baddie
+baddies smth tysm imy wyd hbu hmu tbt ggs ratioed ghosted cringey bruv hodl hodler altcoin altcoins shitcoin memecoin
+nft nfts
+"""
+"""What people write in comments that lists of word frequencies know too little of."""
+
 GIVEN_NAMES = """
 aaliyah aaron abby abdul abigail adam agnieszka agus ahmed aisha alan albert alejandro alex alexander alexei alexis
 alfie ali alice amanda amber amelia amina amit amy ana anastasia anders andrea andrei andrew angela anh anjali ann

@@ -46,14 +46,6 @@ class _Answer(BaseModel):
     __str__ = __repr__
 
 
-class Author(_Answer):
-    """Who published a video."""
-
-    id: _Text = ""
-    handle: _Text = Field(default="", alias="uniqueId")
-    nickname: _Text = ""
-
-
 class Challenge(_Answer):
     """A hashtag of a video."""
 
@@ -64,7 +56,6 @@ class Mention(_Answer):
     """A piece of markup in a text: a hashtag (type 1) or a mentioned person (type 0)."""
 
     type: _Count = 0
-    handle: _Text = Field(default="", alias="userUniqueId")
     hashtag: _Text = Field(default="", validation_alias=AliasChoices("hashtagName", "hashtag_name"))
 
 
@@ -95,7 +86,6 @@ class Item(_Answer):
     desc: _Text = ""
     contents: Annotated[tuple[Part, ...], BeforeValidator(_list)] = ()
     created: _Count = Field(default=0, alias="createTime")
-    author: Author | str | None = None
     challenges: Annotated[tuple[Challenge, ...], BeforeValidator(_list)] = ()
     extra: Annotated[tuple[Mention, ...], BeforeValidator(_list)] = Field(default=(), alias="textExtra")
     stats: Stats = Stats()
@@ -120,12 +110,6 @@ class Item(_Answer):
         """Hashtags without #, in small letters, sorted."""
         named = [challenge.title for challenge in self.challenges] + [mark.hashtag for mark in self.extra]
         return sorted({name.lstrip("#").casefold() for name in named} - {""})
-
-    @property
-    def names(self) -> set[str]:
-        """What the creator and the persons mentioned are called."""
-        author = self.author if isinstance(self.author, Author) else Author(uniqueId=self.author or "")
-        return {author.handle, author.nickname, *(mark.handle for mark in self.extra)} - {""}
 
     @property
     def published(self) -> datetime | None:
@@ -153,14 +137,6 @@ class Item(_Answer):
         return None
 
 
-class User(_Answer):
-    """Who wrote a comment."""
-
-    uid: _Text = ""
-    handle: _Text = Field(default="", alias="unique_id")
-    nickname: _Text = ""
-
-
 class Comment(_Answer):
     """A comment or reply. `reply_id` is "0", or the cid of the comment at the root of the thread."""
 
@@ -171,13 +147,6 @@ class Comment(_Answer):
     likes: _Count = Field(default=0, alias="digg_count")
     replies: _Count = Field(default=0, alias="reply_comment_total")
     reply_id: _Text = "0"
-    user: User = User()
-    replied_name: _Text = Field(default="", alias="reply_to_username")
-
-    @property
-    def names(self) -> set[str]:
-        """What its author and the person answered are called."""
-        return {self.user.handle, self.user.nickname, self.replied_name} - {""}
 
 
 class ItemList(_Answer):

@@ -1,19 +1,24 @@
 """From landing to tables: each video's visits become its row, its scrubbed comments under pseudonyms, and its failure.
 
-Everything of a video is made anew from all its visits whenever one is added, with the names that appear in them, so the
-tables depend on what was seen and not on how often collection was interrupted. Handles and ids of persons end here.
+Everything is made anew whenever anything is added, with the names in all of landing, so the tables depend on what was
+seen and not on how often collection was interrupted or on who made them. Handles and ids of persons end here.
 """
 
+import hashlib
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import SecretStr
 
 from pipeline.forgotten import Forgotten
+from pipeline.known_names import LANDING, known_names
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, VIDEOS, MediaStatus
@@ -31,7 +36,8 @@ if TYPE_CHECKING:
     from pipeline.scrub import Scrubber
 
 _NOT_MEASURED = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.PENDING)}
-_SHORTEST_NAME = 3
+TABULATED = f"{LANDING}/tabulated"
+"""Of each shard, what its tables were made from."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class CommentSeen:
 
 @dataclass
 class VideoSeen:
-    """A video as its visits saw it; personal until scrubbed. `names` are what persons in it are called."""
+    """A video as its visits saw it; personal until scrubbed."""
 
     video_id: str
     caption: str = ""
@@ -60,7 +66,6 @@ class VideoSeen:
     published: datetime | None = None
     comment_count: int | None = None
     comments: dict[str, CommentSeen] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
     usable: bool = False
 
 
@@ -78,45 +83,57 @@ class TableSummary:
 
 def tabulate(store: Store, key: SecretStr) -> TableSummary:
     """Bring the tables of every shard up to date with the web source's landing."""
-    total = TableSummary()
+    total, state = TableSummary(), landing_state(store)
     with track("landing to tables", store.n_shards) as tick:
         for shard in store.shards():
-            total += tabulate_shard(store, key, shard)
+            total += tabulate_shard(store, key, shard, state)
             tick(1)
     return total
 
 
-def tabulate_shard(store: Store, key: SecretStr, shard: int) -> TableSummary:
-    """Bring one shard's videos, comments and failures up to date; visits that are in them already are left alone."""
+def landing_state(store: Store) -> str:
+    """A digest of what decides the tables of a whole root: which files landed, the policy, this version of csmv.
+
+    It is the same however often and by how many the tables are made, and names nobody.
+    """
+    landed = [name for name in store.files(LANDING) if not name.startswith(TABULATED)]
+    parts = [version("csmv"), store.config.scrub.model_dump_json(), *landed]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def tabulate_shard(store: Store, key: SecretStr, shard: int, state: str) -> TableSummary:
+    """Bring one shard's videos, comments and failures up to date, unless `landing_state` is what they were made from.
+
+    A name that is new may stand in any text, so new landing makes every table anew.
+    """
+    before, done = _tabulated(store, shard)
     landing = Landing(store)
-    visits = landing.video_visits(shard)
-    done = _tabulated(store, shard)
-    news = {video: seen for video, seen in visits.items() if not {visit.began for visit in seen} <= done}
-    if not news:
+    visits = {} if before == state else landing.video_visits(shard)
+    if not visits:
         return TableSummary()
-    seen = [_see(landing, video_id, visits_of) for video_id, visits_of in sorted(news.items())]
-    verdicts = {video_id: _verdict(landing, visits_of) for video_id, visits_of in news.items()}
+    seen = [_see(landing, video_id, visits_of) for video_id, visits_of in sorted(visits.items())]
+    verdicts = {video_id: _verdict(landing, visits_of) for video_id, visits_of in visits.items()}
     usable = [video for video in seen if video.usable and _may_keep(verdicts[video.video_id])]
-    write_videos(store, key, shard, usable, set(news))
-    failures = [row for video_id, verdict in sorted(verdicts.items()) if (row := verdict.failure(video_id))]
+    write_videos(store, key, shard, usable, set(visits), state)
+    news = {video_id for video_id, visits_of in visits.items() if not {visit.began for visit in visits_of} <= done}
+    failures = [row for video_id in sorted(news) if (row := verdicts[video_id].failure(video_id))]
     store.record_failures(STAGE, shard, failures)
-    store.clear_failures(STAGE, shard, news.keys() - {row.key for row in failures})
+    store.clear_failures(STAGE, shard, news - {row.key for row in failures})
     began = sorted(visit.began for visits_of in visits.values() for visit in visits_of)
-    store.write_file(_marker(shard), json.dumps(began).encode())
+    store.write_file(_marker(shard), json.dumps({"state": state, "visits": began}).encode())
     return TableSummary(len(usable), sum(len(video.comments) for video in usable), len(failures))
 
 
-def write_videos(store: Store, key: SecretStr, shard: int, seen: Sequence[VideoSeen], instead_of: set[str]) -> None:
+def write_videos(
+    store: Store, key: SecretStr, shard: int, seen: Sequence[VideoSeen], instead_of: set[str], state: str
+) -> None:
     """Put videos and their comments, scrubbed, in place of the rows that a shard has of the videos `instead_of`."""
-    policy = store.config.scrub
+    scrubber = _scrubber(store.root, key, state)
     pseudonyms = Pseudonymiser(key)
     comments: list[dict[str, Any]] = []
     videos: list[dict[str, Any]] = []
     before = {row["video_id"]: row for row in _rows(store.read("videos", shard))}
-    from pipeline.scrub import Scrubber  # loads Presidio
-
     for video in seen:
-        scrubber = Scrubber(policy, key=key, names=sorted(name for name in video.names if len(name) >= _SHORTEST_NAME))
         comments += _comment_rows(video, scrubber, pseudonyms)
         kept = before.get(video.video_id, _NOT_MEASURED)
         videos.append(_video_row(video, scrubber) | {name: kept[name] for name in MEDIA_COLUMNS})
@@ -124,6 +141,23 @@ def write_videos(store: Store, key: SecretStr, shard: int, seen: Sequence[VideoS
     forgotten = Forgotten.of(store)
     store.write("comments", shard, forgotten.drop(_replaced(store.read("comments", shard), comments, instead_of)))
     store.write("videos", shard, forgotten.drop(pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema)))
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _scrubber(root: str, key: SecretStr, state: str) -> "Scrubber":
+    with _ONE_AT_A_TIME:
+        return _knowing_all(root, key, state)
+
+
+@lru_cache(maxsize=1)
+def _knowing_all(root: str, key: SecretStr, _state: str) -> "Scrubber":
+    """A scrubber that knows every name in a root's landing, which is read whole for it: once for all shards."""
+    from pipeline.scrub import Scrubber  # loads Presidio
+
+    store = Store.open(root)
+    return Scrubber(store.config.scrub, key=key, names=known_names(store).names)
 
 
 def _comment_rows(video: VideoSeen, scrubber: "Scrubber", pseudonyms: Pseudonymiser) -> list[dict[str, Any]]:
@@ -185,13 +219,11 @@ def _absorb(video: VideoSeen, record: Record) -> None:
             return
         video.caption, video.hashtags, video.published = item.caption, item.hashtags, item.published
         video.comment_count = item.stats.comments
-        video.names |= item.names
         video.usable |= record.path == "/video"
     elif record.path in (COMMENT_LIST, REPLY_LIST):
         answer, _ = read_list(CommentList, record.body)
         for comment in comments_in(answer) if answer else []:
             if comment.video_id in ("", video.video_id):
-                video.names |= comment.names
                 video.comments[comment.cid] = _seen(comment)
 
 
@@ -211,10 +243,13 @@ def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:
     return verdict_of(landing.read(last.name))
 
 
-def _tabulated(store: Store, shard: int) -> set[str]:
-    name = _marker(shard)
-    return set(json.loads(store.read_file(name))) if store.exists(name) else set()
+def _tabulated(store: Store, shard: int) -> tuple[str, set[str]]:
+    """The state of the landing that a shard's tables were made from, and the visits that are in them."""
+    kept = json.loads(store.read_file(_marker(shard))) if store.exists(_marker(shard)) else {}
+    if isinstance(kept, list):  # as it was written when a video's own names were all that was known
+        return "", set(kept)
+    return kept.get("state", ""), set(kept.get("visits", ()))
 
 
 def _marker(shard: int) -> str:
-    return f"private/landing/tabulated/{shard:04d}.json"
+    return f"{TABULATED}/{shard:04d}.json"

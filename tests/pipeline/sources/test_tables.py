@@ -1,0 +1,114 @@
+"""From landing to tables: what anybody is called anywhere in a root is gone from every text of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import DatasetConfig
+from pipeline.pseudonym import load_or_create_key
+from pipeline.scrub import EntityRule, ScrubPolicy
+from pipeline.sources.landing import Landing, Record
+from pipeline.sources.settings import WebSource
+from pipeline.sources.tables import landing_state, tabulate, tabulate_shard
+from pipeline.sources.visit import COMMENTS
+from pipeline.sources.walls import DONE
+from pipeline.store import Store
+
+A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"
+
+
+def land(store: Store, video: str, creator: str, visit: str, comments: dict[str, str]) -> None:
+    """One visit of a video: its page, and comments as author -> text."""
+    item = {"id": video, "desc": "a caption", "author": {"uniqueId": creator, "nickname": f"{creator.title()} Exa"}}
+    rows = [
+        {"cid": f"{video[:15]}{number:04d}", "aweme_id": video, "text": text, "user": {"unique_id": author}}
+        for number, (author, text) in enumerate(comments.items())
+    ]
+    records = [
+        Record("/video", json.dumps(item).encode()),
+        Record(COMMENTS, json.dumps({"status_code": 0, "comments": rows, "has_more": 0}).encode()),
+    ]
+    Landing(store).close_video(video, visit, DONE, records)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Store:
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=4, source=WebSource()))
+    land(store, A, "lunarpost77", "20261123T170000000Z-aaaaaa", {"kai.river9": "nice"})
+    land(store, B, "mona_vex", "20261123T170100000Z-bbbbbb", {"zz_top_fan": "LunarPost77 and kai.river9 did it first"})
+    return store
+
+
+def texts(store: Store) -> dict[str, str]:
+    return {row["video_id"]: row["text"] for row in store.read_all("comments").to_pylist()}
+
+
+def tables(store: Store) -> dict[str, bytes]:
+    return {name: store.read_file(name) for name in store.files() if name.startswith(("videos/", "comments/"))}
+
+
+def test_a_name_of_one_video_is_gone_from_the_comments_of_another(root: Store) -> None:
+    tabulate(root, load_or_create_key(root))
+
+    assert texts(root) == {A: "nice", B: "<USERNAME> and <USERNAME> did it first"}
+
+
+def test_a_name_that_comes_later_is_gone_from_what_was_there_before(root: Store) -> None:
+    key = load_or_create_key(root)
+    land(root, C, "quietforest5", "20261123T170200000Z-cccccc", {"someone_x": "like TealOtter8 said"})
+    tabulate(root, key)
+    assert texts(root)[C] == "like TealOtter8 said"
+
+    land(root, A, "lunarpost77", "20261124T170000000Z-dddddd", {"tealotter8": "me again"})
+    tabulate(root, key)
+
+    assert texts(root)[C] == "like <USERNAME> said"
+
+
+def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Path) -> None:
+    key = load_or_create_key(root)
+    twin = Store.create(str(tmp_path / "twin"), root.config)
+    for name in root.files("private/landing"):
+        twin.write_file(name, root.read_file(name))
+    tabulate(root, key)
+    land(root, C, "quietforest5", "20261123T170200000Z-cccccc", {"mona_vex": "so lunarpost77"})
+    land(twin, C, "quietforest5", "20261123T170200000Z-cccccc", {"mona_vex": "so lunarpost77"})
+    tabulate(root, key)
+
+    for shard in reversed(twin.shards()):
+        tabulate_shard(twin, key, shard, landing_state(twin))
+
+    assert tables(root) == tables(twin)
+    assert len(texts(root)) == 3
+
+
+def test_made_again_only_where_something_came_or_the_policy_changed(root: Store) -> None:
+    key = load_or_create_key(root)
+    assert tabulate(root, key).videos == 2
+    assert tabulate(root, key).videos == 0
+
+    policy = ScrubPolicy(username=EntityRule(enabled=False))
+    changed = Store.create(root.root, root.config.model_copy(update={"scrub": policy}))
+    assert tabulate(changed, key).videos == 2
+
+    assert texts(root)[B] == "LunarPost77 and kai.river9 did it first"
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        {"author": "plainauthor7"},
+        {"user": {"nickname": "✨ Velda Quorn ✨"}},
+        {"reply_to_username": "plainauthor7"},
+        {"textExtra": [{"type": 0, "userUniqueId": "plainauthor7"}]},
+    ],
+)
+def test_names_are_known_wherever_a_page_has_them(root: Store, person: dict[str, Any]) -> None:
+    page = json.dumps(person).encode()
+    Landing(root).close_video(C, "20261123T170300000Z-eeeeee", DONE, [Record("/listed", page)])
+    land(root, A, "lunarpost77", "20261124T170000000Z-dddddd", {"x_y": "by plainauthor7 or velda quorn!"})
+    tabulate(root, load_or_create_key(root))
+
+    assert "<USERNAME>" in texts(root)[A]
