@@ -41,6 +41,8 @@ _COMMENT = "[data-e2e='comment-level-1']"
 _MORE_REPLIES = "[data-e2e='view-more-1']"
 _BARREN_PAGES = 3
 """Pages without anything new that are taken for the end of a list that never says so."""
+_IDLE_ANSWERS = 20
+"""Answers in a row without anything new after which a page that goes on and on is left."""
 
 _KEPT_OF_UNREADABLE = 64 << 10
 
@@ -272,18 +274,19 @@ class Collector:
 
     async def _read_replies(self, visit: Visit, thread: "_Thread") -> Verdict:
         quiet = 0
-        while not thread.full:
+        while thread.waiting and not thread.full and thread.idle < _IDLE_ANSWERS:
             blocked = await visit.look()
             if blocked is not None:
                 return blocked
             left = await visit.count(_MORE_REPLIES)
-            clicked = left > 0 and await visit.click(_MORE_REPLIES)
+            if left:
+                await visit.click(_MORE_REPLIES)
             # Without a click, too: an answer to the one before may have come late.
-            answer = await self._answer(visit, self.manners.list_timeout_s if clicked or thread.unopened else 0.3)
+            answer = await self._answer(visit, self.manners.list_timeout_s)
             if isinstance(answer, Verdict):
                 return answer
             if answer is None and left == 0:
-                return DONE
+                return DONE  # announced, and yet the page offers them to nobody
             quiet = quiet + 1 if answer is None else 0
             if quiet > self.manners.stall_scrolls:
                 return Verdict(Outcome.STALLED, note="replies")
@@ -338,14 +341,18 @@ class _TagReading:
 
 @dataclass
 class _Thread:
-    """The comments of a video, as far as they have come; `unopened` are those whose announced replies have not."""
+    """The comments of a video, as far as they have come; `waiting` are those whose announced replies have not all.
+
+    `idle` counts the answers in a row that brought nothing new.
+    """
 
     limit: int | None
     records: list[Record]
     more: bool = True
-    barren: int = 0
+    idle: int = 0
     cids: set[str] = field(default_factory=set)
-    unopened: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    _barren: Counter[str] = field(default_factory=Counter)
 
     @property
     def full(self) -> bool:
@@ -363,11 +370,15 @@ class _Thread:
         comments = comments_in(answer)
         fresh = {comment.cid for comment in comments} - self.cids
         self.cids |= fresh
-        self.unopened -= {record.query.get("comment_id", "")}
+        self.idle = 0 if fresh else self.idle + 1
+        root = record.query.get("comment_id", "") if record.path == REPLIES else ""
+        self._barren[root] = 0 if fresh else self._barren[root] + 1
+        more = answer.more and self._barren[root] < _BARREN_PAGES
         if record.path == COMMENTS:
-            self.unopened |= {comment.cid for comment in comments if comment.replies and comment.cid in fresh}
-            self.barren = 0 if fresh else self.barren + 1
-            self.more = answer.more and self.barren < _BARREN_PAGES
+            self.waiting |= {comment.cid for comment in comments if comment.replies and comment.cid in fresh}
+            self.more = more
+        elif not more:
+            self.waiting.discard(root)
         return None
 
 
