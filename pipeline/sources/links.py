@@ -1,7 +1,7 @@
 """Links to videos: every address form of TikTok reduced to the numeric id, one by one or from a file.
 
 Reads xlsx (Strict Open XML too), csv, txt and jsonl. Asks no server: a short link, whose id only TikTok knows, is
-handed on as such. Handles in addresses are personal data and are never part of what comes out.
+handed on as such. Handles in addresses are personal data: only `creators_in`, for the scrub, gives them.
 """
 
 import csv
@@ -32,6 +32,7 @@ _PATHS = tuple(
         rf"/v/{_ID}(?:\.html)?",
     )
 )
+_CREATORS_PATH = re.compile(rf"/@(?P<handle>[^/]+)/(?:video|photo)/{_ID}")
 _SHORT_PATH = re.compile(r"/[0-9A-Za-z_-]{4,32}")
 _BARE_ID = re.compile(_ID)
 _LINK_KEYS = ("url", "link", "video_url", "share_url", "webvideourl", "video_id", "id")
@@ -121,7 +122,22 @@ def read_links(path: Path | str) -> LinkFile:
     In tables the first cell of a row that is a link or an id counts; a first row with neither is a heading. Raises
     CsmvError if the file is not there, too large, or not what its ending says.
     """
-    path = Path(path)
+    return _collect(_rows_of(Path(path)))
+
+
+def creators_in(path: Path | str) -> dict[str, str]:
+    """Video id -> its creator's handle, as the addresses in a file of links have it. Personal: for `private/` only."""
+    found: dict[str, str] = {}
+    for _number, cells in _rows_of(Path(path)):
+        for cell in cells:
+            place = _host_and_path(cell.strip()[:MAX_LINK_CHARACTERS])
+            named = _CREATORS_PATH.fullmatch(place[1]) if place and place[0] in _SITE else None
+            if named:
+                found[named["id"]] = named["handle"]
+    return found
+
+
+def _rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise CsmvError(f"'{path.name}': a file of links ends in {', '.join(_READERS)}; found '{path.suffix}'.")
@@ -129,7 +145,7 @@ def read_links(path: Path | str) -> LinkFile:
         raise CsmvError(f"There is no file '{path}'; name the file that holds the links.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise CsmvError(f"'{path.name}' is larger than {MAX_FILE_BYTES >> 20} MiB: split it into smaller files.")
-    return _collect(reader(path))
+    return reader(path)
 
 
 def _collect(rows: Iterable[tuple[int, list[str]]]) -> LinkFile:

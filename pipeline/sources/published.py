@@ -19,7 +19,10 @@ import pyarrow as pa
 
 from pipeline.config import DatasetConfig, PublishedSource
 from pipeline.errors import CsmvError
+from pipeline.forgotten import Forgotten
+from pipeline.known_names import LANDING
 from pipeline.progress import track
+from pipeline.pseudonym import load_or_create_key
 from pipeline.schemas import (
     COMMENTS,
     EMOTIONS,
@@ -32,11 +35,13 @@ from pipeline.schemas import (
     MediaStatus,
 )
 from pipeline.scrub import Scrubber, ScrubPolicy
-from pipeline.sources.links import LinkFile, canonical_url, read_links
+from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
 from pipeline.sources.media_columns import keep_media_columns
 from pipeline.store import Failure, Store, is_safe_id, shard_of
 
 REPORT_FILE = "import_report.json"
+CREATORS_FILE = f"{LANDING}/published/creators.jsonl"
+"""Whose video is whose, from the links: for the scrub, the audit and requests to be forgotten."""
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}
 _SPLIT_FILES = {part: f"{part}_set.json" for part in SPLIT_NAMES}
 _MAX_JSON_BYTES = 1 << 30
@@ -141,7 +146,10 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
     for entry in published.entries.values():
         by_shard[store.shard_of(entry.video_id)].append(entry)
     # In this process: at thousands of comments a second a second one would only add its memory.
-    scrubber = Scrubber(scrub)
+    creators = creators_in(links)
+    store.write_file(CREATORS_FILE, _creator_lines(creators, Forgotten.of(store)))
+    key = load_or_create_key(store) if scrub.needs_key else None
+    scrubber = Scrubber(scrub, key=key, names=sorted(set(creators.values())))
     with track("scrubbing comments", len(published.entries)) as tick:
         for shard in sorted(by_shard):
             _write_shard(store, shard, by_shard[shard], scrubber)
@@ -154,6 +162,11 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
         store.record_failures("import", shard, failures)
     store.write_file(REPORT_FILE, (json.dumps(published.report(), indent=2) + "\n").encode())
     return published
+
+
+def _creator_lines(creators: dict[str, str], forgotten: Forgotten) -> bytes:
+    rows = ({"id": video, "author": creators[video]} for video in sorted(creators.keys() - forgotten.videos))
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def _has_root(root: str) -> bool:

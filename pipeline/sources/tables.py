@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.forgotten import Forgotten
 from pipeline.known_names import LANDING, known_names
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
@@ -138,9 +137,8 @@ def write_videos(
         kept = before.get(video.video_id, _NOT_MEASURED)
         videos.append(_video_row(video, scrubber) | {name: kept[name] for name in MEDIA_COLUMNS})
     others = [row for row in before.values() if row["video_id"] not in instead_of]
-    forgotten = Forgotten.of(store)
-    store.write("comments", shard, forgotten.drop(_replaced(store.read("comments", shard), comments, instead_of)))
-    store.write("videos", shard, forgotten.drop(pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema)))
+    store.write("comments", shard, _replaced(store.read("comments", shard), comments, instead_of))
+    store.write("videos", shard, pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema))
 
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.errors import CsmvError
-from pipeline.scrub import ScrubPolicy
+from pipeline.known_names import known_names
+from pipeline.scrub import EntityRule, Operator, ScrubPolicy
 from pipeline.sources.published import import_published, read_published
 from pipeline.splits import overlap
 from pipeline.store import Store
@@ -99,7 +100,7 @@ def annotations(tmp_path: Path) -> Path:
         for number, video, text in [
             (1, "6968866098477403398", "what a shot"),
             (2, "6968866098477403398", "write me at someone@example.org"),
-            (3, "6968866098477403399", "again?"),
+            (3, "6968866098477403399", "again, some.one?"),
             (4, "6968866098477403399", "never"),
         ]
     }
@@ -127,8 +128,19 @@ def test_comments_are_scrubbed_before_they_are_written(annotations: Path, tmp_pa
     rows = {row["comment_id"]: row for row in Store.open(root).read_all("comments").to_pylist()}
     assert rows["nba_2_6968866098477403398.mp4"]["text"] == "write me at <EMAIL>"
     assert rows["nba_2_6968866098477403398.mp4"]["pii"] == ["EMAIL"]
-    everything = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
-    assert b"some.one" not in everything
+    assert rows["nba_3_6968866098477403399.mp4"]["text"] == "again, <USERNAME>?", "a creator's handle in the links"
+    store = Store.open(root)
+    public = [name for name in store.files() if not name.startswith("private/")]
+    assert b"some.one" not in b"".join(store.read_file(name) for name in public)
+    assert known_names(store).handles == {"some.one"}
+
+
+def test_hashes_have_the_roots_own_key(annotations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CSMV_PSEUDONYM_KEY", raising=False)
+    policy = ScrubPolicy(email=EntityRule(operator=Operator.HASH))
+    import_published(str(tmp_path / "root"), annotations, annotations / "links.csv", 1, policy)
+    texts = Store.open(str(tmp_path / "root")).read_all("comments")["text"].to_pylist()
+    assert any(text.startswith("write me at <EMAIL:") for text in texts)
 
 
 def test_importing_again_changes_no_byte_and_keeps_the_media_columns(annotations: Path, tmp_path: Path) -> None:
