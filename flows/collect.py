@@ -143,14 +143,11 @@ def collect(dataset: Collection) -> Report:
     source = web_source(store)
     declare_pace(source.manners, dataset.connection)
     prepare(store, dataset.connection, _pacer(store, source.manners, dataset.connection), dataset.links)
-    report = _phase(dataset, "hashtags")
-    if not report.stopped:
-        report.merge(_phase(dataset, "videos"))
+    report = _phases(dataset)
     retried = [outcome for outcome in BACKOFF_S if report.outcomes[str(outcome)]]
     if retried and not report.stopped:
         time.sleep(max(min(BACKOFF_S[outcome], source.manners.after_wall_s) for outcome in retried))
-        for phase in ("hashtags", "videos"):
-            report.merge(_phase(dataset, phase, retried))
+        report.merge(_phases(dataset, retried))
     state = landing_state(store)
     for future in [tables_of.submit(dataset.root, shard, state) for shard in dataset.chosen(store)]:
         future.result()
@@ -170,6 +167,16 @@ def download(dataset: Download) -> DownloadReport:
         if total.stopped:
             break
     return total
+
+
+def _phases(collection: Collection, only: Iterable[Outcome] = ()) -> Report:
+    """Hashtags, then the videos that they led to: one worker does both in one browser, several wait for each other."""
+    if collection.workers == 1:
+        return _phase(collection, "all", only)
+    report = _phase(collection, "hashtags", only)
+    if not report.stopped:
+        report.merge(_phase(collection, "videos", only))
+    return report
 
 
 def _phase(collection: Collection, phase: Phase, only: Iterable[Outcome] = ()) -> Report:

@@ -19,14 +19,16 @@ from pipeline.schemas import FailureReason
 from pipeline.sources.landing import Landing, Visit, latest
 from pipeline.sources.links import LinkFile, read_links
 from pipeline.sources.pacing import Interval, Pacer, Turn, interval_for
+from pipeline.sources.pending import pending_hashtags, pending_videos
 from pipeline.sources.plain_http import check_robots, resolve_short_links
 from pipeline.sources.settings import Connection, WebSource
 from pipeline.sources.tables import TableSummary, tabulate
 from pipeline.sources.walls import Outcome, Verdict
-from pipeline.sources.web import STAGE, Collector, Report, Watch, pending_hashtags, pending_videos
+from pipeline.sources.web import STAGE, Collector, Report, Target, Watch
 from pipeline.store import Failure, Store
 
-Phase = Literal["hashtags", "videos"]
+Phase = Literal["hashtags", "videos", "all"]
+"""`all` reads the hashtags and then the videos that they led to, in one browser: for a run of one worker."""
 
 BACKOFF_S: dict[Outcome, float] = {
     Outcome.SERVER_ERROR: 60.0,
@@ -108,19 +110,25 @@ def collect_part(
     only: Sequence[Outcome] = (),
     watch: Watch | None = None,
 ) -> Report:
-    """One worker's share of a phase, in a browser of its own. `only` takes up targets that ended in these outcomes."""
+    """One worker's share of a phase, in a browser of its own.
+
+    `only` takes up targets that ended in these outcomes, and what the hashtags among them led to.
+    """
     source = web_source(store)
     collector = Collector(store, source, connection, pacer)
     if watch is not None:
         collector.watch = watch
-    if phase == "hashtags":
-        tags = [tag for tag in pending_hashtags(store, source, again=again) if part.has(tag)]
-        tags = [tag for tag in tags if not only or _last(Landing(store).tag_visits(tag)) in only]
-        return asyncio.run(collector.hashtags(tags))
-    visits = Landing(store).video_visits() if only else {}
-    targets = [target for target in pending_videos(store, source, collector.report) if part.has(target.video_id)]
-    targets = [target for target in targets if not only or _last(visits.get(target.video_id, [])) in only]
-    return asyncio.run(collector.videos(targets))
+
+    def tags() -> list[str]:
+        found = [tag for tag in pending_hashtags(store, source, again=again) if part.has(tag)]
+        return [tag for tag in found if not only or _last(Landing(store).tag_visits(tag)) in only]
+
+    def targets() -> list[Target]:
+        found = [target for target in pending_videos(store, source, collector.report) if part.has(target.video_id)]
+        visits = Landing(store).video_visits() if only else {}
+        return [target for target in found if not only or _last(visits.get(target.video_id, [])) in (None, *only)]
+
+    return asyncio.run(collector.run(tags if phase != "videos" else list, targets if phase != "hashtags" else list))
 
 
 def collect(
@@ -135,14 +143,11 @@ def collect(
 ) -> tuple[Report, TableSummary]:
     """A whole run in this process with one browser: hashtags, videos, what may pass once more, tables."""
     prepare(store, connection, pacer, links)
-    report = collect_part(store, "hashtags", connection, pacer, again=again, watch=watch)
-    if not report.stopped:
-        report.merge(collect_part(store, "videos", connection, pacer, watch=watch))
+    report = collect_part(store, "all", connection, pacer, again=again, watch=watch)
     retried = [outcome for outcome in BACKOFF_S if report.outcomes[str(outcome)]]
     if retried and not report.stopped:
         backoff(max(BACKOFF_S[outcome] for outcome in retried))
-        for phase in ("hashtags", "videos"):
-            report.merge(collect_part(store, phase, connection, pacer, only=retried, watch=watch))
+        report.merge(collect_part(store, "all", connection, pacer, only=retried, watch=watch))
     return report, tabulate(store, load_or_create_key(store))
 
 

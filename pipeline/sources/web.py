@@ -7,19 +7,18 @@ Never forges or repeats a request, solves nothing, and takes an empty answer for
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from pipeline.schemas import FailureReason
 from pipeline.sources.browser import browser_context
-from pipeline.sources.landing import Landing, Record, latest, new_visit
+from pipeline.sources.landing import Landing, Record, new_visit
 from pipeline.sources.links import canonical_url
 from pipeline.sources.pacing import Pacer, Paused
 from pipeline.sources.responses import (
     CommentList,
-    Item,
     ItemList,
     comments_in,
     items_in,
@@ -113,22 +112,24 @@ class Collector:
         self.landing = Landing(self.store)
         self.manners = self.source.manners
 
-    async def hashtags(self, tags: Sequence[str]) -> Report:
-        """Visit hashtag pages and keep their lists."""
-        return await self._all(tags, self._hashtag)
+    async def run(self, tags: Callable[[], Sequence[str]], targets: Callable[[], Sequence[Target]]) -> Report:
+        """Visit hashtag pages and keep their lists, then video pages and keep their items and comments.
 
-    async def videos(self, targets: Sequence[Target]) -> Report:
-        """Visit video pages and keep their items and comments."""
-        return await self._all(targets, self._video)
-
-    async def _all(self, targets: Sequence[Any], visit: Callable[..., Any]) -> Report:
-        if not targets:
-            return self.report
+        What to visit is asked for when its turn comes; the one browser starts with the first of it.
+        """
         try:
-            async with browser_context(self.connection) as context:
-                tab = Tab(context)
-                for target in targets:
-                    await visit(tab, target)
+            async with AsyncExitStack() as stack:
+                tab: Tab | None = None
+
+                async def open_tab() -> Tab:
+                    nonlocal tab
+                    tab = tab or Tab(await stack.enter_async_context(browser_context(self.connection)))
+                    return tab
+
+                for tag in tags():
+                    await self._hashtag(await open_tab(), tag)
+                for target in targets():
+                    await self._video(await open_tab(), target)
         except Paused as paused:
             self.report.stopped = str(paused)
         except _Stop as stop:
@@ -392,80 +393,3 @@ def _tag_page_verdict(page: bytes) -> Verdict | None:
         return None
     said = read_json(json.dumps({"statusCode": detail.get("statusCode")}).encode())[1]
     return None if said is DONE else said
-
-
-# ---------------------------------------------------------------------- what is left to do
-
-
-def pending_hashtags(store: Store, source: WebSource, *, again: bool = False) -> list[str]:
-    """The hashtags not read to their end yet, or all of them `again`."""
-    landing = Landing(store)
-    tags = list(dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags))
-    if again:
-        return tags
-    visits = ((tag, latest(landing.tag_visits(tag))) for tag in tags)
-    return [tag for tag, visit in visits if visit is None or not Verdict(visit.outcome).meaning.final]
-
-
-def pending_videos(store: Store, source: WebSource, report: Report | None = None) -> list[Target]:
-    """The videos that were listed or linked, are wanted, and are not settled yet.
-
-    Items that the list itself shows to be refused are settled here, without opening their pages.
-    """
-    landing = Landing(store)
-    settled = {
-        video_id
-        for video_id, visits in landing.video_visits().items()
-        if (last := latest(visits)) is not None and Verdict(last.outcome).meaning.final
-    }
-    found: dict[str, Target] = {}
-    for tag in dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags):
-        kept = 0
-        for raw, item in _listed(landing, tag):
-            if source.limits.videos is not None and kept >= source.limits.videos:
-                break
-            refusal = item.refusal(honour_creators=source.manners.honour_creators)
-            if refusal is not None:
-                if item.id not in settled:
-                    record = Record("/listed", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-                    landing.close_video(item.id, new_visit(), refusal, [record])
-                    settled.add(item.id)
-                    _count_refused(report, tag, refusal)
-                continue
-            if not wanted(item, source):
-                continue
-            kept += 1
-            if item.id not in settled:
-                found.setdefault(item.id, Target(item.id, tag))
-    for video_id in landing.links():
-        if video_id not in settled:
-            found.setdefault(video_id, Target(video_id))
-    return list(found.values())
-
-
-def wanted(item: Item, source: WebSource) -> bool:
-    """Whether the limits of a collection let an item in."""
-    limits = source.limits
-    if item.stats.comments < limits.min_comments:
-        return False
-    day = item.published.date() if item.published else None
-    if day is None:
-        return limits.since is None and limits.until is None
-    return (limits.since is None or day >= limits.since) and (limits.until is None or day <= limits.until)
-
-
-def _count_refused(report: Report | None, tag: str, refusal: Verdict) -> None:
-    if report is not None:
-        report.tally(tag).skipped += 1
-        report.outcomes[str(refusal.outcome)] += 1
-
-
-def _listed(landing: Landing, tag: str) -> Iterator[tuple[dict[str, Any], Item]]:
-    """The items of a hashtag, each once."""
-    seen: set[str] = set()
-    for record in landing.tag_pages(tag):
-        answer, _ = read_list(ItemList, record.body)
-        for raw, item in items_in(answer)[0] if answer else []:
-            if item.id not in seen:
-                seen.add(item.id)
-                yield raw, item

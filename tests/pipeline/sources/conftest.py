@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.collect import Part, collect_part, pacer_for, prepare
+from pipeline.collect import collect_part, pacer_for, prepare
 from pipeline.config import DatasetConfig
 from pipeline.pseudonym import Pseudonymiser, load_or_create_key
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sources.browser import find_chromium
 from pipeline.sources.landing import Landing, latest
+from pipeline.sources.pending import pending_hashtags, pending_videos
 from pipeline.sources.settings import Connection, Limits, Manners, WebSource
 from pipeline.sources.tables import tabulate
-from pipeline.sources.web import Report, pending_hashtags, pending_videos
+from pipeline.sources.web import Report
 from pipeline.store import Store
 
 QUICK = Manners(
@@ -55,10 +56,7 @@ class Trial:
         """One run, without a second try of what may pass."""
         pacer = pacer_for(self.store, self.source, self.connection)
         prepare(self.store, self.connection, pacer, links)
-        report = collect_part(self.store, "hashtags", self.connection, pacer, Part())
-        if not report.stopped:
-            report.merge(collect_part(self.store, "videos", self.connection, pacer, Part()))
-        return report
+        return collect_part(self.store, "all", self.connection, pacer)
 
     def run_until_done(self, most: int = 12) -> int:
         """Runs until nothing is left, then tables; gives the number of runs."""

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.sandbox import EFFECTS, Fault, Place, World
 from pipeline.sandbox.world import SandboxSettings
+from pipeline.sources.pending import pending_videos
 from pipeline.sources.settings import Manners
-from pipeline.sources.web import pending_videos
 
 QUICK = Manners(
     interval_s=0,
