@@ -6,7 +6,6 @@ Does no work itself, and imports nothing heavy, so that `csmv --help` answers at
 import os
 import sys
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -35,9 +34,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_common)
     for group in GROUPS:
-        name = f"flows.commands.{group}"
-        if find_spec(name):
-            app.add_typer(import_module(name).commands)
+        app.add_typer(import_module(f"flows.commands.{group}").commands)
     return app
 
 

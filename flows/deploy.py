@@ -13,16 +13,17 @@ from flows.build import BY_SHARD, DEPLOYMENT, ON_THE_WHOLE, Build, build_dataset
 from flows.collect import collect, download
 from flows.settings import FEATURES, STAGES, TRAIN
 from flows.shards import Dataset
+from flows.sweep import sweep
 
-FLOWS: tuple["Flow[..., Any]", ...] = (build_dataset, *BY_SHARD, *ON_THE_WHOLE, collect, download)
-_LIKES_A_GPU = {FEATURES.stage, TRAIN.stage}
+FLOWS: tuple["Flow[..., Any]", ...] = (build_dataset, *BY_SHARD, *ON_THE_WHOLE, collect, download, sweep)
+_LIKES_A_GPU = {FEATURES.stage, TRAIN.stage, sweep.name}
 
 
 def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, str]]:
     """Register every flow as `<flow>/csmv`; gives (deployment, work pool) of each.
 
-    `dataset` becomes the parameter of runs that name none. Features and training go to `gpu_pool`, the rest to
-    `pool`; each is made, of type process, if it is not there.
+    `dataset` becomes the parameter of runs that name none; a sweep's runs always name theirs. Features, training and
+    sweeps go to `gpu_pool`, the rest to `pool`; each is made, of type process, if it is not there.
     """
     with get_client(sync_client=True) as client:
         for name in sorted({pool, gpu_pool}):
@@ -65,7 +66,7 @@ def _deployment(flow: "Flow[..., Any]", dataset: Build | None) -> RunnerDeployme
     return RunnerDeployment.from_flow(
         flow,
         name=DEPLOYMENT,
-        parameters={"dataset": _parameter(flow, dataset)} if dataset else {},
+        parameters={"dataset": _parameter(flow, dataset)} if dataset and flow is not sweep else {},
         tags=["csmv"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

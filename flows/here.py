@@ -46,6 +46,16 @@ def build_here(root: str, config: dict[str, Any] | None = None) -> None:
         raise CsmvError(_sentence(state.message))
 
 
+def sweep_here(root: str, name: str) -> None:
+    """Train every run of the sweep `name` of `root`. Raises CsmvError, with a summary, if a run failed."""
+    with prefect_here(root):
+        from flows.sweep import Sweep, sweep
+
+        state = sweep(Sweep(root=root, name=name), return_state=True)
+    if not state.is_completed():
+        raise CsmvError(_sentence(state.message))
+
+
 def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "Report":
     """Run the `collect` flow on `root`; `collection` are the fields of `flows.collect.Collection`."""
     with prefect_here(root):

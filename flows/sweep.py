@@ -24,13 +24,13 @@ def train_point(root: str, name: str, number: int) -> None:
 
 
 @flow(name="sweep", persist_result=False)
-def sweep(asked: Sweep) -> "State[None]":
+def sweep(dataset: Sweep) -> "State[None]":
     """Train every run of a sweep and write its results."""
     from pipeline.vccsa.sweep import read_sweep, results
 
-    store = asked.open()
-    count = len(list(read_sweep(store, asked.name).runs()))
-    state = run_all(TRAIN, (train_point.submit(asked.root, asked.name, number) for number in range(count)), "runs")
+    store = dataset.open()
+    count = len(list(read_sweep(store, dataset.name).runs()))
+    state = run_all(TRAIN, (train_point.submit(dataset.root, dataset.name, number) for number in range(count)), "runs")
     if state.is_completed():
-        results(store, asked.name)
+        results(store, dataset.name)
     return state

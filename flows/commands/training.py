@@ -137,6 +137,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
+    from flows.here import sweep_here
     from pipeline.store import Store
     from pipeline.vccsa.sweep import TABLE_1, SweepConfig, write_sweep
     from pipeline.vccsa.sweep import results as results_of
@@ -152,7 +153,7 @@ def sweep(
         seeds=tuple(range(1, seeds + 1)),
     )
     write_sweep(store, asked)
-    _sweep_here(store, name)
+    sweep_here(root, name)
     rows = results_of(store, name)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -162,24 +163,6 @@ def sweep(
     fields = [key for key in rows[0] if key.startswith(tuple(grid)) or key in TABLE_1[0]] if (grid or table1) else []
     typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"]))
     typer.echo(f"Tables: {root}/sweeps/{name}/results.md, .tex and .json")
-
-
-def _sweep_here(store: "Store", name: str) -> None:
-    """Run the sweep's flow on this machine, with a Prefect server of our own if none is set."""
-    import tempfile
-
-    from flows.server import prefect_api
-    from pipeline.errors import CsmvError
-
-    with tempfile.TemporaryDirectory() as elsewhere:
-        home = Path(store.path("private/prefect")) if store.is_local else Path(elsewhere)
-        with prefect_api(home):
-            from flows.sweep import Sweep
-            from flows.sweep import sweep as sweep_flow
-
-            state = sweep_flow(Sweep(root=store.root, name=name), return_state=True)
-    if not state.is_completed():
-        raise CsmvError(state.message or "The sweep did not end well.")
 
 
 def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:

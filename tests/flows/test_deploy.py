@@ -15,7 +15,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAGES = ("ingest", "media", "features", "splits", "train", "report")
-DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "collect", "download")}
+DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "collect", "download", "sweep")}
 
 
 @pytest.fixture(scope="module")
