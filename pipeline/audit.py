@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PRIVATE = "private/"
 KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"
 
-_CANONICAL = re.compile(r"https://www\.tiktok\.com/@/video/\d{1,20}")
+_CANONICAL = re.compile(r"https://www\.tiktok\.com/@/video/[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 _PROFILE = re.compile(
     r"(?:tiktok\.com/@[\w.]|(?:instagram|facebook|snapchat|twitter|x|threads|vk)\.(?:com|net)/[\w@]|t\.me/\w|wa\.me/\d|"
     r"(?:vm|vt)\.tiktok\.com/\w|tiktokcdn|linktr\.ee/\w|discord\.gg/\w)",

@@ -5,20 +5,18 @@ landing included, and says what it removed; it never says what that was.
 """
 
 import io
-import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import zstandard
 
 from pipeline.errors import CsmvError
+from pipeline.forget_landing import LandingEraser, Wanted, wanted
 from pipeline.forgotten import Forgotten
-from pipeline.known_names import LANDING, folder_rows, landing_values
+from pipeline.known_names import LANDING
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser, load_key
 from pipeline.store import media_path, parquet_bytes
@@ -26,15 +24,14 @@ from pipeline.store import media_path, parquet_bytes
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-_HANDLE_KEYS = ("uniqueId", "unique_id")
-
 
 @dataclass
 class Removal:
-    """What a `forget` removed: comments and videos by number, rows by file, and whole files."""
+    """What a `forget` removed: comments, videos, names and ids in what others wrote, rows by file, and whole files."""
 
     comments: int = 0
     videos: int = 0
+    names: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
@@ -50,11 +47,8 @@ def forget(
     A comment's id may also be the id in the table, as published CSMV data has it. Killed half-way and run again, it
     finishes. Raises CsmvError if comments are to be found by original ids and the key of the pseudonyms is gone.
     """
-    raw_comments, videos = set(comment_ids), set(video_ids)
-    for handle in handles:
-        theirs, published = _of_handle(store, handle.strip().lstrip("@").casefold())
-        raw_comments |= theirs
-        videos |= published
+    what = wanted(store, comment_ids, video_ids, handles)
+    raw_comments, videos = what.comments, what.videos
     comments = set(raw_comments)
     key = load_key(store)
     if key is not None:
@@ -67,7 +61,7 @@ def forget(
         )
     for video in videos:
         comments |= _comments_on(store, video)
-    return _remove(store, raw_comments, Forgotten(frozenset(comments), frozenset(videos)))
+    return _remove(store, what, Forgotten(frozenset(comments), frozenset(videos)))
 
 
 def _comments_on(store: "Store", video: str) -> set[str]:
@@ -76,17 +70,19 @@ def _comments_on(store: "Store", video: str) -> set[str]:
     return set() if rows is None else set(rows.filter(pc.equal(rows["video_id"], video))["comment_id"].to_pylist())
 
 
-def _remove(store: "Store", raw_comments: set[str], gone: Forgotten) -> Removal:
+def _remove(store: "Store", what: Wanted, gone: Forgotten) -> Removal:
     # Remembered first: whatever is killed after this, a later run of any stage will not bring them back.
     gone.keep(store)
-    removal = Removal()
+    # All that was ever forgotten: one that was killed half-way no longer finds in landing what it had removed there.
+    gone = Forgotten.of(store)
+    removal, eraser = Removal(), LandingEraser(what)
     names = store.files()
     with track("forget", len(names)) as tick:
         for name in names:
             if name.startswith(LANDING):
-                _from_landing(store, name, raw_comments, gone, removal)
+                _from_landing(store, name, eraser, removal)
             elif name.endswith(".parquet"):
-                _from_table(store, name, gone, removal)
+                _from_table(store, name, gone, eraser, removal)
             tick(1)
     for video in sorted(gone.videos):
         media = media_path(store.shard_of(video), video)
@@ -96,116 +92,42 @@ def _remove(store: "Store", raw_comments: set[str], gone: Forgotten) -> Removal:
     return removal
 
 
-def _from_table(store: "Store", name: str, gone: Forgotten, removal: Removal) -> None:
+def _from_table(store: "Store", name: str, gone: Forgotten, eraser: LandingEraser, removal: Removal) -> None:
     table = pq.ParquetFile(io.BytesIO(store.read_file(name))).read()
     left = gone.drop(table)
+    removed = table.num_rows - left.num_rows
+    eraser.blotted = 0
+    for column in ("text", "description"):
+        if column in left.column_names and name.startswith(("comments/", "videos/")):
+            left = _without_names(left, column, eraser)
     if left.equals(table):
         return
-    removed = table.num_rows - left.num_rows
     if name.startswith("comments/"):
         removal.comments += removed
     if name.startswith("videos/"):
         removal.videos += removed
+    removal.names += eraser.blotted
     removal.rows[name] = removed
     store.write_file(name, parquet_bytes(left))
 
 
-def _from_landing(store: "Store", name: str, raw_comments: set[str], gone: Forgotten, removal: Removal) -> None:
-    if gone.videos.intersection(name.split("/")):
+def _without_names(table: pa.Table, column: str, eraser: LandingEraser) -> pa.Table:
+    """A table whose texts no longer name who is forgotten. Others may have, before anybody's name was known."""
+    texts = [text if text is None else eraser.text(text) for text in table[column].to_pylist()]
+    place = table.column_names.index(column)
+    return table.set_column(place, table.schema.field(place), pa.array(texts, table.schema.field(place).type))
+
+
+def _from_landing(store: "Store", name: str, eraser: LandingEraser, removal: Removal) -> None:
+    data = store.read_file(name)
+    left = eraser.erase(name, data)
+    if left is None:
         store.remove(name)
         removal.files.append(name)
-        return
-    data = store.read_file(name)
-    packed = name.endswith((".zst", ".zstd"))
-    text = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read() if packed else data
-    lines: list[bytes] = []
-    counted: Counter[str] = Counter()
-    for line in text.split(b"\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            lines.append(line)
-            continue
-        lines.append(line if not _prune(value, raw_comments, gone.videos, counted) else _line(value))
-    if not counted:
-        return
-    rewritten = b"\n".join(lines)
-    store.write_file(name, zstandard.ZstdCompressor(level=6).compress(rewritten) if packed else rewritten)
-    removal.rows[name] = counted["removed"]
-
-
-def _line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def _prune(value: Any, comments: set[str], videos: frozenset[str], counted: Counter[str]) -> bool:
-    """Cut the comments and videos out of a landing record, in place; whether there were any."""
-    before = counted["removed"]
-    stack = [value]
-    while stack:
-        here = stack.pop()
-        if isinstance(here, dict):
-            body = here.get("body")
-            if isinstance(body, str) and "path" in here:
-                here["body"] = _pruned_body(body, comments, videos, counted)
-            stack.extend(here.values())
-        elif isinstance(here, list):
-            kept = [item for item in here if not _is_one_of(item, comments, videos)]
-            counted["removed"] += len(here) - len(kept)
-            here[:] = kept
-            stack.extend(kept)
-    return counted["removed"] > before
-
-
-def _pruned_body(body: str, comments: set[str], videos: frozenset[str], counted: Counter[str]) -> str:
-    try:
-        inner = json.loads(body)
-    except ValueError:
-        return body
-    return json.dumps(inner, ensure_ascii=False) if _prune(inner, comments, videos, counted) else body
-
-
-def _is_one_of(item: Any, comments: set[str], videos: frozenset[str]) -> bool:
-    if not isinstance(item, dict):
-        return False
-    if str(item.get("cid", "")) in comments or ("text" in item and str(item.get("id", "")) in comments):
-        return True
-    return "author" in item and str(item.get("id", "")) in videos
-
-
-def _of_handle(store: "Store", handle: str) -> tuple[set[str], set[str]]:
-    """The original ids of the comments that a handle wrote, and of the videos it published."""
-    comments: set[str] = set()
-    videos: set[str] = set()
-    for name in store.files(LANDING):
-        for value in landing_values(store.read_file(name), name):
-            _collect(value, handle, comments, videos)
-    for row in folder_rows(store):
-        if str(row.get("author") or "").strip().lstrip("@").casefold() == handle:
-            comments.add(str(row["id"]))
-        if str(row.get("creator") or "").strip().lstrip("@").casefold() == handle:
-            videos.add(str(row["video"]))
-    return comments, videos
-
-
-def _collect(value: Any, handle: str, comments: set[str], videos: set[str]) -> None:
-    stack = [value]
-    while stack:
-        here = stack.pop()
-        if isinstance(here, dict):
-            if "cid" in here and _is_by(here.get("user"), handle):
-                comments.add(str(here["cid"]))
-            elif "id" in here and _is_by(here.get("author"), handle):
-                videos.add(str(here["id"]))
-            stack.extend(here.values())
-        elif isinstance(here, list):
-            stack.extend(here)
-
-
-def _is_by(person: Any, handle: str) -> bool:
-    if isinstance(person, str):
-        return person.casefold() == handle
-    return isinstance(person, dict) and any(str(person.get(key, "")).casefold() == handle for key in _HANDLE_KEYS)
+    elif left is not data:
+        store.write_file(name, left)
+        removal.rows[name] = eraser.removed
+        removal.names += eraser.blotted
 
 
 def _has_ids(store: "Store", ids: set[str]) -> bool:

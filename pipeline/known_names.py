@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 LANDING = "private/landing"
-_HANDLE_KEYS = frozenset(
+HANDLE_KEYS = frozenset(
     ("uniqueId", "unique_id", "userUniqueId", "user_unique_id", "username", "author_unique_id", "ownerHandle", "author")
 )
-_NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name", "reply_to_username"))
-_PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
+NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name", "reply_to_username"))
+PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
 _PERSON_KEYS = frozenset(("author", "user", "authorInfo", "owner"))
 _SHORTEST_ID = 8
 _LARGEST_FILE = 1 << 30
@@ -43,11 +43,11 @@ class KnownNames:
     def add(self, value: Any) -> None:
         """Take in everything that a JSON value says about persons, however deep."""
         for key, parent, found in _strings(value, "", ""):
-            if key in _HANDLE_KEYS:
+            if key in HANDLE_KEYS:
                 self.handles.add(found.strip().lstrip("@"))
-            elif key in _NAME_KEYS:
+            elif key in NAME_KEYS:
                 self.display_names.add(found.strip())
-            elif (key in _PERSON_ID_KEYS or (key == "id" and parent in _PERSON_KEYS)) and len(found) >= _SHORTEST_ID:
+            elif (key in PERSON_ID_KEYS or (key == "id" and parent in _PERSON_KEYS)) and len(found) >= _SHORTEST_ID:
                 self.ids.add(found)
         self.handles.discard("")
         self.display_names.discard("")

@@ -92,6 +92,7 @@ def forget_(
         typer.echo(f"{name}: {count} removed")
     for name in removal.files:
         typer.echo(f"{name}: deleted")
-    typer.echo(f"Forgotten: {removal.comments:,} comments and {removal.videos:,} videos.")
+    named = f", and {removal.names:,} mentions in what others wrote" if removal.names else ""
+    typer.echo(f"Forgotten: {removal.comments:,} comments and {removal.videos:,} videos{named}.")
     if removal.rows or removal.files:
         typer.echo("Models, reports and releases made before still hold them: make those again.")

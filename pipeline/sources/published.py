@@ -146,7 +146,9 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
     for entry in published.entries.values():
         by_shard[store.shard_of(entry.video_id)].append(entry)
     # In this process: at thousands of comments a second a second one would only add its memory.
-    creators = creators_in(links)
+    # What the dataset is about is nobody's name, though an account may go by it (@teamusa).
+    topics = {entry.hashtag.casefold() for entry in published.entries.values()}
+    creators = {video: name for video, name in creators_in(links).items() if name.casefold() not in topics}
     store.write_file(CREATORS_FILE, _creator_lines(creators, Forgotten.of(store)))
     key = load_or_create_key(store) if scrub.needs_key else None
     scrubber = Scrubber(scrub, key=key, names=sorted(set(creators.values())))

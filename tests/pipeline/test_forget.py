@@ -88,21 +88,155 @@ def test_all_of_a_handle_goes(root: Store) -> None:
     assert removal.videos == 1
 
 
+def land(store: Store, name: str, *values: object) -> None:
+    """A landing file of records with these bodies; a text is a body as it stands."""
+    bodies = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    records = [{"path": "/api", "query": {}, "status": 200, "at": "2026-01-01T00:00:00", "body": b} for b in bodies]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    store.write_file(name, zstandard.ZstdCompressor().compress(lines.encode()))
+
+
+def landed(store: Store, name: str) -> str:
+    return zstandard.ZstdDecompressor().stream_reader(store.read_file(name)).read().decode()
+
+
 def test_landing_forgets_as_well(root: Store) -> None:
-    page = {
-        "comments": [
-            {"cid": raw(2), "text": "comment 2", "user": {"unique_id": "lunarpost77"}},
-            {"cid": raw(9), "text": "comment 9", "user": {"unique_id": "example_viewer_01"}},
-        ]
-    }
-    record = {"path": "/api", "query": {}, "status": 200, "at": "2026-01-01T00:00:00", "body": json.dumps(page)}
-    root.write_file(LANDED, zstandard.ZstdCompressor().compress(json.dumps(record).encode() + b"\n"))
+    land(
+        root,
+        LANDED,
+        {
+            "comments": [
+                {"cid": raw(2), "text": "comment 2", "user": {"unique_id": "lunarpost77"}},
+                {"cid": raw(9), "text": "comment 9", "user": {"unique_id": "example_viewer_01"}},
+            ]
+        },
+    )
     removal = forget(root, handles=["lunarpost77"])
     assert removal.rows[LANDED] == 1
-    left = zstandard.ZstdDecompressor().stream_reader(root.read_file(LANDED)).read().decode()
-    assert "lunarpost77" not in left
-    assert "example_viewer_01" in left
+    assert "lunarpost77" not in landed(root, LANDED)
+    assert "example_viewer_01" in landed(root, LANDED)
     assert texts(root) == {"comment 1", "comment 3"}
+
+
+PERSON = {
+    "uid": "6800000000000000001",
+    "unique_id": "lunarpost77",
+    "nickname": "Velda Quorn 🌸",
+    "sec_uid": "MS4wLjABAAAA9f",
+}
+OTHER = {"uid": "6800000000000000002", "unique_id": "example_viewer_01", "nickname": "Sam"}
+REPLY = {
+    "cid": raw(9),
+    "text": "so true @LunarPost77, ask velda quorn or ＬＵＮＡＲＰＯＳＴ77!",
+    "user": OTHER,
+    "reply_id": raw(2),
+    "reply_to_username": "Velda Quorn 🌸",
+    "text_extra": [{"type": 0, "user_id": PERSON["uid"], "sec_uid": PERSON["sec_uid"], "userUniqueId": "lunarpost77"}],
+    "share_info": {"url": f"https://m.tiktok.com/v/1.html?comment_author_id={PERSON['uid']}&share_comment_id={raw(2)}"},
+}
+
+
+def test_what_others_wrote_to_and_of_somebody_stays_without_the_name(root: Store) -> None:
+    land(root, LANDED, {"comments": [{"cid": raw(2), "text": "mine", "user": PERSON}]}, {"comments": [REPLY]})
+
+    removal = forget(root, handles=["@LunarPost77"])
+
+    left = landed(root, LANDED)
+    for trace in ("lunarpost77", "velda", "ＬＵＮＡＲ".casefold(), PERSON["uid"], PERSON["sec_uid"].casefold(), raw(2)):
+        assert trace not in left.casefold(), trace
+    kept = json.loads(json.loads(left.splitlines()[1])["body"])["comments"][0]
+    assert kept["text"] == "so true @<USERNAME>, ask <USERNAME> or <USERNAME>!"
+    assert (kept["cid"], kept["user"], kept["reply_id"]) == (raw(9), OTHER, None)
+    assert removal.names >= 6
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<html><a href="/@lunarpost77">me</a>',
+        "<script>{'user':'lunarpost77'}</script>",
+        "<p>by lunar&#112;ost77</p>",
+        "see %40lunarpost77",
+        '{"broken": "\\u006cunarpost77',
+        f"<i data-cid={raw(2)}>",
+        "<p>a long text that only this person wrote</p>",
+    ],
+)
+def test_a_page_that_is_no_json_goes_if_it_holds_any_of_it(root: Store, page: str) -> None:
+    wrote = {"cid": raw(2), "text": "a long text that only this person wrote", "user": {"unique_id": "lunarpost77"}}
+    land(root, LANDED, {"comments": [wrote]}, page, "<p>of somebody else</p>")
+    root.write_file("private/landing/pages/v3.html", page.encode())
+    root.write_file("private/landing/pages/v4.html", b"<p>of somebody else</p>")
+
+    removal = forget(root, handles=["lunarpost77"])
+
+    assert removal.files == ["private/landing/pages/v3.html"]
+    assert root.exists("private/landing/pages/v4.html")
+    left = [json.loads(line)["body"] for line in landed(root, LANDED).splitlines()]
+    assert left == ['{"comments": []}', "<p>of somebody else</p>"]
+
+
+def test_a_video_kept_in_the_pages_of_others_goes(root: Store) -> None:
+    tag = "private/landing/web/tags/0123456789abcdef/x.0001.page.jsonl.zst"
+    mine, other = (
+        {"id": f"767940259039988940{n}", "desc": "x", "author": {"uniqueId": who}}
+        for n, who in enumerate(("mona_vex", "b_c"))
+    )
+    land(root, tag, {"itemList": [mine, other]}, mine, [mine["id"], other["id"]])
+    links = "private/landing/published/creators.jsonl"
+    root.write_file(links, b'{"id": "77", "author": "mona_vex"}\n{"id": "78", "author": "b_c"}\n')
+
+    forget(root, handles=["mona_vex"])
+
+    left = [json.loads(json.loads(line)["body"]) for line in landed(root, tag).splitlines()]
+    assert left == [{"itemList": [other]}, [other["id"]]]
+    assert root.read_file(links) == b'{"id": "78", "author": "b_c"}\n'
+    assert {mine["id"], "77"} <= Forgotten.of(root).videos
+
+
+def test_a_name_that_is_an_ordinary_word_takes_no_one_elses_words(root: Store) -> None:
+    land(root, LANDED, {"comments": [{"cid": raw(9), "text": "i love you @love", "user": OTHER}]})
+    forget(root, handles=["love"])
+    assert "i love you @<USERNAME>" in landed(root, LANDED)
+
+
+def test_tables_lose_the_name_where_others_wrote_it(root: Store) -> None:
+    shard = root.shard_of("v1")
+    rows = root.read("comments", shard)
+    place = rows.column_names.index("text")
+    told = pa.array(["as KAI.river9 said" for _ in range(rows.num_rows)])
+    root.write("comments", shard, rows.set_column(place, "text", told))
+
+    forget(root, handles=["kai.river9"])
+
+    assert "as <USERNAME> said" in texts(root)
+    assert "kai" not in "".join(texts(root)).casefold()
+
+
+def test_killed_half_way_it_finishes(root: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "private/landing/web/videos/0000/v9/x.done.jsonl.zst"
+    land(root, name, {"comments": [{"cid": raw(3), "text": "only landing knows whose", "user": PERSON}]})
+    written, real = [], Store.write_file
+
+    def dies_after_landing(store: Store, relative: str, data: bytes) -> None:
+        real(store, relative, data)
+        written.append(relative)
+        if relative == name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "files", lambda store, prefix="": sorted(_files(store, prefix), reverse=True))
+    monkeypatch.setattr(Store, "write_file", dies_after_landing)
+    with pytest.raises(KeyboardInterrupt):
+        forget(root, handles=["lunarpost77"])
+    monkeypatch.setattr(Store, "write_file", real)
+    assert "comment 3" in texts(root)
+
+    forget(root, handles=["lunarpost77"])
+
+    assert "comment 3" not in texts(root)
+
+
+_files = Store.files
 
 
 def test_what_is_forgotten_is_remembered(root: Store) -> None:
@@ -126,7 +260,7 @@ def test_a_later_run_does_not_bring_it_back(root: Store) -> None:
     key = load_key(root)
     assert key is not None
     ingest(root, source, key)
-    assert texts(root) == {"comment 2", "comment 3"}
+    assert texts(root) == {"comment 3", "comment 3"}
     assert root.read_all("labels").num_rows == 0
 
 
