@@ -88,8 +88,12 @@ def stage_task(limits: StageLimits, run_name: str) -> Callable[[Callable[..., No
 
 def stage_flow(limits: StageLimits) -> Callable[[Callable[[Dataset], "State[None]"]], "Flow[[Dataset], Any]"]:
     """Declare a function of a dataset as a stage's flow, with as many tasks at once as the stage may have."""
-    threads: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=limits.workers())  # type: ignore[assignment]
-    return flow(name=limits.stage, task_runner=threads, persist_result=False)
+    return flow(name=limits.stage, task_runner=threads(limits), persist_result=False)
+
+
+def threads(limits: StageLimits) -> TaskRunner[PrefectFuture[Any]]:
+    """What runs the tasks of a flow: as many at once in this process as the stage may have."""
+    return ThreadPoolTaskRunner(max_workers=limits.workers())  # type: ignore[return-value]
 
 
 def run_all(limits: StageLimits, runs: Iterable["PrefectFuture[None]"], what: str) -> "State[None]":

@@ -5,7 +5,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.settings import TRAIN
-from flows.shards import Dataset, run_all, stage_task
+from flows.shards import Dataset, run_all, stage_task, threads
 from pipeline.store import Store
 
 
@@ -23,7 +23,7 @@ def train_point(root: str, name: str, number: int) -> None:
     sweep.train_point(Store.open(root), name, number)
 
 
-@flow(name="sweep", persist_result=False)
+@flow(name="sweep", task_runner=threads(TRAIN), persist_result=False)
 def sweep(dataset: Sweep) -> "State[None]":
     """Train every run of a sweep and write its results."""
     from pipeline.vccsa.sweep import read_sweep, results

@@ -7,6 +7,7 @@ dropout from (seed, step), the learning rate from the step. So a checkpoint is w
 import contextlib
 import math
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -33,6 +34,9 @@ from pipeline.vccsa.text import load_encoder
 
 ONE_THREAD_PARAMETERS = 5_000_000
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Seeds, thread counts and Accelerate's state are the whole process's: a second run in it waits for the first."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -55,6 +59,19 @@ def fit(
     trackers: Sequence[str] = (),
 ) -> Fitted:
     """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights."""
+    with _ONE_AT_A_TIME:
+        return _fit(store, config, corpus, run, fingerprint, asked, trackers)
+
+
+def _fit(
+    store: Store,
+    config: TrainConfig,
+    corpus: Corpus,
+    run: str,
+    fingerprint: str,
+    asked: Rows,
+    trackers: Sequence[str],
+) -> Fitted:
     folder = f"models/{run}"
     accelerator = _accelerator(config, store, run, trackers)
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,17 @@ KILLER = """
         train(store, config, "killed")
         os._exit(0)
 """
+
+
+def test_runs_at_the_same_time_in_one_process_do_not_meet(root: Store) -> None:
+    def last(run: str) -> bytes:
+        train(root, QUICK.replace({"model": "video"}), run)
+        return root.read_file(f"models/{run}/predictions.parquet")
+
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(last, ("met-a", "met-b", "met-c")))
+
+    assert {*together} == {last("met-none")}
 
 
 def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
