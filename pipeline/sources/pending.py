@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.forgotten import Forgotten
 from pipeline.sources.landing import Landing, Record, latest, new_visit
 from pipeline.sources.responses import Item, ItemList, items_in, read_list
 from pipeline.sources.settings import WebSource
@@ -31,7 +32,8 @@ def pending_videos(store: Store, source: WebSource, report: Report | None = None
     Items that the list itself shows to be refused are settled here, without opening their pages.
     """
     landing = Landing(store)
-    settled = {
+    # What was to be forgotten is not asked for again.
+    settled = set(Forgotten.of(store).videos) | {
         video_id
         for video_id, visits in landing.video_visits().items()
         if (last := latest(visits)) is not None and Verdict(last.outcome).meaning.final

@@ -13,6 +13,9 @@ from pipeline.forget import forget
 from pipeline.forgotten import Forgotten
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, load_key, load_or_create_key
 from pipeline.sources.folder import ingest
+from pipeline.sources.landing import Landing
+from pipeline.sources.pending import pending_videos
+from pipeline.sources.settings import WebSource
 from pipeline.store import Store, media_path
 
 LANDED = "private/landing/web/videos/0000/v1/x.done.jsonl.zst"
@@ -192,6 +195,19 @@ def test_a_video_kept_in_the_pages_of_others_goes(root: Store) -> None:
     assert left == [{"itemList": [other]}, [other["id"]]]
     assert root.read_file(links) == b'{"id": "78", "author": "b_c"}\n'
     assert {mine["id"], "77"} <= Forgotten.of(root).videos
+
+
+def test_a_forgotten_video_is_not_collected_again(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=WebSource()))
+    load_or_create_key(store)
+    video = "7679402590399889401"
+    Landing(store).add_links([video], "first")
+    assert [target.video_id for target in pending_videos(store, WebSource())] == [video]
+
+    forget(store, video_ids=[video])
+    Landing(store).add_links([video], "again")
+
+    assert pending_videos(store, WebSource()) == []
 
 
 def test_a_name_that_is_an_ordinary_word_takes_no_one_elses_words(root: Store) -> None:
