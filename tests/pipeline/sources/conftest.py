@@ -24,11 +24,17 @@ QUICK = Manners(
     interval_s=0,
     scroll_pause_s=(0, 0.01),
     page_timeout_s=20,
-    list_timeout_s=3,
+    list_timeout_s=1.5,
     stall_scrolls=2,
     after_wall_s=0,
     walls_in_a_row=100,
 )
+
+
+@pytest.fixture(scope="session")
+def quick() -> Manners:
+    """Manners that no real site would be shown."""
+    return QUICK
 
 
 @pytest.fixture(scope="session")

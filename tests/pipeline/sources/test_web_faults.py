@@ -8,16 +8,8 @@ import pytest
 from pipeline.sandbox import EFFECTS, Fault, Place, World
 from pipeline.sandbox.world import SandboxSettings
 from pipeline.sources.pending import pending_videos
-from pipeline.sources.settings import Manners
+from pipeline.sources.settings import Limits, Manners
 
-QUICK = Manners(
-    interval_s=0,
-    scroll_pause_s=(0, 0.01),
-    page_timeout_s=20,
-    list_timeout_s=3,
-    stall_scrolls=2,
-    after_wall_s=0,
-)
 TAG_FAULTS = [fault for fault in EFFECTS if fault.place is Place.TAG]
 VIDEO_FAULTS = [fault for fault in EFFECTS if fault.place is Place.VIDEO]
 COMMENT_FAULTS = [fault for fault in EFFECTS if fault.place is Place.COMMENTS]
@@ -50,7 +42,8 @@ def test_every_fault_of_a_video(trial: Callable[..., Any], faults: list[Fault], 
 def test_every_fault_of_a_hashtag(trial: Callable[..., Any]) -> None:
     world = World(SandboxSettings(hashtags=len(TAG_FAULTS), videos=2))
     named = {f"tag:{tag}": fault for tag, fault in zip(world.tags, TAG_FAULTS, strict=True)}
-    site = trial(hashtags=len(TAG_FAULTS), videos=2, comments=0, list_size=1, faults=named)
+    no_comments = Limits(videos=None, comments=0)
+    site = trial(hashtags=len(TAG_FAULTS), videos=2, comments=0, list_size=1, faults=named, limits=no_comments)
 
     site.run()
 
@@ -77,9 +70,9 @@ def test_a_walled_target_gets_no_further_request_in_that_run(trial: Callable[...
         assert [entry.kind for entry in site.sandbox.log() if entry.target == target] == ["page"], target
 
 
-def test_after_several_walls_in_a_row_the_run_ends(trial: Callable[..., Any]) -> None:
+def test_after_several_walls_in_a_row_the_run_ends(trial: Callable[..., Any], quick: Manners) -> None:
     named = on_videos([Fault.VIDEO_CAPTCHA] * 6, Place.VIDEO)
-    site = trial(hashtags=1, videos=6, faults=named, manners=QUICK.model_copy(update={"walls_in_a_row": 2}))
+    site = trial(hashtags=1, videos=6, faults=named, manners=quick.model_copy(update={"walls_in_a_row": 2}))
 
     report = site.run()
 
