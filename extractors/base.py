@@ -57,7 +57,7 @@ class Extractor(ABC):
     weightless: ClassVar[bool] = False
     """Whether there is nothing to load: a fixed computation."""
     channels_last: ClassVar[bool] = False
-    """Whether the network runs faster in channels-last memory on a GPU (convolutional ones)."""
+    """Whether the network runs faster in channels-last memory (convolutional ones)."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Extractor(ABC):
     def prepared(self, batch: Tensor) -> Tensor:
         """(B, T, H, W, 3) of 0..255 to normalised (B, 3, T, H, W) in the network's dtype and memory format."""
         clips = self.normalise(batch.permute(0, 4, 1, 2, 3).float()).to(compute_dtype(self.device, self.dtype))
-        if self.channels_last and clips.is_cuda:
+        if self.channels_last:
             return clips.contiguous(memory_format=torch.channels_last_3d)
         return clips.contiguous()
 

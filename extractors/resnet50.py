@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import resnet50
+from torchvision.models.resnet import Bottleneck
 
 from extractors.frames import FrameExtractor
+from extractors.precision import fold_pair
 from extractors.r2plus1d import headed
 from extractors.registry import register
 from extractors.transforms import PillowShortSide
@@ -20,6 +22,7 @@ class ResNet50(FrameExtractor):
     dim = 2048
     classes = 1000
     head = "fc."
+    channels_last = True
     transform = PillowShortSide(short=232, size=(224, 224), filter="bilinear")
     weights: ClassVar = {
         "imagenet1k_v2": Weights(
@@ -34,10 +37,10 @@ class ResNet50(FrameExtractor):
         return headed(resnet50(weights=None, num_classes=max(classes, 1)), classes)
 
     def folded(self, module: nn.Module) -> nn.Module:
-        module = super().folded(module)
+        module = super().folded(module)  # those of the shortcuts
+        for block in [module, *(one for one in module.modules() if isinstance(one, Bottleneck))]:
+            for number in ("1", "2", "3"):
+                if hasattr(block, f"bn{number}"):
+                    fold_pair(block, f"conv{number}", f"bn{number}")
         module.fc = nn.Identity()  # its input is the feature
         return module
-
-    def pictures(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self.module(images)
-        return vectors
