@@ -90,7 +90,7 @@ def results(store: "Store") -> "Table":
 
     table = Table(title="Test videos, none of them seen in training (F1)")
     for column in ("", "opinion micro", "opinion macro", "emotion micro", "emotion macro"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for config in store.config.train:
         _, result = read_run(store, default_run_name(config))
         test = result.metrics["test"]
