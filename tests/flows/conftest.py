@@ -57,6 +57,30 @@ def csmv(start_csmv: Start) -> Run:
     return run
 
 
+@pytest.fixture
+def csmv_inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `csmv` within this process, for what needs no Prefect: the libraries are loaded once for all tests."""
+    for name in [name for name in os.environ if name.startswith(("PREFECT", "CSMV"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CSMV_PROGRESS", "0")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        from flows.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["csmv", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, said.out, said.err)
+
+    return run
+
+
 @dataclass
 class Server:
     """A Prefect server with its address and the environment of its clients."""

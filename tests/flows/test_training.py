@@ -63,7 +63,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_train_then_evaluate(csmv: Run, root: str, settings: Path) -> None:
+def test_train_then_evaluate(csmv_inside: Run, root: str, settings: Path) -> None:
+    csmv = csmv_inside
     trained = csmv("train", "--root", root, "--config", settings, "--model", "vccsa", "--run", "mine", "--json")
     assert trained.returncode == 0, trained.stderr
     [result] = json.loads(trained.stdout)
@@ -131,8 +132,8 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], "no finished run 'nobody'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(csmv: Run, root: str, arguments: list[str], says: str) -> None:
-    found = csmv(*arguments, "--root", root)
+def test_what_is_wrong_is_one_sentence(csmv_inside: Run, root: str, arguments: list[str], says: str) -> None:
+    found = csmv_inside(*arguments, "--root", root)
     assert found.returncode == 1
     assert says in found.stderr
     assert "Traceback" not in found.stderr
