@@ -5,123 +5,65 @@ nor they for it: the service's terms seem to forbid mixing them. Keys come from 
 """
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
-
-import httpx
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from pipeline.errors import CsmvError
 from pipeline.pseudonym import load_or_create_key
 from pipeline.schemas import FailureReason
 from pipeline.sources.landing import Record, read_records, write_records
 from pipeline.sources.plain_http import http_client
+from pipeline.sources.research_api import (
+    COMMENT_FIELDS,
+    VIDEO_FIELDS,
+    Quota,
+    QuotaSpent,
+    ResearchClient,
+    ResearchVideo,
+    SearchGone,
+    TooDeep,
+)
+from pipeline.sources.research_rounds import (
+    believed,
+    comments_place,
+    halves,
+    research_comments,
+    research_videos,
+    rounds_of,
+    vanished,
+    window_place,
+    windows,
+)
 from pipeline.sources.settings import Connection, ResearchSource
 from pipeline.sources.tables import CommentSeen, VideoSeen, landing_state, write_videos
-from pipeline.store import Failure, Store, is_safe_id
+from pipeline.store import Failure, Store
 
-KEY_VARIABLE = "CSMV_RESEARCH_KEY"
-SECRET_VARIABLE = "CSMV_RESEARCH_SECRET"
-URL_VARIABLE = "CSMV_RESEARCH_URL"
-DEFAULT_URL = "https://open.tiktokapis.com"
-
-LANDING = "private/landing/research"
-QUOTA_FILE = "private/state/research-quota.json"
 STAGE = "collect"
 
-VIDEO_FIELDS = [
-    "id",
-    "create_time",
-    "region_code",
-    "video_description",
-    "hashtag_names",
-    "like_count",
-    "comment_count",
-    "share_count",
-    "view_count",
-    "video_duration",
-    "voice_to_text",
-]
-COMMENT_FIELDS = ["id", "video_id", "text", "like_count", "reply_count", "parent_comment_id", "create_time"]
-"""No field that names a person is asked for."""
-
 _PAGE = 100
-_TRIES = 5
 _EMPTY_PAGES = 5
-_RENEW_EARLY_S = 300
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class ResearchVideo(_Row):
-    """A video as the API tells of it; fields without a value are left out by the service."""
-
-    id: int = Field(validation_alias=AliasChoices("id", "video_id"))
-    create_time: int = 0
-    username: str | None = None
-    region_code: str | None = None
-    video_description: str = ""
-    hashtag_names: tuple[str, ...] = ()
-    hashtag_info_list: tuple[dict[str, Any], ...] = ()
-    like_count: int | None = None
-    comment_count: int | None = None
-    share_count: int | None = None
-    view_count: int | None = None
-    favorites_count: int | None = Field(
-        default=None, validation_alias=AliasChoices("favorites_count", "favourites_count")
-    )
-    video_duration: int | None = None
-    voice_to_text: str | None = None
-    music_id: int | None = None
-    playlist_id: int | None = None
-    effect_ids: tuple[str, ...] = ()
-    effect_info_list: tuple[dict[str, Any], ...] = ()
-    sticker_info_list: tuple[dict[str, Any], ...] = ()
-    video_mention_list: tuple[Any, ...] = ()
-    is_stem_verified: bool | None = None
-    video_label: dict[str, Any] | None = None
-    video_tag: dict[str, Any] | None = None
-
-
-class ResearchComment(_Row):
-    """A comment as the API tells of it: without its author."""
-
-    id: int
-    video_id: int
-    parent_comment_id: int | None = None
-    text: str = ""
-    like_count: int = 0
-    reply_count: int | None = None
-    create_time: int = 0
 
 
 @dataclass
 class ResearchReport:
-    """What a run brought: videos and comments in the tables, requests sent, and why it ended early, if so."""
+    """What a run brought: videos and comments in the tables, requests sent, and why it ended early, if so.
+
+    `unsettled_windows` are left for a later run, because the service may not have all of their videos yet; `refreshed`
+    lists (of videos or of comments) had grown too old and were asked for again; `vanished` videos, which the service no
+    longer gives, are out of the tables.
+    """
 
     videos: int = 0
     comments: int = 0
     requests: int = 0
     stalled_windows: int = 0
+    unsettled_windows: int = 0
+    refreshed: int = 0
+    vanished: int = 0
     stopped: str = ""
-
-
-class QuotaSpent(Exception):
-    """The day's requests are used up: nothing is sent until 00:00 UTC."""
-
-
-class _SearchGone(Exception):
-    """The service no longer knows a search_id."""
-
-
-class _TooDeep(Exception):
-    """The service refuses to page so deep: the window has to be shorter."""
 
 
 def collect_research(
@@ -146,154 +88,15 @@ def collect_research(
     quota = Quota(store, source.daily_requests, today)
     with http_client(connection or Connection()) as http:
         client = ResearchClient(http, quota, sleep)
-        search = _Search(store, source, client, report)
+        search = _Search(store, source, client, report, today())
         try:
             search.all_windows()
             search.all_comments()
         except QuotaSpent:
             report.stopped = "the day's quota of requests is used up; run again after 00:00 UTC"
     report.requests = client.sent
-    report.videos, report.comments = tabulate_research(store)
+    report.videos, report.comments, report.vanished = tabulate_research(store)
     return report
-
-
-class Quota:
-    """The number of requests of each day (UTC), in the root, counted before they are sent."""
-
-    def __init__(self, store: Store, daily: int, today: Callable[[], date]) -> None:
-        self.store, self.daily, self.today = store, daily, today
-
-    def take(self) -> None:
-        """Count one request. Raises QuotaSpent if the day has none left."""
-        used = self.used()
-        if used >= self.daily:
-            raise QuotaSpent
-        self._write(used + 1)
-
-    def spend(self) -> None:
-        """The service says that nothing is left: believe it."""
-        self._write(max(self.used(), self.daily))
-
-    def used(self) -> int:
-        """Requests counted today."""
-        if not self.store.exists(QUOTA_FILE):
-            return 0
-        kept: Mapping[str, Any] = json.loads(self.store.read_file(QUOTA_FILE))
-        return int(kept.get(self.today().isoformat(), 0))
-
-    def _write(self, used: int) -> None:
-        self.store.write_file(QUOTA_FILE, json.dumps({self.today().isoformat(): used}).encode())
-
-
-class ResearchClient:
-    """Sends requests with a valid token; waits and tries again where that helps, and says where it does not."""
-
-    def __init__(self, http: httpx.Client, quota: Quota, sleep: Callable[[float], None]) -> None:
-        self.http, self.quota, self.sleep = http, quota, sleep
-        self.base = os.environ.get(URL_VARIABLE, DEFAULT_URL).rstrip("/")
-        self.sent = 0
-        self._token: SecretStr | None = None
-        self._token_until = 0.0
-
-    def post(self, path: str, fields: Iterable[str], body: Mapping[str, Any]) -> dict[str, Any]:
-        """`data` of an answer.
-
-        Raises QuotaSpent, or CsmvError if the service fails for good or a person has to act.
-        """
-        renewed = False
-        problem = ""
-        for attempt in range(_TRIES + 1):
-            code, message, data, wait_s = self._send(path, fields, body)
-            if code == "ok":
-                return data
-            problem = f"{code}: {message}"[:200]
-            if code == "daily_quota_limit_exceeded":
-                self.quota.spend()
-                raise QuotaSpent
-            if code == "access_token_invalid" and not renewed:
-                renewed, self._token = True, None
-                continue
-            pause = _pause(code, message, attempt, wait_s)
-            if pause is None:
-                raise CsmvError(f"The Research API refused a request ({problem}). {_advice(code)}")
-            if attempt < _TRIES:
-                self.sleep(pause)
-        if code == "invalid_params" and message.startswith("Search Id"):
-            raise _SearchGone
-        if code == "invalid_params":
-            raise _TooDeep
-        raise CsmvError(f"The Research API failed {_TRIES + 1} times in a row ({problem}): run again later.")
-
-    def _send(
-        self, path: str, fields: Iterable[str], body: Mapping[str, Any]
-    ) -> tuple[str, str, dict[str, Any], float | None]:
-        """(error code, message, data, Retry-After) of one request."""
-        token = self._valid_token()
-        self.quota.take()
-        self.sent += 1
-        try:
-            answer = self.http.post(
-                f"{self.base}{path}",
-                params={"fields": ",".join(fields)},
-                headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-                json=dict(body),
-            )
-        except httpx.HTTPError as error:
-            return "internal_error", type(error).__name__, {}, None
-        stated = answer.headers.get("Retry-After", "")
-        wait_s = float(stated) if stated.isdigit() else None
-        try:
-            made = answer.json()
-            said = made["error"]
-            return str(said["code"]), str(said.get("message", "")), made.get("data") or {}, wait_s
-        except (ValueError, KeyError, TypeError):
-            # A gateway's page, whatever its status: as good as a failure of the service.
-            return "internal_error", f"HTTP {answer.status_code} without the API's envelope", {}, wait_s
-
-    def _valid_token(self) -> SecretStr:
-        if self._token is None or time.monotonic() > self._token_until:
-            self._token = self._new_token()
-        return self._token
-
-    def _new_token(self) -> SecretStr:
-        key, secret = os.environ.get(KEY_VARIABLE, ""), os.environ.get(SECRET_VARIABLE, "")
-        if not key or not secret:
-            raise CsmvError(
-                f"The Research API needs its client key and secret in {KEY_VARIABLE} and {SECRET_VARIABLE}."
-            )
-        form = {"client_key": key, "client_secret": secret, "grant_type": "client_credentials"}
-        try:
-            made = self.http.post(f"{self.base}/v2/oauth/token/", data=form).json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise CsmvError(f"No token could be had from the Research API ({type(error).__name__}).") from None
-        # OAuth's errors may come with HTTP 200, so the error is looked at first.
-        if made.get("error") or "access_token" not in made:
-            code = str(made.get("error", "no token"))[:60]
-            raise CsmvError(f"The Research API gave no token ({code}): check {KEY_VARIABLE} and {SECRET_VARIABLE}.")
-        lasts = int(made.get("expires_in", 7200))
-        self._token_until = time.monotonic() + max(lasts - min(_RENEW_EARLY_S, lasts // 2), 0)
-        return SecretStr(made["access_token"])
-
-
-def _pause(code: str, message: str, attempt: int, wait_s: float | None) -> float | None:
-    """Seconds to wait before the same request once more, or None if that can't help."""
-    if code == "rate_limit_exceeded":
-        return wait_s if wait_s is not None else min(10.0 * 2.0**attempt, 120.0)
-    if code == "internal_error":
-        return min(30.0 * 2.0**attempt, 120.0)
-    if code == "invalid_params" and message.startswith("Search Id"):
-        return 5.0 * 2.0**attempt
-    if code == "invalid_params" and message == "Invalid count or cursor":
-        return 10.0
-    return None
-
-
-def _advice(code: str) -> str:
-    if code.startswith("scope"):
-        return "The project is not approved for this: its principal researcher has to ask TikTok."
-    if code == "access_token_invalid":
-        return f"A fresh token was refused too: check {KEY_VARIABLE} and {SECRET_VARIABLE}."
-    return "Check the hashtags, regions, dates and more_fields of the configuration."
 
 
 # ---------------------------------------------------------------------- search
@@ -307,15 +110,18 @@ class _Search:
     source: ResearchSource
     client: ResearchClient
     report: ResearchReport
-    videos: dict[str, ResearchVideo] = field(default_factory=dict)
+    today: date
 
     def all_windows(self) -> None:
-        """Every window of dates to its end."""
+        """Every window of dates to its end, but for those that the service may not know all of yet."""
         for start, end in windows(self.source.start, self.source.end, self.source.window_days):
-            self._window(start, end)
+            if (self.today - end).days < self.source.settle_days:
+                self.report.unsettled_windows += 1
+            else:
+                self._window(start, end)
 
     def _window(self, start: date, end: date) -> None:
-        place = f"{LANDING}/videos/{start:%Y%m%d}-{end:%Y%m%d}"
+        place = self._due(window_place(start, end), "videos")
         conditions = [_condition("hashtag_name", [tag.lstrip("#").casefold() for tag in self.source.hashtags])]
         if self.source.regions:
             conditions.append(_condition("region_code", self.source.regions))
@@ -328,13 +134,14 @@ class _Search:
         fields = [*VIDEO_FIELDS, *self.source.more_fields]
         try:
             self._pages(place, "/v2/research/video/query/", fields, query, "videos")
-        except _TooDeep:
+        except TooDeep:
             if (end - start).days < 2:
                 raise CsmvError(f"The Research API will not page through {start}: narrow the search.") from None
-            middle = start + (end - start) // 2
-            self._window(start, middle)
-            self._window(middle, end)
-            self._mark(place, "end")
+            self._mark(place, "halved")
+        rounds = rounds_of(self.store, window_place(start, end))
+        if rounds and rounds[-1].halved:
+            for half in halves(start, end):
+                self._window(*half)
 
     def all_comments(self) -> None:
         """The comments of every video found, as far as limits go."""
@@ -350,16 +157,27 @@ class _Search:
                 self._comments(video_id)
 
     def _comments(self, video_id: str) -> None:
-        place = f"{LANDING}/comments/{self.store.shard_of(video_id):04d}/{video_id}"
+        place = self._due(comments_place(self.store, video_id), "comments")
         body = {"video_id": int(video_id), "max_count": _PAGE}
         most = min(n for n in (self.source.first_comments, self.source.limits.comments, 10**9) if n is not None)
         shard = self.store.shard_of(video_id)
         try:
             self._pages(place, "/v2/research/video/comment/list/", COMMENT_FIELDS, body, "comments", most)
-        except _TooDeep:
+        except TooDeep:
             text = "unavailable: the service does not list its comments"
             self.store.record_failures(STAGE, shard, [Failure(video_id, FailureReason.UNAVAILABLE, text)])
             self._mark(place, "end")
+
+    def _due(self, place: str, rows: str) -> str:
+        """The round of a list that is to be done: the newest, or a new one where that has grown too old."""
+        rounds = rounds_of(self.store, place)
+        if rounds:
+            age = (self.today - rounds[-1].began).days
+            doubtful = rounds[-1].ended and rounds[-1] not in believed(self.store, rounds, rows)
+            if age < (1 if doubtful else self.source.refresh_days or age + 1):
+                return rounds[-1].folder
+            self.report.refreshed += 1
+        return f"{place}/{self.today:%Y%m%d}"
 
     def _pages(
         self, place: str, path: str, fields: list[str], body: dict[str, Any], rows: str, most: int | None = None
@@ -373,7 +191,7 @@ class _Search:
                 return
             try:
                 data = self.client.post(path, fields, {**body, **following})
-            except _SearchGone:
+            except SearchGone:
                 # The window begins anew; what was had is had, and repeats fall together by their ids.
                 following = {}
                 continue
@@ -402,20 +220,6 @@ class _Search:
         write_records(self.store, f"{place}/{number:05d}.{how}.jsonl.zst", [Record("about:end", b"{}")])
 
 
-def windows(start: date, end: date, days: int) -> list[tuple[date, date]]:
-    """Windows of at most `days` days from start to end. Neighbours share their border day: whether the service counts
-    the last day or not, none is lost, and repeats fall together by their ids.
-    """
-    found = []
-    at = start
-    while True:
-        until = min(at + timedelta(days=days), end)
-        found.append((at, until))
-        if until >= end:
-            return found
-        at = until
-
-
 def _condition(name: str, values: Iterable[str]) -> dict[str, Any]:
     return {"operation": "IN", "field_name": name, "field_values": [str(value) for value in values]}
 
@@ -435,30 +239,22 @@ def _in_range(video: ResearchVideo, source: ResearchSource) -> bool:
 # ---------------------------------------------------------------------- tables
 
 
-def research_videos(store: Store) -> dict[str, ResearchVideo]:
-    """Every video in a root's landing, the newest answer about each."""
-    found: dict[str, ResearchVideo] = {}
-    for row in _landed(store, f"{LANDING}/videos", "videos"):
-        try:
-            video = ResearchVideo.model_validate(row)
-        except ValidationError:
-            continue
-        if is_safe_id(str(video.id)) and video.id > 0:
-            found[str(video.id)] = video
-    return found
-
-
-def tabulate_research(store: Store) -> tuple[int, int]:
-    """Make the tables of every shard from landing; gives the number of videos and comments."""
+def tabulate_research(store: Store) -> tuple[int, int, int]:
+    """Make the tables of every shard from landing; gives the number of videos, of comments, and of vanished videos."""
     key = load_or_create_key(store)
-    by_shard: dict[int, list[VideoSeen]] = {}
+    gone = vanished(store)
+    by_shard: dict[int, list[VideoSeen]] = {store.shard_of(video_id): [] for video_id in gone}
     for video_id, video in sorted(research_videos(store).items()):
         by_shard.setdefault(store.shard_of(video_id), []).append(_seen(store, video_id, video))
     state = landing_state(store)
     for shard, seen in by_shard.items():
-        write_videos(store, key, shard, seen, {video.video_id for video in seen}, state)
+        gone_here = {video_id for video_id in gone if store.shard_of(video_id) == shard}
+        write_videos(store, key, shard, seen, gone_here | {video.video_id for video in seen}, state)
+        text = "gone: the service no longer gives it"
+        told = [Failure(video_id, FailureReason.UNAVAILABLE, text) for video_id in sorted(gone_here)]
+        store.record_failures(STAGE, shard, told)
     everything = [video for seen in by_shard.values() for video in seen]
-    return len(everything), sum(len(video.comments) for video in everything)
+    return len(everything), sum(len(video.comments) for video in everything), len(gone)
 
 
 def _seen(store: Store, video_id: str, video: ResearchVideo) -> VideoSeen:
@@ -470,11 +266,7 @@ def _seen(store: Store, video_id: str, video: ResearchVideo) -> VideoSeen:
         comment_count=video.comment_count,
         usable=True,
     )
-    for row in _landed(store, f"{LANDING}/comments/{store.shard_of(video_id):04d}/{video_id}", "comments"):
-        try:
-            comment = ResearchComment.model_validate(row)
-        except ValidationError:
-            continue
+    for comment in research_comments(store, video_id):
         top = comment.parent_comment_id in (None, comment.video_id)
         seen.comments[str(comment.id)] = CommentSeen(
             str(comment.id),
@@ -484,9 +276,3 @@ def _seen(store: Store, video_id: str, video: ResearchVideo) -> VideoSeen:
             None if top else str(comment.parent_comment_id),
         )
     return seen
-
-
-def _landed(store: Store, place: str, rows: str) -> Iterator[dict[str, Any]]:
-    for name in store.files(place):
-        for record in read_records(store, name):
-            yield from json.loads(record.body).get(rows) or []

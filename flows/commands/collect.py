@@ -331,6 +331,15 @@ def _research(root: str, described: dict[str, Any], connection: "Connection", as
         typer.echo(json.dumps(vars(report), indent=2, default=str))
     else:
         typer.echo(f"{report.videos:,} videos and {report.comments:,} comments by {report.requests:,} requests.")
+        told = {
+            "windows end too recently for the service to have all of them: left for a later run": "unsettled_windows",
+            "windows or lists of comments were too old and were asked for again": "refreshed",
+            "videos are no longer given by the service: out of the tables": "vanished",
+            "windows did not come to their end": "stalled_windows",
+        }
+        for text, name in told.items():
+            if number := getattr(report, name):
+                typer.echo(f"  {number:>7,}  {text}")
     _stop_if(report.stopped)
 
 

@@ -64,12 +64,16 @@ Reply = tuple[int, bytes, dict[str, str]]
 
 
 class ResearchApi:
-    """Answers for `open.tiktokapis.com`. `trouble` queues answers that come before any other: see `TROUBLES`."""
+    """Answers for `open.tiktokapis.com`. `trouble` queues answers that come before any other: see `TROUBLES`.
+
+    `withdrawn` are videos and comments, by id, that the service no longer gives.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.token_s = 7200
         self.trouble: deque[str] = deque()
+        self.withdrawn: set[str] = set()
         self.requests: list[dict[str, Any]] = []
         self._tokens: dict[str, float] = {}
         self._searches: dict[str, int] = {}
@@ -125,6 +129,7 @@ class ResearchApi:
         if problem:
             return _error(400, "invalid_params", problem)
         found = [video for video in self.world.videos.values() if _matches(video, asked)]
+        found = [video for video in found if video.id not in self.withdrawn]
         found.sort(key=lambda video: int(video.id), reverse=True)
         search, cursor = asked.get("search_id"), int(asked.get("cursor", 0))
         if cursor:
@@ -158,7 +163,7 @@ class ResearchApi:
         if size > 100 or cursor + size > 1000:
             return _error(400, "invalid_params", "Invalid count or cursor")
         video = self.world.videos.get(str(asked.get("video_id")))
-        comments = list(video.comments) if video else []
+        comments = [c for c in video.comments if c.cid not in self.withdrawn] if video else []
         rows = [_comment_row(comment, video, fields) for comment in comments[cursor : cursor + size] if video]
         return _ok({"comments": rows, "cursor": cursor + size, "has_more": cursor + size < len(comments)})
 

@@ -67,6 +67,10 @@ class ResearchSource(Validated):
     end: date
     window_days: int = Field(default=7, ge=1, le=30, description="a lost window costs less when it is short")
     limits: Limits = Limits(videos=None, comments=1000)
+    settle_days: int = Field(default=2, ge=0, le=30, description="windows that end later than so long ago are left")
+    refresh_days: int | None = Field(
+        default=15, ge=1, description="lists older than this are asked for again; the terms ask for 15"
+    )
     daily_requests: int = Field(default=1000, ge=1, description="of the organisation's quota, for this root")
     first_comments: int | None = Field(default=1000, ge=1, description="how deep the service lets one page")
     more_fields: tuple[str, ...] = Field(default=(), description="newer video fields to ask for")

@@ -11,20 +11,15 @@ import pytest
 
 from pipeline.config import DatasetConfig
 from pipeline.errors import CsmvError
-from pipeline.research import (
-    KEY_VARIABLE,
-    LANDING,
-    QUOTA_FILE,
-    SECRET_VARIABLE,
-    ResearchVideo,
-    collect_research,
-    research_videos,
-    windows,
-)
+from pipeline.research import collect_research
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from pipeline.sources.research_api import KEY_VARIABLE, QUOTA_FILE, SECRET_VARIABLE, ResearchVideo
+from pipeline.sources.research_rounds import LANDING, research_videos, windows
 from pipeline.sources.settings import Connection, Limits, ResearchSource, WebSource
 from pipeline.store import Store
+
+NO_COMMENTS = Limits(videos=None, comments=0)
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +39,10 @@ def store_of(tmp_path: Path, sandbox: Sandbox, name: str = "root", **settings: A
     return Store.create(str(tmp_path / name), DatasetConfig(name="t", n_shards=2, source=ResearchSource(**asked)))
 
 
-def run(store: Store, sandbox: Sandbox, **options: Any) -> Any:
+def run(store: Store, sandbox: Sandbox, day: date = date(2026, 10, 1), **options: Any) -> Any:
+    """A run on a day after the last of the sandbox's videos."""
     connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
-    return collect_research(store, connection, **{"sleep": lambda _: None, **options})
+    return collect_research(store, connection, **{"sleep": lambda _: None, "today": lambda: day, **options})
 
 
 def test_a_search_ends_in_tables_with_everything_once(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -68,7 +64,7 @@ def test_a_search_ends_in_tables_with_everything_once(tmp_path: Path, sandbox: S
 
 
 def test_cursors_come_from_answers_and_windows_share_their_border(tmp_path: Path, sandbox: Sandbox) -> None:
-    run(store_of(tmp_path, sandbox, window_days=3), sandbox)
+    run(store_of(tmp_path, sandbox, window_days=3, limits=NO_COMMENTS), sandbox)
     asked = [r["body"] for r in sandbox.site.research.requests if "query" in r["body"]]
     spans = list(dict.fromkeys((body["start_date"], body["end_date"]) for body in asked))
     assert spans == [("20260828", "20260831"), ("20260831", "20260903"), ("20260903", "20260906")]
@@ -88,7 +84,7 @@ def test_windows_never_span_more_than_asked() -> None:
 def test_passing_troubles_are_waited_out(tmp_path: Path, sandbox: Sandbox) -> None:
     sandbox.site.research.trouble.extend(["rate", "internal", "internal", "gateway", "token"])
     waits: list[float] = []
-    report = run(store_of(tmp_path, sandbox), sandbox, sleep=waits.append)
+    report = run(store_of(tmp_path, sandbox, limits=NO_COMMENTS), sandbox, sleep=waits.append)
     assert report.videos == 120
     assert waits[:4] == [1.0, 60.0, 120.0, 120.0]
     assert report.requests == len(sandbox.site.research.requests), "failed requests count too"
@@ -134,13 +130,69 @@ def test_what_a_person_has_to_put_right_is_said(
 
 def test_a_window_that_is_too_deep_is_halved(tmp_path: Path, sandbox: Sandbox) -> None:
     sandbox.site.research.trouble.extend(["cursor"] * 6)
-    store = store_of(tmp_path, sandbox, window_days=30)
+    store = store_of(tmp_path, sandbox, window_days=30, limits=NO_COMMENTS)
     assert run(store, sandbox).videos == 120
     assert {name.split("/")[4] for name in store.files(f"{LANDING}/videos")} == {
         "20260828-20260906",
         "20260828-20260901",
         "20260901-20260906",
     }
+
+
+def test_windows_that_may_still_grow_are_left_for_a_later_run(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, window_days=3, end=date(2026, 9, 3), limits=NO_COMMENTS)
+    on_time = {video.id for video in sandbox.world.videos.values() if video.created < 1_788_134_400}  # 31 August
+
+    early = run(store, sandbox, date(2026, 9, 4))
+
+    assert early.unsettled_windows == 1
+    found = set(store.read_all("videos")["video_id"].to_pylist())
+    assert on_time < found < set(sandbox.world.videos)
+    spans = {(r["body"]["start_date"], r["body"]["end_date"]) for r in sandbox.site.research.requests}
+    assert spans == {("20260828", "20260831")}
+    later = run(store, sandbox, date(2026, 9, 5))
+    assert (later.unsettled_windows, later.videos) == (0, 120)
+
+
+def test_lists_that_grew_old_are_asked_for_again_and_what_vanished_goes(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=10, comments=100))
+    first = run(store, sandbox)
+    landed = set(store.files(LANDING))
+    video, other = list(sandbox.world.videos.values())[:2]
+    sandbox.site.research.withdrawn |= {video.id, other.comments[0].cid}
+    assert run(store, sandbox, date(2026, 10, 15)).requests == 0, "fourteen days are not too old"
+
+    again = run(store, sandbox, date(2026, 10, 16))
+
+    assert (again.videos, again.comments, again.vanished) == (119, 10 * 3 - 1, 1)
+    assert again.refreshed == 2 + 9, "two windows, and the comments of all videos but the new tenth"
+    assert again.requests == first.requests
+    assert video.id not in store.read_all("videos")["video_id"].to_pylist()
+    assert video.id not in store.read_all("comments")["video_id"].to_pylist()
+    row = next(row for row in store.read_all("failures/collect").to_pylist() if row["key"] == video.id)
+    assert (row["reason"], row["detail"]) == ("unavailable", "gone: the service no longer gives it")
+    assert landed <= set(store.files(LANDING)), "landing is only ever added to"
+    assert run(store, sandbox, date(2026, 10, 17)).requests == 0
+
+
+def test_a_service_that_suddenly_knows_nothing_is_not_believed(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=NO_COMMENTS)
+    run(store, sandbox)
+    everything = set(sandbox.world.videos)
+    sandbox.site.research.withdrawn |= everything
+
+    run(store, sandbox, date(2026, 10, 20))
+    assert set(store.read_all("videos")["video_id"].to_pylist()) == everything
+    assert run(store, sandbox, date(2026, 10, 20)).requests == 0
+
+    sandbox.site.research.withdrawn = set(list(everything)[:5])
+    assert run(store, sandbox, date(2026, 10, 21)).vanished == 5, "asked again the next day"
+
+
+def test_nothing_grows_too_old_where_the_setting_says_so(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, refresh_days=None, limits=NO_COMMENTS)
+    run(store, sandbox)
+    assert run(store, sandbox, date(2027, 10, 1)).requests == 0
 
 
 def test_wrong_keys_and_no_keys(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,5 +247,9 @@ def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: San
     from pipeline.sources.landing import Record, write_records
 
     rows = {"videos": [{"id": "../../x"}, {"id": -4}, {"nothing": 1}, {"id": 7679401525248000001}]}
-    write_records(store, f"{LANDING}/videos/x/00000.end.jsonl.zst", [Record("x", json.dumps(rows).encode())])
+    write_records(
+        store,
+        f"{LANDING}/videos/20260828-20260904/20261001/00000.end.jsonl.zst",
+        [Record("x", json.dumps(rows).encode())],
+    )
     assert list(research_videos(store)) == ["7679401525248000001"]

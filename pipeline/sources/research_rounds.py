@@ -1,0 +1,172 @@
+"""What the Research API's landing holds: each list of videos (a window of dates) or of comments (a video) in rounds,
+one for each time that it was asked for anew, named by the day it began.
+
+The newest round that came to its end tells what there is: what only older ones have, the service has let go of.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.sources.landing import read_records
+from pipeline.sources.research_api import ResearchComment, ResearchVideo
+from pipeline.sources.settings import ResearchSource
+from pipeline.store import Store, is_safe_id
+
+LANDING = "private/landing/research"
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a list: its folder and the files in it, in order."""
+
+    folder: str
+    names: tuple[str, ...]
+
+    @property
+    def began(self) -> date:
+        """The day of its first request, UTC."""
+        return datetime.strptime(self.folder.rsplit("/", 1)[-1], "%Y%m%d").replace(tzinfo=UTC).date()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left to ask for."""
+        return not self.names[-1].endswith(".more.jsonl.zst")
+
+    @property
+    def halved(self) -> bool:
+        """Whether its window was too deep, so that two shorter ones stand for it."""
+        return self.names[-1].endswith(".halved.jsonl.zst")
+
+
+def window_place(start: date, end: date) -> str:
+    """The folder of a window's rounds."""
+    return f"{LANDING}/videos/{start:%Y%m%d}-{end:%Y%m%d}"
+
+
+def comments_place(store: Store, video_id: str) -> str:
+    """The folder of the rounds of a video's comments."""
+    return f"{LANDING}/comments/{store.shard_of(video_id):04d}/{video_id}"
+
+
+def windows(start: date, end: date, days: int) -> list[tuple[date, date]]:
+    """Windows of at most `days` days from start to end. Neighbours share their border day: whether the service counts
+    the last day or not, none is lost, and repeats fall together by their ids.
+    """
+    found = []
+    at = start
+    while True:
+        until = min(at + timedelta(days=days), end)
+        found.append((at, until))
+        if until >= end:
+            return found
+        at = until
+
+
+def halves(start: date, end: date) -> tuple[tuple[date, date], tuple[date, date]]:
+    """The two windows that stand for one that is too deep."""
+    middle = start + (end - start) // 2
+    return (start, middle), (middle, end)
+
+
+def rounds_of(store: Store, place: str) -> list[Round]:
+    """The rounds below a folder, oldest first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in store.files(place):
+        found[name.rsplit("/", 1)[0]].append(name)
+    return sorted((Round(folder, tuple(names)) for folder, names in found.items()), key=lambda r: (r.began, r.folder))
+
+
+def believed(store: Store, rounds: Sequence[Round], rows: str) -> list[Round]:
+    """The rounds of one list that ended, but for those that brought nothing where an older one had something: the
+    service is known to answer so by mistake.
+    """
+    found: list[Round] = []
+    had_some = False
+    for one in rounds:
+        if one.ended and (one.halved or any(True for _ in _rows(store, one, rows)) or not had_some):
+            found.append(one)
+        had_some = had_some or any(True for _ in _rows(store, one, rows))
+    return found
+
+
+def research_videos(store: Store) -> dict[str, ResearchVideo]:
+    """Every video that the service gives, the newest answer about each."""
+    found: dict[str, ResearchVideo] = {}
+    for one in rounds_of(store, f"{LANDING}/videos"):
+        found.update(_videos(store, one))
+    for video_id in vanished(store):
+        found.pop(video_id, None)
+    return found
+
+
+def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
+    """The comments of a video by the newest round that ended, or by the first while none has."""
+    rounds = rounds_of(store, comments_place(store, video_id))
+    for one in (believed(store, rounds, "comments") or rounds)[-1:]:
+        for row in _rows(store, one, "comments"):
+            try:
+                yield ResearchComment.model_validate(row)
+            except ValidationError:
+                continue
+
+
+def vanished(store: Store) -> set[str]:
+    """The videos that older rounds have and the newest of their window and its neighbours have not."""
+    source = store.config.source
+    if source.kind != "research":
+        return set()
+    standing, replaced = _standing(store, source)
+    there = {video_id for one in standing for video_id in _videos(store, one)}
+    return {video_id for one in replaced for video_id in _videos(store, one)} - there
+
+
+def _standing(store: Store, source: ResearchSource) -> tuple[list[Round], list[Round]]:
+    """The rounds that tell what there is, and those that they stand instead of."""
+    standing: list[Round] = []
+    replaced: list[Round] = []
+    left = windows(source.start, source.end, source.window_days)
+    while left:
+        window = left.pop()
+        rounds = believed(store, rounds_of(store, window_place(*window)), "videos")
+        if not rounds:
+            continue
+        standing.append(rounds[-1])
+        replaced += rounds[:-1]
+        if rounds[-1].halved:
+            left += halves(*window)
+        else:
+            for half in _below(*window):
+                replaced += rounds_of(store, window_place(*half))
+    return standing, replaced
+
+
+def _below(start: date, end: date) -> Iterator[tuple[date, date]]:
+    """The windows that once may have stood for this one."""
+    if (end - start).days >= 2:
+        for half in halves(start, end):
+            yield half
+            yield from _below(*half)
+
+
+def _videos(store: Store, one: Round) -> dict[str, ResearchVideo]:
+    found: dict[str, ResearchVideo] = {}
+    for row in _rows(store, one, "videos"):
+        try:
+            video = ResearchVideo.model_validate(row)
+        except ValidationError:
+            continue
+        if is_safe_id(str(video.id)) and video.id > 0:
+            found[str(video.id)] = video
+    return found
+
+
+def _rows(store: Store, one: Round, rows: str) -> Iterator[dict[str, Any]]:
+    for name in one.names:
+        for record in read_records(store, name):
+            yield from json.loads(record.body).get(rows) or []
