@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pipeline.sandbox.answers import Answer, Request
 from pipeline.sandbox.certificate import make_certificate
-from pipeline.sandbox.site import Answer, Request, Site
+from pipeline.sandbox.site import Site
 from pipeline.sandbox.world import SandboxSettings, World
 
 HOSTS = ("tiktok.com", "tiktokcdn.com", "tiktokv.com", "open.tiktokapis.com")

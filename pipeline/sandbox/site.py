@@ -11,12 +11,12 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.sandbox import shapes
+from pipeline.sandbox.answers import Answer, Request, broken_list, broken_page, json_answer, ranged
 from pipeline.sandbox.faults import EFFECTS, Fault, Place
 from pipeline.sandbox.media import RENDITIONS, video_bytes
 from pipeline.sandbox.research import ResearchApi
@@ -29,38 +29,12 @@ _MEDIA_PATH = re.compile(r"/video/tos/sandbox/tos-sandbox-ve-0068/(?P<key>\w+)-(
 _TEMPLATE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request as the site sees it."""
-
-    method: str
-    host: str
-    path: str
-    query: Mapping[str, str]
-    cookies: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-@dataclass
-class Answer:
-    """One answer. `cut_after` closes the connection after so many bytes of the body; 0 resets it before any."""
-
-    status: int = 200
-    body: bytes = b""
-    kind: str = "text/html; charset=utf-8"
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    delay_s: float = 0.0
-    cut_after: int | None = None
-    target: str = ""
-    """What the request was about, `tag:NAME` or `video:ID`, for the request log."""
-
-
 class Site:
     """The site's answers to requests; counts visits, so that passing faults pass."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._retry_after_s = world.settings.retry_after_s
         self.research = ResearchApi(world)
         self._visits: Counter[tuple[Place, str]] = Counter()
         self._first_struck: dict[tuple[Place, str], float] = {}
@@ -117,7 +91,7 @@ class Site:
         target = f"tag:{tag}"
         if fault is Fault.TAG_LOGIN_REDIRECT:
             return Answer(302, headers=[("Location", "https://www.tiktok.com/login?redirect_url=x")], target=target)
-        if broken := self._plain_fault(fault, target):
+        if broken := broken_page(fault, target, self._retry_after_s):
             return broken
         show = {
             Fault.TAG_BANNER: "banner",
@@ -143,7 +117,7 @@ class Site:
         fault = self._strike(Place.VIDEO, video.id)
         if fault is Fault.VIDEO_LOGIN_REDIRECT:
             return Answer(302, headers=[("Location", "https://www.tiktok.com/login?redirect_url=x")], target=target)
-        if broken := self._plain_fault(fault, target):
+        if broken := broken_page(fault, target, self._retry_after_s):
             return broken
         token = request.cookies.get("tt_chain_token") or secrets.token_hex(8)
         detail = self._detail(video, fault, token)
@@ -207,8 +181,8 @@ class Site:
         if refused := self._spent(request, f"tag:{tag}"):
             return refused
         if tag not in self.world.tags or self.world.fault(Place.TAG, tag) is Fault.TAG_NOT_FOUND:
-            return _json({"challengeInfo": {}, "statusCode": 10205, "status_code": 10205}, f"tag:{tag}")
-        return _json({"challengeInfo": shapes.challenge(tag), "statusCode": 0, "statusMsg": ""}, f"tag:{tag}")
+            return json_answer({"challengeInfo": {}, "statusCode": 10205, "status_code": 10205}, f"tag:{tag}")
+        return json_answer({"challengeInfo": shapes.challenge(tag), "statusCode": 0, "statusMsg": ""}, f"tag:{tag}")
 
     def _item_list(self, request: Request, _found: re.Match[str]) -> Answer:
         tag = next((t for t in self.world.tags if shapes.challenge_id(t) == request.query.get("challengeID")), "")
@@ -216,13 +190,13 @@ class Site:
         if refused := self._spent(request, target):
             return refused
         if not tag or int(request.query.get("count", "0")) > 35:
-            return _json({"statusCode": 10201, "status_code": 10201}, target)
+            return json_answer({"statusCode": 10201, "status_code": 10201}, target)
         start = int(request.query.get("cursor", "0"))
         # A list's fault strikes its second page where there is one: what came before must not be lost.
         size, ids = self.world.settings.list_size, self.world.listing[tag]
         at_fault = size if len(ids) > size else 0
         fault = self._standing(Place.TAG, tag)
-        if start >= at_fault and (broken := self._list_fault(fault, target)):
+        if start >= at_fault and (broken := broken_list(fault, target, self._retry_after_s)):
             return broken
         shown = ids[start : start + size]
         items = [self._item(self.world.videos[i], "listed", in_list=True) for i in shown]
@@ -238,17 +212,17 @@ class Site:
             body |= {"hasMore": True, "itemList": items or last}
         elif not items:
             del body["itemList"]
-        return _json(body, target)
+        return json_answer(body, target)
 
     def _comment_list(self, request: Request, _found: re.Match[str]) -> Answer:
         video = self.world.videos.get(request.query.get("aweme_id", ""))
         if video is None:
-            return _json({"status_code": 10201, "comments": None}, "video:unknown")
+            return json_answer({"status_code": 10201, "comments": None}, "video:unknown")
         target = f"video:{video.id}"
         if refused := self._spent(request, target):
             return refused
         fault = self._strike(Place.COMMENTS, video.id)
-        if broken := self._list_fault(fault, target):
+        if broken := broken_list(fault, target, self._retry_after_s):
             return broken
         start, size = int(request.query.get("cursor", "0")), self.world.settings.comment_list_size
         roots = [] if fault is Fault.COMMENTS_NONE else video.roots
@@ -266,12 +240,12 @@ class Site:
             "total": total,
             "status_code": 0,
         }
-        return _json(body, target)
+        return json_answer(body, target)
 
     def _reply_list(self, request: Request, _found: re.Match[str]) -> Answer:
         video = self.world.videos.get(request.query.get("item_id", ""))
         if video is None:
-            return _json({"status_code": 10201, "comments": None}, "video:unknown")
+            return json_answer({"status_code": 10201, "comments": None}, "video:unknown")
         if refused := self._spent(request, f"video:{video.id}"):
             return refused
         start, size = int(request.query.get("cursor", "0")), self.world.settings.reply_list_size
@@ -283,7 +257,7 @@ class Site:
             "total": len(replies),
             "status_code": 0,
         }
-        return _json(body, f"video:{video.id}")
+        return json_answer(body, f"video:{video.id}")
 
     # ------------------------------------------------------------------ the rest
 
@@ -306,7 +280,7 @@ class Site:
         data = video_bytes(video.id, rendition, self.world.settings.media_s)
         if fault is Fault.MEDIA_SHORT:
             data = data[: len(data) * 2 // 3]
-        answer = _ranged(data, request.headers.get("range", ""))
+        answer = ranged(data, request.headers.get("range", ""))
         answer.target = target
         answer.cut_after = {Fault.MEDIA_TRUNCATED: len(data) // 2, Fault.MEDIA_RESET: 0}.get(fault or Fault.MEDIA_SLOW)
         answer.delay_s = self._delay(fault)
@@ -340,7 +314,7 @@ class Site:
             "embed_product_id": video.id,
             "html": f"<blockquote data-video-id='{html.escape(video.id)}'></blockquote>",
         }
-        return _json(body, f"video:{video.id}")
+        return json_answer(body, f"video:{video.id}")
 
     # ------------------------------------------------------------------ faults
 
@@ -368,54 +342,6 @@ class Site:
         # Server errors outlast the one retry that politeness allows.
         return self.world.settings.heal_after * (2 if fault.value.endswith("server_error") else 1)
 
-    def _plain_fault(self, fault: Fault | None, target: str) -> Answer | None:
-        """Page faults that need nothing of the page itself."""
-        if fault in (Fault.VIDEO_RATE_LIMITED,):
-            return self._too_fast(target)
-        if fault in (Fault.TAG_RESET, Fault.VIDEO_RESET):
-            return Answer(cut_after=0, target=target)
-        if fault in (Fault.TAG_SERVER_ERROR, Fault.VIDEO_SERVER_ERROR):
-            return Answer(503, b"<title>503</title>", target=target)
-        bodies = {
-            Fault.VIDEO_CAPTCHA: b"<title>x</title><div id='captcha_container'>Verify to continue:</div>",
-            Fault.VIDEO_CHALLENGE: b"<p>Please wait...</p><p id='wci' class='_waf'></p><p id='cs' class='e30='></p>",
-            Fault.VIDEO_EMPTY: b"",
-            Fault.VIDEO_NO_TAG: b"<!doctype html><title>TikTok</title><div id='app'>loading</div>",
-            Fault.VIDEO_BROKEN_JSON: b'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__">{"__DEFAULT_</script>',
-        }
-        if fault in bodies:
-            return Answer(body=bodies[fault], target=target)
-        if fault is Fault.VIDEO_HUGE:
-            return Answer(body=b"<!-- " + b"x" * (50 << 20) + b" -->", target=target)
-        if fault in (Fault.VIDEO_FORBIDDEN, Fault.VIDEO_NOT_FOUND):
-            return Answer(403 if fault is Fault.VIDEO_FORBIDDEN else 404, b"<title>no</title>", target=target)
-        return None
-
-    def _list_fault(self, fault: Fault | None, target: str) -> Answer | None:
-        """List faults that need nothing of the list itself."""
-        what = fault.value.partition("_")[2] if fault else ""
-        if what == "empty":
-            return Answer(kind="application/json", target=target)
-        if what == "verify":
-            return _json(shapes.VERIFY, target)
-        if what == "rate_limited":
-            return self._too_fast(target)
-        if what == "bad_count":
-            return _json({"statusCode": 10201, "status_code": 10201}, target)
-        if what == "broken_json":
-            return Answer(body=b'{"itemList": [{"id": "76', kind="application/json", target=target)
-        if what == "stall":
-            return Answer(delay_s=3600, cut_after=0, target=target)
-        if what == "huge":
-            return Answer(body=b'{"x": "' + b"x" * (50 << 20) + b'"}', kind="application/json", target=target)
-        if what == "server_error" and target.startswith("video:"):
-            return Answer(502, target=target)
-        return None
-
-    def _too_fast(self, target: str) -> Answer:
-        wait = f"{self.world.settings.retry_after_s:g}"
-        return Answer(429, headers=[("Retry-After", wait)], target=target)
-
     def _delay(self, fault: Fault | None) -> float:
         return self.world.settings.slow_s if fault and fault.value.endswith("_slow") else 0.0
 
@@ -440,20 +366,3 @@ _REFUSALS = {
 
 def _signature(token: str, video_id: str, expire: int) -> str:
     return hashlib.sha256(f"{token}:{video_id}:{expire}".encode()).hexdigest()[:24]
-
-
-def _json(body: object, target: str) -> Answer:
-    cookie = ("Set-Cookie", f"msToken={secrets.token_hex(12)}; Path=/; Secure; SameSite=None")
-    return Answer(body=json.dumps(body).encode(), kind="application/json", headers=[cookie], target=target)
-
-
-def _ranged(data: bytes, asked: str) -> Answer:
-    found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
-    if not found:
-        return Answer(body=data, kind="video/mp4", headers=[("Accept-Ranges", "bytes")])
-    start, end = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
-    if start > end:
-        return Answer(416, headers=[("Content-Range", f"bytes */{len(data)}")])
-    return Answer(
-        206, data[start : end + 1], "video/mp4", headers=[("Content-Range", f"bytes {start}-{end}/{len(data)}")]
-    )
