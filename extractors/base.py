@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from extractors.cutting import Plan
 from extractors.errors import ExtractorError
-from extractors.precision import DTYPES, Dtype, compute_dtype, fold_batch_norms, matmul_mode, prepare
+from extractors.precision import (
+    DTYPES,
+    Deviation,
+    Dtype,
+    compute_dtype,
+    fold_batch_norms,
+    matmul_mode,
+    prepare,
+    specimen,
+)
 from extractors.sampling import CSMV_RULE, ClipRule
 from extractors.transforms import Frames, FrameTransform
 from extractors.weights import (
@@ -70,6 +79,7 @@ class Extractor(ABC):
         seed: int = 0,
         max_clips: int | None = None,
         compile: bool = False,
+        measure: bool = False,
     ) -> None:
         if max_clips is not None:
             self.rule = replace(self.rule, max_clips=max_clips)
@@ -78,14 +88,31 @@ class Extractor(ABC):
             raise ExtractorError(f"{self.name} has no granularity '{granularity}': it has {known}.")
         if dtype not in DTYPES:
             raise ExtractorError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
-        self.granularity, self.dtype, self.device = granularity, dtype, torch.device(device)
+        self.granularity, self.device = granularity, torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise ExtractorError("device 'cuda' was asked for, but this machine shows no usable GPU: try 'cpu'.")
         loaded = self._load(weights, sha256, seed)
         self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
         module = self.folded(self._filled(loaded).eval().requires_grad_(False))
+        self._run = self.vectors
+        self.deviation: Deviation | None = None
+        if measure and dtype != "float32":
+            self.deviation = self._set_measured(module, dtype)
+        else:
+            self._set(module, dtype)
+        if compile:
+            self._run = torch.compile(self.vectors)
+
+    def _set(self, module: nn.Module, dtype: Dtype) -> None:
+        self.dtype = dtype
         self.module = prepare(module, self.device, dtype, channels_last=self.channels_last)
-        self._run = torch.compile(self.vectors) if compile else self.vectors
+
+    def _set_measured(self, module: nn.Module, dtype: Dtype) -> Deviation:
+        sample = specimen(self.plan().shape)
+        self._set(module, "float32")
+        wanted = self.embed(sample)
+        self._set(module, dtype)
+        return Deviation.between(self.embed(sample), wanted)
 
     # -- what a subclass writes -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Only rearranges a network that is already loaded; never touches its weights' mea
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -25,6 +26,35 @@ DTYPES: dict[str, torch.dtype] = {
 def compute_dtype(device: torch.device, dtype: Dtype) -> torch.dtype:
     """What arithmetic runs in. On a CPU the half formats are emulated: see `round_between_layers`."""
     return torch.float32 if device.type == "cpu" else DTYPES[dtype]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a dtype's vectors are from float32's: relative L2 error, and cosine of the two."""
+
+    relative_l2: float
+    cosine: float
+
+    def __str__(self) -> str:
+        return f"relative L2 {self.relative_l2:.1e}, cosine {self.cosine:.6f}"
+
+    @classmethod
+    def between(cls, found: Tensor, wanted: Tensor) -> "Deviation":
+        a, b = found.double().flatten(), wanted.double().flatten()
+        norms = a.norm() * b.norm()
+        return cls(((a - b).norm() / b.norm().clamp_min(1e-30)).item(), (a @ b / norms.clamp_min(1e-30)).item())
+
+
+def specimen(shape: tuple[int, ...]) -> Tensor:
+    """One window (1, *shape), always the same: moving waves and noise as frames 0..255, or as sound -1..1.
+
+    Fixed, so that what is measured on it, and stored, does not depend on which video came first.
+    """
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    places = torch.meshgrid(*(torch.arange(size, dtype=torch.float32) for size in shape), indexing="ij")
+    wave = torch.sin(sum((0.05 * (at + 1) * place for at, place in enumerate(places)), torch.zeros(())))
+    mixed = 0.4 * (wave + 1) + 0.2 * noise  # 0..1
+    return (255 * mixed if len(shape) > 1 else 2 * mixed - 1)[None]
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def load(config: FeatureConfig) -> "Extractor":
             dtype=config.dtype,
             sha256=config.sha256 or "",
             max_clips=config.max_clips,
+            measure=True,
         )
     except ExtractorError as error:
         raise CsmvError(str(error)) from None
@@ -275,7 +276,7 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     import av
     import torch
 
-    return {
+    said = {
         "extractor": config.extractor,
         "weights": network.weights_origin,
         "weights_sha256": network.weights_sha256,
@@ -286,6 +287,11 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
         "device": network.device.type,
         "versions": f"torch {torch.__version__.split('+')[0]}, av {av.__version__}",
     }
+    if network.device.type == "cpu":
+        said["cpu_threads"] = str(torch.get_num_threads())  # the order of summation, so the last digits, hangs on it
+    if network.deviation is not None:
+        said["deviation_from_float32"] = str(network.deviation)
+    return said
 
 
 def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None:

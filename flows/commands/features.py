@@ -116,16 +116,22 @@ def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
 
 
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
-    """Videos with features, and failures by reason, of a set."""
+    """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
     import collections
 
+    from pipeline.features import read_footer
+
     done = 0
+    deviation = ""
     reasons: collections.Counter[str] = collections.Counter()
     for shard in store.shards():
         rows, failed = store.read(config.table, shard), store.read(f"failures/{config.table}", shard)
         done += 0 if rows is None else rows.num_rows
         reasons.update([] if failed is None else failed["reason"].to_pylist())
-    return {"videos": done, "failed": dict(sorted(reasons.items()))}
+        if config.dtype != "float32":
+            deviation = deviation or (read_footer(store, config.table, shard) or {}).get("deviation_from_float32", "")
+    found = {"videos": done, "failed": dict(sorted(reasons.items()))}
+    return found | {"deviation_from_float32": deviation} if deviation else found
 
 
 def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
@@ -135,6 +141,8 @@ def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
     for name, found in counts.items():
         failed = ", ".join(f"{count} {reason}" for reason, count in found["failed"].items())
         typer.echo(f"{name}: {found['videos']} videos have features" + (f"; failed: {failed}" if failed else ""))
+        if deviation := found.get("deviation_from_float32"):
+            typer.echo(f"{name}: deviation from float32: {deviation}")
 
 
 @commands.command("features")
@@ -158,7 +166,7 @@ def features_command(
     keys = _keys(videos)
     _check_out(out, keys, extractor)
     networks = {
-        name: create(name, chosen, device=device, dtype=dtype, granularity=granularity)
+        name: create(name, chosen, device=device, dtype=dtype, granularity=granularity, measure=True)
         for name, chosen in _chosen(extractor, weights)
     }
     results: dict[str, VideoResult] = {}
@@ -170,6 +178,9 @@ def features_command(
             results[key] = result
             tick(1)
     _write(out, results, networks)
+    for name, network in networks.items():
+        if network.deviation is not None:
+            typer.echo(f"{name}: deviation of {dtype} from float32: {network.deviation}", err=True)
     _report(results, as_json)
 
 

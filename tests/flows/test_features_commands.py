@@ -1,6 +1,7 @@
 """csmv extract, csmv features and csmv extractors, as a person uses them."""
 
 import json
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -109,21 +110,54 @@ def test_mistakes_are_one_sentence(
     assert said.count("\n") == 1
 
 
-def test_a_root_gets_features_once(tmp_path: Path) -> None:
-    store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=2, source=FolderSource(path="x")))
-    ids = ["v1", "v2", "v3"]
+IDS = ["v1", "v2", "v3"]
+
+
+def make_root(folder: Path) -> Store:
+    """A root of two shards with three films."""
+    store = Store.create(str(folder), DatasetConfig(name="t", n_shards=2, source=FolderSource(path="x")))
     for shard in store.shards():
-        rows = [{"video_id": v, "media_status": "ok"} for v in ids if store.shard_of(v) == shard]
+        rows = [{"video_id": v, "media_status": "ok"} for v in IDS if store.shard_of(v) == shard]
+        assert rows  # each shard has something to do
         store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
-    for video in ids:
-        film(tmp_path / media_path(store.shard_of(video), video))
+    for video in IDS:
+        film(folder / media_path(store.shard_of(video), video))
+    return store
+
+
+def test_a_root_gets_features_once(tmp_path: Path) -> None:
+    store = make_root(tmp_path)
     done = csmv("extract", "--root", tmp_path, *MFCC, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"mfcc": {"videos": 3, "failed": {}}}
-    assert {video: vectors.shape for video, vectors in features(store, "mfcc").items()} == dict.fromkeys(ids, (3, 40))
+    assert {video: vectors.shape for video, vectors in features(store, "mfcc").items()} == dict.fromkeys(IDS, (3, 40))
     before = {name: store.read_file(name) for name in store.files("features")}
     assert csmv("extract", "--root", tmp_path, *MFCC).returncode == 0
     assert {name: store.read_file(name) for name in store.files("features")} == before
+
+
+def test_a_process_a_device_gives_the_same_bytes_and_reports_the_deviation(tmp_path: Path) -> None:
+    one, two = make_root(tmp_path / "one"), make_root(tmp_path / "two")
+    asked = (*MFCC, "--dtype", "float16")
+    alone = csmv("extract", "--root", tmp_path / "one", *asked)
+    assert alone.returncode == 0, alone.stderr
+    assert re.search(r"mfcc: deviation from float32: relative L2 \S+, cosine 0\.999", alone.stdout)
+    shared = csmv("extract", "--root", tmp_path / "two", *asked, "--device", "cpu,cpu", "--json")
+    assert shared.returncode == 0, shared.stderr
+    assert json.loads(shared.stdout)["mfcc"]["videos"] == 3
+    names = one.files("features")
+    assert len(names) == 2
+    assert two.files("features") == names
+    assert [two.read_file(name) for name in names] == [one.read_file(name) for name in names]
+
+
+def test_a_device_that_fails_is_named_and_the_other_goes_on(tmp_path: Path) -> None:
+    store = make_root(tmp_path)
+    done = csmv("extract", "--root", tmp_path, *MFCC, "--device", "cpu,cuda:7")
+    assert done.returncode == 1
+    assert "cuda:7" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(store.files("features")) == 1
 
 
 def test_the_list_and_the_cards(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A feature shard holds every video that gives features, in the same bytes whatever was resumed."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -109,6 +110,30 @@ def test_the_footer_says_how_the_numbers_were_made(tmp_path: Path) -> None:
     assert len(footer["weights_sha256"]) == 64
     assert footer["clip_rule"] == "24 fps, 16 frames, step 16, at most 180"
     assert footer["dtype"] == "float32"
+    assert footer["cpu_threads"] == str(torch.get_num_threads())
+    assert "deviation_from_float32" not in footer
+
+
+def test_the_footer_says_how_far_another_dtype_is_from_float32(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 16])
+    coarse = TINY.model_copy(update={"dtype": "bfloat16"})
+    extract_shard(store, 0, coarse)
+    footer = stage.read_footer(store, "features/tiny", 0)
+    assert footer is not None
+    said = re.fullmatch(r"relative L2 (.+), cosine (.+)", footer["deviation_from_float32"])
+    assert said is not None
+    assert 1e-4 < float(said[1]) < 2e-2  # bfloat16 has 8 bits
+    assert 0.999 < float(said[2]) <= 1
+    # Measured on a fixed window, so a shard made in two goes has the same bytes.
+    whole = shard_bytes(store)
+    hidden = tmp_path / media_path(0, "v00")
+    (tmp_path / "features/tiny/0000.parquet").unlink()
+    hidden.rename(hidden.with_suffix(".later"))
+    extract_shard(store, 0, coarse)
+    hidden.with_suffix(".later").rename(hidden)
+    stage.load.cache_clear()
+    extract_shard(store, 0, coarse)
+    assert shard_bytes(store) == whole
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
