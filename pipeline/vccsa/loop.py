@@ -265,7 +265,8 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
     missing = [name for name in trackers if find_spec(name) is None]
     if missing:
         raise CsmvError(f"--log {missing[0]} needs the package {missing[0]}: pip install {missing[0]}.")
-    logs = store.path(f"models/{run}/logs") if store.is_local else tempfile.mkdtemp(prefix="csmv-logs-")
+    # Trackers name the machine in their files, and what is outside private/ is fit to publish.
+    logs = store.path(f"private/tracking/{run}") if store.is_local else tempfile.mkdtemp(prefix="csmv-logs-")
     accelerator = Accelerator(
         mixed_precision=precision, kwargs_handlers=several, log_with=list(trackers), project_dir=logs
     )

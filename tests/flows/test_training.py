@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.config import DatasetConfig
 from pipeline.schemas import features_spec
 from pipeline.splits import SplitConfig, build_split
 from pipeline.store import Store
+from pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -85,6 +87,41 @@ def test_train_then_evaluate(csmv_inside: Run, root: str, settings: Path) -> Non
     assert found["by_video_seen_in_train"]["seen"]["opinion"] == {"n": 0}
     for file in ("results.md", "results.tex", "results.json", "confusion-opinion.svg", "reliability-emotion.svg"):
         assert store.exists(f"models/mine/evaluation/{file}"), file
+
+
+def test_two_processes_train_what_one_does(
+    csmv_inside: Run, root: str, settings: Path, environment: dict[str, str]
+) -> None:
+    command = ["train", "--root", root, "--config", str(settings), "--model", "video", "--run"]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "flows.cli"]
+
+    assert csmv_inside(*command, "alone").returncode == 0
+    subprocess.run([sys.executable, *launch, *command, "together"], env=environment, check=True, capture_output=True)
+
+    alone, together = (read_run(Store.open(root), run)[1] for run in ("alone", "together"))
+    assert [epoch["loss"] for epoch in together.history] == pytest.approx(
+        [epoch["loss"] for epoch in alone.history], rel=1e-4
+    )
+    assert together.metrics["test"]["opinion"]["micro_f1"] == alone.metrics["test"]["opinion"]["micro_f1"]
+
+
+def test_tensorboard_is_told_of_every_epoch(csmv_inside: Run, root: str, settings: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    told = csmv_inside(
+        *("train", "--root", root, "--config", settings, "--model", "video", "--run", "logged"), "--log", "tensorboard"
+    )
+    assert told.returncode == 0, told.stderr
+
+    losses = []
+    for events in (Path(root) / "private" / "tracking" / "logged").rglob("events.out.tfevents.*"):
+        accumulator = EventAccumulator(str(events))
+        accumulator.Reload()
+        if "loss" in accumulator.Tags()["scalars"]:
+            losses = [event.value for event in accumulator.Scalars("loss")]
+    _, result = read_run(Store.open(root), "logged")
+    assert losses == pytest.approx([epoch["loss"] for epoch in result.history])
 
 
 def test_predict_names_seconds_and_shows_them(csmv: Run, root: str, settings: Path, tmp_path: Path) -> None:
