@@ -42,7 +42,7 @@ _LOWER_ENGLISH = re.compile(
 )
 _ROMANCE = re.compile(
     rf"(?<!\w)(?i:{_any(_BEFORE)})\b\.?\s+"
-    r"(?:(?:de|del|de la|des|du|da|do|dos|della|dei|di|la|le|les|los|las)\s+){0,2}"
+    r"(?:(?:de|del|de la|des|du|da|das|do|dos|della|delle|degli|dei|di|la|le|les|los|las)\s+){0,2}"
     rf"(?:{_NAMED}\s+){{0,3}}{_NAMED},?\s+(?:(?i:n[°º.o]|no|nr|num|numero|número)\.?\s*)?{_NUMBER}(?!\w|[.,]\d|%)"
 )
 _FRENCH = re.compile(

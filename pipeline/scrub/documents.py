@@ -13,6 +13,7 @@ from pipeline.scrub.policy import Kind
 from pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
+_DIGITS = re.compile(r"\d+")
 _NEAR = 48
 """Characters before a number, and half as many after it, in which a word can say what it is."""
 
@@ -110,7 +111,7 @@ class _Windowed(TextRecognizer):
         return written
 
 
-class CardRecognizer(_Windowed):
+class CardRecognizer(TextRecognizer):
     """Finds numbers of payment cards: the known beginnings, 12 to 19 digits, and Luhn's checksum."""
 
     kind = Kind.CREDIT_CARD
@@ -122,14 +123,23 @@ class CardRecognizer(_Windowed):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Candidates that are no repeated or rising digits, checked by Presidio."""
-        recognizer = predefined("CreditCardRecognizer", _CARD_PATTERN)
-        for finding in self._in_windows(text, self._candidate, recognizer):
-            digits = [char for char in text[finding[0] : finding[1]] if char.isdecimal()]
-            if len(set(digits)) > 1 and 12 <= len(digits) <= 19:
-                yield finding
+        for found in self._candidate.finditer(text):
+            # The digits of an expiry date may follow: shorter readings end where a group does.
+            ends = [group.end() for group in _DIGITS.finditer(text, *found.span())]
+            readings = (self._reading(text, found.start(), end) for end in reversed(ends))
+            best = next((reading for reading in readings if reading is not None), None)
+            if best is not None:
+                yield best
 
-    def _window(self, written: str) -> str:
-        return written.replace(".", "-")
+    def _reading(self, text: str, start: int, end: int) -> Finding | None:
+        recognizer = predefined("CreditCardRecognizer", _CARD_PATTERN)
+        window = text[start:end].replace(".", "-")
+        digits = [char for char in window if char.isdecimal()]
+        if len(set(digits)) < 2 or not 12 <= len(digits) <= 19:
+            return None
+        for result in recognizer.analyze(window, recognizer.supported_entities):
+            return start + result.start, start + result.end, float(result.score), type(recognizer).__name__
+        return None
 
 
 class BankAccountRecognizer(_Windowed):
@@ -153,12 +163,16 @@ class BankAccountRecognizer(_Windowed):
         return written[: ends[-1]].upper()
 
 
+_VERSION_BEFORE = re.compile(r"\b(?:version|ver|v|update|patch|build|firmware|release|driver)\.?\s?(?:to\s)?$", re.I)
+
+
 class IpAddressRecognizer(_Windowed):
     """Finds addresses of computers, IPv4 and IPv6."""
 
     kind = Kind.IP_ADDRESS
     _candidate = re.compile(
-        r"(?<![\w.:])(?:(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?|(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,45}(?:%\w+)?)(?![\w:])"
+        r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?::\d{1,5})?(?!\w|\.\d)"
+        r"|(?<![\w.:])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,45}(?:%\w+)?(?![\w:])"
     )
 
     def may_hold(self, glance: Glance) -> bool:
@@ -167,7 +181,9 @@ class IpAddressRecognizer(_Windowed):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Candidates, checked by Presidio."""
-        yield from self._in_windows(text, self._candidate, predefined("IpRecognizer"))
+        for finding in self._in_windows(text, self._candidate, predefined("IpRecognizer")):
+            if not _VERSION_BEFORE.search(text[max(0, finding[0] - 24) : finding[0]]):
+                yield finding
 
 
 class WalletRecognizer(_Windowed):
@@ -221,9 +237,23 @@ class NationalIdRecognizer(_Windowed):
         for candidate, words, recognizer in _documents():
             yield from self._in_windows(text, candidate, recognizer, words)
         yield from self._in_windows(text, _OWN_CANDIDATE, self._own)
+        for found in _CHINESE.finditer(text):
+            if _is_chinese_id(found[0]):
+                yield found.start(), found.end(), 0.9, "resident identity number"
 
 
 _OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")
+
+
+_CHINESE = re.compile(
+    r"(?<![0-9A-Za-z])[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx](?![0-9A-Za-z])"
+)
+
+
+def _is_chinese_id(number: str) -> bool:
+    """Whether the last character is the check of the others. Source: GB 11643-1999 (ISO 7064 MOD 11-2)."""
+    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(number[:17]))
+    return "10X98765432"[total % 11] == number[17].upper()
 
 
 @cache

@@ -2,6 +2,14 @@
 
 from functools import cache
 
+from pipeline.scrub.vocabulary import SPACED
+
+_LETTER = SPACED.replace("_", "")
+LABEL = rf"[{_LETTER}](?:[{SPACED}-]{{0,61}}[{_LETTER}])?"
+"""A regular expression for one part of a domain name, in any script that parts words by spaces."""
+ENDING = r"(?:xn--[a-z0-9-]{2,59}|[A-Za-z]{2,24}|[\u0370-\u06ff]{2,24})"
+"""A regular expression for the last part of one; `is_ending` says whether there is such an ending."""
+
 _MAIL_PROVIDERS = """
 gmail googlemail hotmail outlook live msn yahoo ymail rocketmail icloud me mac aol proton protonmail pm gmx web mail
 zoho yandex ya rambler inbox bk list tutanota tuta fastmail hey qq foxmail 163 126 sina naver daum hanmail kakao

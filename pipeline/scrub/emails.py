@@ -3,21 +3,20 @@
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import COMMON_ENDINGS, MAIL_PROVIDERS, is_ending
+from pipeline.scrub.domains import COMMON_ENDINGS, ENDING, LABEL, MAIL_PROVIDERS, is_ending
 from pipeline.scrub.ordinary import is_ordinary
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import SPACED
 
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
-_LABEL = rf"[{SPACED.replace('_', '')}](?:[{SPACED}-]{{0,62}})"
 _PLAIN = re.compile(
-    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{_LABEL}\s?\.\s?){{1,6}}"
-    rf"(?P<end>xn--[a-z0-9-]{{2,59}}|[A-Za-z]{{2,24}}|[\u0370-\u06ff]{{2,24}}))(?![{SPACED}@])",
+    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
+    rf"(?P<end>{ENDING}))(?![{SPACED}@])",
     re.I,
 )
-_COMMA = re.compile(rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?{_LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
-_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{_LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
+_COMMA = re.compile(rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
+_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
 _NO_ENDING = re.compile(
     rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])", re.I
@@ -40,6 +39,11 @@ _VEILED_DOMAIN = re.compile(
 _VEILED_LOCAL = re.compile(
     rf"(?<![{SPACED}.])(?:[{SPACED}+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+"
     rf"|\s?[\[(](?:underscore|dash)[\])]\s?)){{0,3}}[{SPACED}+-]{{1,64}}$",
+    re.I,
+)
+_NO_DOT = re.compile(
+    rf"(?<![{SPACED}.])(?P<local>[{SPACED}.+-]{{3,64}})\s+(?:at|arroba)\s+(?:gmail|googlemail|hotmail|yahoo|outlook|icloud|protonmail)"
+    rf"\s+(?:com|net|fr|de|es|it|co\s+uk)(?![{SPACED}])",
     re.I,
 )
 _GLUED = re.compile(
@@ -72,6 +76,9 @@ class MailAddressRecognizer(TextRecognizer):
         if "@" in text:
             yield from _plain(text)
         yield from _veiled(text)
+        for found in _NO_DOT.finditer(text):
+            if not is_ordinary(found["local"]):
+                yield found.start(), found.end(), 0.7, "in words, without a dot"
         for found in _GLUED.finditer(text):
             if found["end"].lower() in COMMON_ENDINGS:
                 yield found.start(), found.end(), 0.8, "words joined"

@@ -42,11 +42,11 @@ _PLATFORM = re.compile(
     rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])"
     rf"|(?P<short>{either(SHORT_PLATFORMS)})|(?P<vague>{either(VAGUE_PLATFORMS)})(?=\s?[:=@]))"
     rf"(?:\s?[/&+,]\s?{_ANY_PLATFORM}(?![{SPACED}]))*"
-    rf"(?![{SPACED}#])(?!\.\w)",
+    rf"(?:(?<=[^{SPACED}])|(?![{SPACED}]))(?!#)(?!\.\w)",
     re.I,
 )
 _AFTER = re.compile(
-    r"(?:'?s\b)?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@-]))?"
+    r"(?:'?s\b)?(?:账号|帐号|帳號|号码|号|號|アカウント|アカ|名)?[是は]?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@-]))?"
     rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?:[a-z]{{2,12}}(?=\s?[:=]))?(?P<sign>\s*(?:{_SIGN})+\s*)?"
     rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
     rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
@@ -72,7 +72,7 @@ _REVERSED = re.compile(
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
 _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
 _REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
-_DEFAULT_NAME = re.compile(r"(?<!\w)user_?\d{5,}(?:_\d+)?(?!\w)", re.I)
+_DEFAULT_NAME = re.compile(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
 _LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
@@ -83,6 +83,8 @@ _VAGUE_LINKED = re.compile(r"[:=@]")
 _CLAUSE_ENDS = re.compile(r"\s*(?:$|[^\w\s])")
 
 _PLATFORM_HEADS = heads(CLEAR_PLATFORMS, SHORT_PLATFORMS)
+_UNSPACED_PLATFORMS = re.compile("|".join(name for name in _PLATFORM_HEADS if not re.match(rf"[{SPACED}]", name)), re.I)
+"""Names of platforms in scripts that put no space before or after them."""
 _VAGUE_HEADS = heads(VAGUE_PLATFORMS)
 _NAMED_HEADS = heads(NAMED) - {"my", "the"}
 _CREDIT_HEADS = heads(CREDITS)
@@ -101,12 +103,13 @@ class HandleRecognizer(TextRecognizer):
         return (
             any(mark in text for mark in "@#_")
             or "u/" in text
-            or not glance.words.isdisjoint(_PLATFORM_HEADS)
+            or _names_a_platform(text, glance.words)
             or not glance.words.isdisjoint(_NAMED_HEADS)
             or (not glance.words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text) is not None)
             or (not glance.words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None)
             or any(sign in text for sign in PLATFORM_SIGNS)
-            or "user" in text.lower()
+            or "user" in (small := text.lower())
+            or "wxid_" in small
         )
 
     def find(self, text: str) -> Iterator[Finding]:
@@ -114,7 +117,7 @@ class HandleRecognizer(TextRecognizer):
         words = frozenset(WORD.findall(text.lower()))
         if "@" in text:
             yield from _mentions(text)
-        clear = not words.isdisjoint(_PLATFORM_HEADS)
+        clear = _names_a_platform(text, words)
         vague = not words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None
         if clear or vague or any(sign in text for sign in PLATFORM_SIGNS):
             yield from _after_platforms(text)
@@ -136,6 +139,12 @@ class HandleRecognizer(TextRecognizer):
         for found in _SHAPED.finditer(text):
             if "_" in found[0]:
                 yield found.start(), found.end(), 0.35, "looks like a handle"
+
+
+def _names_a_platform(text: str, words: frozenset[str]) -> bool:
+    if not words.isdisjoint(_PLATFORM_HEADS):
+        return True
+    return not text.isascii() and _UNSPACED_PLATFORMS.search(text) is not None
 
 
 def _mentions(text: str) -> Iterator[Finding]:

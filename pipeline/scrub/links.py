@@ -5,22 +5,20 @@ a filter. A missing space after a full stop ("so good.it was") is the trap here.
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, SHORT_HOSTS, is_ending
+from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, ENDING, LABEL, SHORT_HOSTS, is_ending
 from pipeline.scrub.ordinary import is_everyday, is_ordinary
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import SPACED
 
 _PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
-_LETTER = SPACED.replace("_", "")
-_LABEL = rf"[{_LETTER}](?:[{SPACED}-]{{0,61}}[{_LETTER}])?"
 _SCHEME = re.compile(
     rf"(?:(?<![{SPACED}])(?:h(?:tt|xx|\*\*|__)ps?|h\s?t\s?t\s?p(?:\s?s)?|ftps?|tg|discord|snssdk\d+|intent|market)\s?:\s?/\s?/?\s?"
     rf"|(?<![{SPACED}.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
 _BARE = re.compile(
-    rf"(?<![{SPACED}@./-])(?P<host>(?:{_LABEL}\.){{1,8}}(?P<end>[A-Za-z]{{2,24}}|[\u0370-\u06ff]{{2,24}}|xn--[a-z0-9-]{{2,59}}))"
+    rf"(?<![{SPACED}@./-])(?P<host>(?:{LABEL}\.){{1,8}}(?P<end>{ENDING}))"
     rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![{SPACED}@])",
     re.I,
 )
@@ -33,7 +31,7 @@ _DOT = (
     r"|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
 )
 _VEILED = re.compile(
-    rf"(?<![{SPACED}@.-])(?P<host>{_LABEL}(?:(?:\.|{_DOT}){_LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![{SPACED}@-])"
+    rf"(?<![{SPACED}@.-])(?P<host>{LABEL}(?:(?:\.|{_DOT}){LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>[a-z]{{2,12}}))(?![{SPACED}@-])"
     rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
     re.I,
 )

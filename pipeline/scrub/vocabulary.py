@@ -18,11 +18,11 @@ github kakao kakaotalk zalo viber skype patreon ko-fi threads messenger clapper 
 epic_games fortnite valorant depop etsy wattpad bandcamp substack mastodon rumble yubo wizz hoop kick ao3
 letterboxd strava duolingo инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап
 ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
-抖音 小红书 微博
+薇信 威信 抖音 小红书 微博
 """
 SHORT_PLATFORMS = """
 ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq bsky signal snp epic riot bnet minecraft mc
-valo rblx fn wechatid
+valo rblx fn wechatid wx vx 加v 加vx
 """
 VAGUE_PLATFORMS = "x of line medium"
 PLATFORM_SIGNS = "👻📸📷"
@@ -44,7 +44,7 @@ art spam private priv new other business personal back_up backup and or too also
 called named just me ini nya addy link username_is
 """
 LINK_WORDS = """
-is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst это at by with via
+is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst heißt это at by with via
 """
 NAMED = """
 user_name usrname username handle gamer_tag gtag screen_name nickname my_@ the_@ user_id account_name

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
+from pipeline.known_names import LANDING, known_names, landing_values
+from pipeline.report import write_report
 from pipeline.sandbox import Fault, Logged, Sandbox, SandboxSettings
 from pipeline.sources.browser import find_chromium
 from pipeline.store import Store
@@ -25,7 +28,7 @@ def sandbox() -> Iterator[Sandbox]:
     if find_chromium() is None:
         pytest.skip("Chromium is not installed: `make set-up` or `apt-get install chromium`")
     faults = {"video:7679402590399889409": Fault.VIDEO_PRIVATE}
-    with Sandbox(SandboxSettings(hashtags=2, videos=4, comments=3, media_s=0.5, faults=faults)) as running:
+    with Sandbox(SandboxSettings(hashtags=2, videos=3, comments=2, media_s=0.5, faults=faults)) as running:
         yield running
 
 
@@ -90,6 +93,28 @@ def test_two_runs_on_one_server_share_it_too(start_csmv: Any, server: Any, sandb
     assert_paced(sandbox.log(), INTERVAL_S)
 
 
+def assert_holds_nobody(store: Store, sandbox: Sandbox, log: Path, prefect: Path) -> None:
+    """No planted name or id is in a table, the report, what was said, or Prefect's database; so says the audit too."""
+    write_report(store)
+    known = known_names(store)
+    everybody = known.handles | known.display_names | known.ids
+    seen = "".join(str(list(landing_values(store.read_file(name), name))) for name in store.files(LANDING))
+    planted = {name for name in sandbox.world.personal() if name in seen}
+    assert len(planted) > 30
+    assert {name for name in planted if "@" not in name and "+" not in name} <= everybody
+
+    places = {name: str(store.read_all(name).to_pylist()) for name in ("videos", "comments", "failures/collect")}
+    places |= {"report": store.read_file("reports/index.html").decode(), "log": log.read_text()}
+    places |= {path.name: path.read_bytes().decode("latin-1") for path in prefect.rglob("*") if path.is_file()}
+    assert "tables-0000" in places["prefect.db"] + places.get("prefect.db-wal", ""), "not the database of the run"
+    for place, text in places.items():
+        assert not [name for name in sandbox.world.personal() if name in text], place
+    assert audit(store, [log, prefect]).hits == ()
+
+    log.write_text(f"failed for {min(known.handles)} ({min(one for one in known.ids if one.isdigit())})\n")
+    assert {hit.kind for hit in audit(store, [log]).hits} >= {KNOWN_NAME, KNOWN_ID}, "an audit that finds nothing"
+
+
 @pytest.mark.timeout(900)
 def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
     csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path
@@ -97,7 +122,8 @@ def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
     config = configuration(tmp_path / "trial.yaml", sandbox, interval_s=0.05)
     root = tmp_path / "root"
     common = [*reach(sandbox), "--json"]
-    assert csmv("collect", "--root", root, "--config", config, *common, PREFECT_API_URL=server.url).returncode == 0
+    collected = csmv("collect", "--root", root, "--config", config, *common, PREFECT_API_URL=server.url)
+    assert collected.returncode == 0, collected.stderr
     sandbox.forget_log()
 
     told = csmv("download", "--root", root, "--interval", INTERVAL_S, *common, PREFECT_API_URL=server.url)
@@ -105,7 +131,9 @@ def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["done"] == 7
     assert_paced(sandbox.log(), INTERVAL_S)
-    assert not [name for name in sandbox.world.personal() if name in told.stdout + told.stderr]
+    log = tmp_path / "said.log"
+    log.write_text("".join((collected.stdout, collected.stderr, told.stdout, told.stderr)))
+    assert_holds_nobody(Store.open(str(root)), sandbox, log, server.home)
     sandbox.forget_log()
     again = csmv("download", "--root", root, *common, PREFECT_API_URL=server.url)
     assert (json.loads(again.stdout)["left alone"], sandbox.log()) == (7, [])

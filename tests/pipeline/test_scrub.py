@@ -72,6 +72,16 @@ def scrubbed(scrubber: Scrubber, text: str) -> str:
         ("0x52908400098527886E0F7030069857D2E4169EE7", "<CRYPTO_WALLET>"),
         ("my ssn is 536-90-4399", "my ssn is <NATIONAL_ID>"),
         ("i live at 4812 Maple Street", "i live at <STREET_ADDRESS>"),
+        ("moro na Rua das Flores, 196", "moro na <STREET_ADDRESS>"),
+        ("ip:84.23.11.209: lol", "ip:<IP_ADDRESS>: lol"),
+        ("karte 4111 1111 1111 1111 12/27", "karte <CREDIT_CARD> 12/27"),
+        ("身份证号码110101199003077774", "身份证号码<NATIONAL_ID>"),
+        ("加我微信zhangwei8899吧", "加我微信<USERNAME>吧"),
+        ("加V：zhang_wei88", "加V：<USERNAME>"),
+        ("抖音号：xiaomei_007", "抖音号：<USERNAME>"),
+        ("微信 wxid_8k2l3m4n", "微信 <USERNAME>"),
+        ("mein Insta heißt lena_marie.02", "mein Insta heißt <USERNAME>"),
+        ("johndoe at hotmail com", "<EMAIL>"),
     ],
 )
 def test_personal_data_goes_and_nothing_else(scrubber: Scrubber, text: str, expected: str) -> None:
@@ -86,6 +96,13 @@ def test_personal_data_goes_and_nothing_else(scrubber: Scrubber, text: str, expe
         *("tiktok: exists. me: crying", "insta is down", "ig you are right", "user error", "at this point dot", "24/7"),
         *("14 000 000 dollars", "0.000000001btc", "100,000,000,000", "iPhone 12 13 14", "24.08.2007", "7.11 is better"),
         *("LeBron James is the goat", "p.s. i love you", "1234567", "999999999999 iq", "version 1.2.3"),
+        *(
+            "update 10.0.19.4 is bad",
+            "身份证 110101199003077775",
+            "微信支付很好用",
+            "i was looking at yahoo com",
+            "微信 yyds",
+        ),
     ],
 )
 def test_scores_prices_years_and_speech_stay(scrubber: Scrubber, text: str) -> None:
@@ -315,6 +332,8 @@ def knowing() -> Scrubber:
         "Sunny Day",
         "John Smith",
         "小明同学",
+        "王小明同学会",
+        "tiktok",
         "_",
         "7",
         "ok",
@@ -332,6 +351,8 @@ def knowing() -> Scrubber:
         ("ZOË  FANTÔME!", "<USERNAME>!"),
         ("john smith did it", "<USERNAME> did it"),
         ("我喜欢小明同学的视频", "我喜欢<USERNAME>的视频"),
+        ("王小明同学会来了", "<USERNAME>来了"),
+        ("who else is on tiktok", "who else is on tiktok"),
         ("Sunny Day posted again", "<USERNAME> posted again"),
         ("what a sunny day", "what a sunny day"),
         ("i love this", "i love this"),
@@ -352,3 +373,12 @@ def test_many_names_cost_no_more_than_few() -> None:
     many.scrub(texts)
     assert time.process_time() - started < 2
     assert scrubbed(many, "by person_19999x") == "by <USERNAME>"
+
+
+def test_many_names_without_spaces_cost_no_more_than_few() -> None:
+    many = Scrubber(ScrubPolicy(), names=[f"小{chr(0x4E00 + i)}同学" for i in range(20_000)])
+    texts = ["我很喜欢这个视频因为它非常好看而且有意思"] * 500
+    started = time.process_time()
+    many.scrub(texts)
+    assert time.process_time() - started < 2
+    assert scrubbed(many, "看小一同学的") == "看<USERNAME>的"
