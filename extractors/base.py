@@ -46,6 +46,19 @@ from extractors.weights import (
 Granularity = Literal["clip", "temporal"]
 
 
+def standardised(clips: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Frames (B, 3, T, H, W) of 0..255 to (x / 255 - mean) / std, a channel each."""
+    centre, spread = (clips.new_tensor(values).view(3, 1, 1, 1) for values in (mean, std))
+    return (clips / 255 - centre) / spread
+
+
+def headed(network: nn.Module, classes: int) -> nn.Module:
+    """A torchvision network, without its classifier where a weights file has none."""
+    if not classes:
+        network.fc = nn.Identity()
+    return network
+
+
 class Extractor(ABC):
     """One network that turns windows of frames (or of sound) into vectors; ready for use once constructed."""
 

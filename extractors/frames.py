@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from extractors.base import Extractor
+from extractors.base import Extractor, standardised
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -23,8 +23,7 @@ class FrameExtractor(Extractor):
         return vectors
 
     def normalise(self, clips: Tensor) -> Tensor:
-        mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (self.mean, self.std))
-        return (clips / 255 - mean) / std
+        return standardised(clips, self.mean, self.std)
 
     def forward(self, clips: Tensor) -> Tensor:
         batch, channels, frames, height, width = clips.shape

@@ -10,7 +10,8 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from extractors.r2plus1d import R2Plus1D, headed
+from extractors.base import headed
+from extractors.r2plus1d import R2Plus1D
 from extractors.registry import register
 from extractors.weights import Weights
 

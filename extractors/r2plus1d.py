@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.video import r2plus1d_18
 
-from extractors.base import Extractor
+from extractors.base import Extractor, headed, standardised
 from extractors.registry import register
 from extractors.transforms import ResizeThenCrop
 from extractors.weights import Weights
@@ -29,8 +29,7 @@ class R2Plus1D(Extractor):
     channels_last = True
 
     def normalise(self, clips: Tensor) -> Tensor:
-        mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (MEAN, STD))
-        return (clips / 255 - mean) / std
+        return standardised(clips, MEAN, STD)
 
     def _trunk(self, clips: Tensor) -> Tensor:
         net = self.module
@@ -51,13 +50,6 @@ class R2Plus1D(Extractor):
         pooled = self._trunk(self.prepared(batch)).mean((2, 3, 4))
         scores: Tensor = self.module.get_submodule("fc")(pooled)
         return scores.float().cpu()
-
-
-def headed(network: nn.Module, classes: int) -> nn.Module:
-    """The network, without its classifier where a weights file has none."""
-    if not classes:
-        network.fc = nn.Identity()
-    return network
 
 
 @register

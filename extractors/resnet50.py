@@ -6,9 +6,9 @@ from torch import nn
 from torchvision.models import resnet50
 from torchvision.models.resnet import Bottleneck
 
+from extractors.base import headed
 from extractors.frames import FrameExtractor
 from extractors.precision import fold_pair
-from extractors.r2plus1d import headed
 from extractors.registry import register
 from extractors.transforms import PillowShortSide
 from extractors.weights import Weights

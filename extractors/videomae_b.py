@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from extractors.base import standardised
+from extractors.frames import IMAGENET_MEAN, IMAGENET_STD
 from extractors.registry import register
 from extractors.transforms import PillowShortSide
 from extractors.videomae import VideoMAEBase, from_transformers
 from extractors.weights import State, Weights
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @register
@@ -37,5 +37,4 @@ class VideoMAEB(VideoMAEBase):
         return from_transformers(state)
 
     def normalise(self, clips: Tensor) -> Tensor:
-        mean, std = (clips.new_tensor(v).view(3, 1, 1, 1) for v in (MEAN, STD))
-        return (clips / 255 - mean) / std
+        return standardised(clips, IMAGENET_MEAN, IMAGENET_STD)
