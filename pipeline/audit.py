@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from pipeline.errors import CsmvError
 from pipeline.known_names import KnownNames, known_names
 from pipeline.progress import track
 from pipeline.scrub.gazetteer import Gazetteer
@@ -78,7 +79,8 @@ class Audit:
 def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
     """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
 
-    Time grows with the size of the files, not with the number of names known.
+    Time grows with the size of the files, not with the number of names known. Raises CsmvError if one of `also` is
+    not there.
     """
     known = known_names(store)
     search = _Search(known, store.config.scrub)
@@ -94,7 +96,18 @@ def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
     return Audit(len(names) + len(extra), search.values, len(known.names) + len(known.ids), search.hits())
 
 
+def files_holding(store: "Store", known: KnownNames) -> list[str]:
+    """The files outside `private/` that hold one of these names or ids."""
+    search = _Search(known, ScrubPolicy())
+    for name in store.files():
+        if not name.startswith(PRIVATE):
+            search.file(name, store.read_file(name))
+    return sorted({hit.file for hit in search.hits() if hit.kind in (KNOWN_NAME, KNOWN_ID)})
+
+
 def _files_below(path: Path) -> list[Path]:
+    if not path.exists():
+        raise CsmvError(f"'{path}' was to be searched too and is not there.")
     return sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
 
 

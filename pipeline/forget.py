@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.audit import files_holding
 from pipeline.errors import CsmvError
 from pipeline.forget_landing import LandingEraser, Wanted, wanted
 from pipeline.forgotten import Forgotten
-from pipeline.known_names import LANDING
+from pipeline.known_names import LANDING, KnownNames
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser, load_key
 from pipeline.store import media_path, parquet_bytes
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Removal:
-    """What a `forget` removed: comments, videos, names and ids in what others wrote, rows by file, and whole files."""
+    """What a `forget` removed: comments, videos, names and ids in what others wrote, rows by file, and whole files.
+
+    `left` are files that hold a forgotten name or id and are not its to rewrite: reports, logs, releases, models.
+    """
 
     comments: int = 0
     videos: int = 0
     names: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def forget(
@@ -89,6 +94,8 @@ def _remove(store: "Store", what: Wanted, gone: Forgotten) -> Removal:
         if store.exists(media):
             store.remove(media)
             removal.files.append(media)
+    known = KnownNames(set(what.handles), set(what.names), what.comments | what.person_ids)
+    removal.left = files_holding(store, known)
     return removal
 
 

@@ -94,5 +94,7 @@ def forget_(
         typer.echo(f"{name}: deleted")
     named = f", and {removal.names:,} mentions in what others wrote" if removal.names else ""
     typer.echo(f"Forgotten: {removal.comments:,} comments and {removal.videos:,} videos{named}.")
+    for name in removal.left:
+        typer.echo(f"{name}: still holds a name or id of it; make it again, or delete it")
     if removal.rows or removal.files:
         typer.echo("Models, reports and releases made before still hold them: make those again.")

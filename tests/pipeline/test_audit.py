@@ -15,6 +15,7 @@ import zstandard
 
 from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.config import DatasetConfig, FolderSource
+from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
 from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
 from pipeline.sources.folder import ingest
@@ -145,6 +146,11 @@ def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str
 def test_what_is_nobodys_is_left_alone(root: Store, name: str, data: bytes) -> None:
     root.write_file(name, data)
     assert audit(root).hits == ()
+
+
+def test_a_log_that_is_not_there_is_one_sentence(root: Store, tmp_path: Path) -> None:
+    with pytest.raises(CsmvError, match="is not there"):
+        audit(root, [tmp_path / "nowhere"])
 
 
 def test_a_database_outside_the_root_is_searched_too(root: Store, tmp_path: Path) -> None:

@@ -229,6 +229,13 @@ def test_tables_lose_the_name_where_others_wrote_it(root: Store) -> None:
     assert "kai" not in "".join(texts(root)).casefold()
 
 
+def test_files_that_it_can_not_rewrite_are_named(root: Store) -> None:
+    root.write_file("logs/run.log", b"failed for Kai.River9\n")
+    root.write_file("logs/other.log", b"failed for somebody\n")
+
+    assert forget(root, handles=["kai.river9"]).left == ["logs/run.log"]
+
+
 def test_killed_half_way_it_finishes(root: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "private/landing/web/videos/0000/v9/x.done.jsonl.zst"
     land(root, name, {"comments": [{"cid": raw(3), "text": "only landing knows whose", "user": PERSON}]})
