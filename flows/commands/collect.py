@@ -276,7 +276,9 @@ def followed() -> Iterator[Any]:
     if not watched():
         yield lambda _target, _report: None
         return
-    with Live(console=Console(stderr=True), refresh_per_second=2) as live:
+    with Live(
+        "Starting Prefect, asking for robots.txt ...", console=Console(stderr=True), refresh_per_second=2
+    ) as live:
 
         def watch(_target: str, report: Report) -> None:
             reports[threading.get_ident()] = report
@@ -292,7 +294,8 @@ def _table(report: "Report", seconds: float) -> "Table":
     settled = sum(t.new + t.skipped for t in report.tallies.values())
     left = max(0, sum(t.found for t in report.tallies.values()) - settled)
     hint = f"{pace * 60:.0f} pages a minute" + (f", about {left / pace / 60:.0f} min left" if pace and left else "")
-    table = Table(title=f"{report.visits} visits, {hint}" if seconds else None)
+    caption = report.waiting if seconds else None
+    table = Table(title=f"{report.visits} visits, {hint}" if seconds else None, caption=caption)
     for column in ("hashtag", "found", "new", "skipped", "walled", "comments"):
         table.add_column(column, justify="left" if column == "hashtag" else "right")
     for name, tally in report.tallies.items():
@@ -304,6 +307,7 @@ def _tell(root: str, report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
     from pipeline.collect import left_to_do
+    from pipeline.sources.walls import MEANINGS, Outcome
     from pipeline.store import Store
 
     left = left_to_do(Store.open(root))
@@ -314,7 +318,7 @@ def _tell(root: str, report: "Report", as_json: bool) -> None:
     else:
         Console().print(_table(report, 0))
         for outcome, number in report.outcomes.most_common():
-            typer.echo(f"  {number:>7,}  {outcome}")
+            typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
         typer.echo("Everything is settled." if not left else f"{left:,} left: run the same command again later.")
     _stop_if(report.stopped)
 

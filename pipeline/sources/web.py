@@ -59,12 +59,16 @@ class Tally:
 
 @dataclass
 class Report:
-    """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so."""
+    """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so.
+
+    `waiting` says what it is pausing for just now.
+    """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
     visits: int = 0
+    waiting: str = ""
 
     def tally(self, name: str) -> Tally:
         """The tally of a hashtag, begun if need be."""
@@ -79,6 +83,7 @@ class Report:
         self.outcomes.update(other.outcomes)
         self.stopped = self.stopped or other.stopped
         self.visits += other.visits
+        self.waiting = self.waiting or other.waiting
 
 
 @dataclass(frozen=True)
@@ -144,9 +149,13 @@ class Collector:
         shaky = verdict.meaning.wall or verdict.outcome is Outcome.UNREADABLE
         self._walls = self._walls + 1 if shaky else 0
         if self._walls >= self.manners.walls_in_a_row:
-            raise _Stop(f"{self._walls} walls in a row, the last one: {verdict.meaning.text}")
+            raise _Stop(f"{self._walls} walls or unreadable answers in a row, the last one: {verdict.meaning.text}")
         if verdict.meaning.wall:
+            pause_s = max(self.manners.after_wall_s, verdict.retry_after_s or 0)
+            self.report.waiting = f"pausing {pause_s:.0f} s after a wall: {verdict.meaning.text}"
+            self.watch(target, self.report)
             await asyncio.sleep(self.manners.after_wall_s)
+            self.report.waiting = ""
 
     def _visit(self, tab: Tab) -> Visit:
         return Visit(tab, self.pacer, self.manners)
