@@ -66,6 +66,9 @@ class _Maker:
         for number, faker in enumerate(self.fakers):
             faker.seed_instance(seed * 1000 + number)
         self.english = self.fakers[0]
+        self.documents = {locale: Faker(locale) for locale in _DOCUMENT_LOCALES}
+        for number, faker in enumerate(self.documents.values()):
+            faker.seed_instance(seed * 1000 + 500 + number)
 
     def item(self, by_section: dict[str, list[str]], section: str) -> Item:
         """One filled template."""
@@ -262,6 +265,144 @@ class _Maker:
         letters = self.random.choice(("AB", "CE", "HJ", "JK", "RS"))
         return f"{letters}{self.random.randint(100000, 999999)}{self.random.choice('ABCD')}"
 
+    def _ipv6_short(self) -> str:
+        words = (f"{self.random.randint(1, 0xFFFF):x}" for _ in range(3))
+        return f"2001:db8::{':'.join(words)}"
+
+    def _card_amex_spaced(self) -> str:
+        number = self.english.credit_card_number("amex")
+        return f"{number[:4]} {number[4:10]} {number[10:]}"
+
+    def _card_dotted(self) -> str:
+        number = self.english.credit_card_number("visa16")
+        return ".".join(number[i : i + 4] for i in range(0, 16, 4))
+
+    def _card_wide(self) -> str:
+        return "".join(chr(ord(digit) + 0xFEE0) for digit in self.english.credit_card_number("mastercard"))
+
+    def _iban_lower(self) -> str:
+        return self._iban().lower()
+
+    def _iban_dashed(self) -> str:
+        return self._iban_spaced().replace(" ", "-")
+
+    def _base58(self, prefix: str, length: int) -> str:
+        return prefix + "".join(self.random.choices(_BASE58, k=length - len(prefix)))
+
+    def _tron(self) -> str:
+        return self._base58("T", 34)
+
+    def _ltc(self) -> str:
+        return self._base58(self.random.choice("LM"), 34)
+
+    def _doge(self) -> str:
+        return self._base58("D" + self.random.choice("5678ABCDEFGHJKLMNPQRSTU"), 34)
+
+    def _sol(self) -> str:
+        return self._base58("", self.random.choice((43, 44)))
+
+    def _xmr(self) -> str:
+        return self._base58("4" + self.random.choice("0123456789AB"), 95)
+
+    def _xrp(self) -> str:
+        return self._base58("r", self.random.randint(33, 34))
+
+    def _ada(self) -> str:
+        return "addr1q" + "".join(self.random.choices("023456789acdefghjklmnpqrstuvwxyz", k=97))
+
+    def _ssn_spaced(self) -> str:
+        return self._ssn().replace("-", " ")
+
+    def _nino_spaced(self) -> str:
+        nino = self._nino()
+        return " ".join((nino[:2], nino[2:4], nino[4:6], nino[6:8], nino[8]))
+
+    def _dni(self) -> str:
+        number = self.random.randint(10**7, 10**8 - 1)
+        return f"{number}{'TRWAGMYFPDXBNJZSQVHLCKE'[number % 23]}"
+
+    def _nie(self) -> str:
+        first, number = self.random.randrange(3), self.random.randint(0, 10**7 - 1)
+        return f"{'XYZ'[first]}{number:07d}{'TRWAGMYFPDXBNJZSQVHLCKE'[(first * 10**7 + number) % 23]}"
+
+    def _cpf(self) -> str:
+        return str(self.documents["pt_BR"].cpf())
+
+    def _codice(self) -> str:
+        return str(self.documents["it_IT"].ssn())
+
+    def _pesel(self) -> str:
+        return str(self.documents["pl_PL"].pesel())
+
+    def _hetu(self) -> str:
+        return str(self.documents["fi_FI"].ssn())
+
+    def _personnummer(self) -> str:
+        return str(self.documents["sv_SE"].ssn())
+
+    def _aadhaar(self) -> str:
+        return str(self.documents["en_IN"].aadhaar_id())
+
+    def _aadhaar_spaced(self) -> str:
+        number = self._aadhaar()
+        return " ".join((number[:4], number[4:8], number[8:]))
+
+    def _sin(self) -> str:
+        return str(self.documents["en_CA"].ssn())
+
+    def _tckn(self) -> str:
+        return str(self.documents["tr_TR"].ssn())
+
+    def _rut(self) -> str:
+        return str(self.documents["es_CL"].person_rut())
+
+    def _curp(self) -> str:
+        return str(self.documents["es_MX"].curp())
+
+    def _rrn(self) -> str:
+        return str(self.documents["ko_KR"].ssn())
+
+    def _cn_id(self) -> str:
+        return str(self.documents["zh_CN"].ssn())
+
+    def _nhs(self) -> str:
+        while True:
+            digits = [self.random.randint(0, 9) for _ in range(9)]
+            check = 11 - sum(digit * (10 - place) for place, digit in enumerate(digits)) % 11
+            if check != 10 and digits[0] in (4, 6, 7):
+                whole = "".join(map(str, [*digits, check % 11]))
+                return f"{whole[:3]} {whole[3:6]} {whole[6:]}"
+
+    def _street_en_lower(self) -> str:
+        return self._street_en().lower()
+
+    def _street_fr(self) -> str:
+        name = self.random.choice(("Victor Hugo", "de la République", "des Lilas", "Jean Jaurès", "du Moulin"))
+        return f"{self.random.randint(1, 180)} {self.random.choice(('rue', 'avenue', 'boulevard'))} {name}"
+
+    def _street_es(self) -> str:
+        name = self.random.choice(("Mayor", "de Alcalá", "Cervantes", "San Juan", "del Sol"))
+        return f"{self.random.choice(('Calle', 'Avenida', 'Plaza'))} {name} {self.random.randint(1, 180)}"
+
+    def _street_it(self) -> str:
+        name = self.random.choice(("Roma", "Garibaldi", "Giuseppe Verdi", "Dante", "San Marco"))
+        return f"{self.random.choice(('Via', 'Viale', 'Corso'))} {name} {self.random.randint(1, 180)}"
+
+    def _street_pt(self) -> str:
+        name = self.random.choice(("das Flores", "Augusta", "da Liberdade", "Santos Dumont"))
+        return f"{self.random.choice(('Rua', 'Avenida', 'Travessa'))} {name}, {self.random.randint(1, 980)}"
+
+    def _street_nl(self) -> str:
+        name = self.random.choice(("Kerk", "Dorps", "Molen", "School"))
+        return f"{name}{self.random.choice(('straat', 'laan', 'weg'))} {self.random.randint(1, 180)}"
+
+    def _street_pl(self) -> str:
+        name = self.random.choice(("Kwiatowa", "Mickiewicza", "Polna", "Długa"))
+        return f"ul. {name} {self.random.randint(1, 180)}"
+
+    def _plz(self) -> str:
+        return str(self.random.randint(10115, 14199))
+
     def _street_en(self) -> str:
         return f"{self.random.randint(2, 9899)} {self.english.last_name()} {self.random.choice(_STREETS)}"
 
@@ -313,5 +454,9 @@ class _Maker:
         return str(self.random.randint(10**9, 10**10 - 1))
 
 
+_DOCUMENT_LOCALES = (
+    *("pt_BR", "it_IT", "pl_PL", "fi_FI", "sv_SE", "en_IN", "en_CA", "tr_TR", "es_CL", "es_MX", "ko_KR", "zh_CN"),
+)
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _IBAN_LOCALES = ("de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "sv_SE", "en_GB", "tr_TR")
 _STREETS = ("Street", "St", "Avenue", "Ave", "Road", "Rd", "Drive", "Lane", "Blvd", "Court")

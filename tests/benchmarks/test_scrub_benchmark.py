@@ -1,6 +1,6 @@
 """The scrub holds what it promises: recall and precision on held-out templates, false alarms, speed.
 
-`scrub_benchmark.py` measures the same at full size and writes the page of results.
+`bench_scrub.py` measures the same at full size and writes the page of results.
 """
 
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from scrub_benchmark import (
+from bench_scrub import (
     FALSE_ALARM_GOAL,
     GOALS,
     PRECISION_GOAL,
