@@ -16,10 +16,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.features import read_footer
 from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, MediaStatus
+from pipeline.scrub import Kind
 from pipeline.splits import overlap
 from pipeline.store import Store
 
 PATH = "reports/index.html"
+SCRUB_MEASURED = Path(__file__).parent / "scrub" / "measured.json"
+"""How good the scrub is, as `tests/benchmarks/bench_scrub.py --full` measured it."""
 TEMPLATE = "report.html"
 
 MODEL_TITLES = {
@@ -64,6 +67,8 @@ def facts(store: Store) -> dict[str, Any]:
         "durations": _histogram(videos["duration_s"], "s"),
         "lengths": _histogram(pc.utf8_length(comments["text"]), "characters"),
         "pii": _personal_data(comments),
+        "placeholders": _placeholders(comments),
+        "scrub": json.loads(SCRUB_MEASURED.read_text(encoding="utf-8")),
         "labels": {task: _counts(labels[task], names) for task, names in TASKS.items()},
         "joint": _joint(labels),
         "features": feature_sets,
@@ -153,6 +158,12 @@ def _media(videos: pa.Table) -> dict[str, Any]:
 def _personal_data(comments: pa.Table) -> list[Count]:
     kinds = Counter(pc.list_flatten(comments["pii"]).to_pylist())
     return [bar | {"share": _share(bar["count"], comments.num_rows)} for bar in _bars(kinds.most_common())]
+
+
+def _placeholders(comments: pa.Table) -> int:
+    """How many places in all comments hold a placeholder."""
+    found = pc.count_substring_regex(comments["text"], rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
+    return int(pc.sum(found).as_py() or 0)
 
 
 def _joint(labels: pa.Table) -> dict[str, Any]:

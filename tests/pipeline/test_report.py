@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.audit import audit
 from pipeline.config import DatasetConfig, FolderSource
-from pipeline.report import facts, write_report
+from pipeline.report import SCRUB_MEASURED, facts, write_report
 from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
 from pipeline.splits import SplitConfig, build_split
 from pipeline.store import Failure, Store
@@ -171,6 +172,28 @@ def test_the_numbers_are_those_of_the_root(store: Store) -> None:
     assert found["failures"][0]["reason"] == "empty_file"
     for what in ("durations", "lengths"):
         assert sum(row["count"] for row in found[what]["bins"]) == {"durations": 3, "lengths": 40}[what]
+
+
+def test_it_says_how_well_personal_data_is_found_and_how_much_was(store: Store) -> None:
+    fill(store)
+    comments = store.read("comments", 0)
+    assert comments is not None
+    texts = ["call <PHONE> or <USERNAME:0123456789ab>", "<3 <NOBODY> <USERNAME", *comments["text"].to_pylist()[2:]]
+    store.write("comments", 0, comments.set_column(comments.column_names.index("text"), "text", pa.array(texts)))
+
+    found, page = facts(store), read(store)
+
+    measured = json.loads(SCRUB_MEASURED.read_text())
+    assert "2 places hold a placeholder" in page.text
+    assert f"Measured on {measured['date']} with {measured['command']}" in page.text
+    assert {kind["what"]: kind["recall"] for kind in found["scrub"]["kinds"]}["e-mail addresses"] >= 0.99
+    for kind in measured["kinds"]:
+        assert f"{100 * kind['recall']:.2f}%" in page.text.split(kind["what"])[1][:60]
+
+
+def test_the_audit_finds_nobody_in_the_page(store: Store) -> None:
+    write_report(store)
+    assert audit(store).hits == ()
 
 
 def test_leakage_is_said_for_the_split_that_leaks_and_only_there(store: Store) -> None:
