@@ -3,9 +3,13 @@
     python tests/benchmarks/bench_decode.py [--clips 2] [--seconds 5]
 
 Ways: decord with one and two threads, full size and resized by itself; PyAV with one and two threads, full size and
-with our exact resize of only the pixels a network needs; torchcodec where it can be loaded (it brings no FFmpeg of
-its own). Ratios are to decord with one thread at full size, which is what today's tools use. CPU seconds stand beside
-wall seconds, since other work on the machine does not change those.
+with our exact resize of only the pixels a network needs; torchcodec where it can be loaded. Ratios are to decord with
+one thread at full size, which is what today's tools use. CPU seconds stand beside wall seconds, since other work on the
+machine does not change those.
+
+torchcodec brings no FFmpeg of its own, but those that PyAV brings will do: in a folder, link each of PyAV's
+`av.libs/libavcodec-HASH.so.62.x` and its six neighbours as `libavcodec.so.62` and so on, and start this with
+LD_LIBRARY_PATH naming that folder and `av.libs`.
 """
 
 import argparse
@@ -88,7 +92,8 @@ def with_torchcodec(threads: int) -> Callable[[Path], int]:
     return run
 
 
-def ways() -> dict[str, Callable[[Path], int]]:
+def ways(film: Path) -> dict[str, Callable[[Path], int]]:
+    """Each way by its name; torchcodec's is among them if it can open `film`."""
     found = {
         "decord, 1 thread": with_decord(1, None),
         "decord, 2 threads": with_decord(2, None),
@@ -98,9 +103,12 @@ def ways() -> dict[str, Callable[[Path], int]]:
         "PyAV, 1 thread, exact resize and crop to 112x112": with_pyav(1, True),
     }
     try:
-        found["torchcodec, 1 thread"] = with_torchcodec(1)
+        torchcodec = with_torchcodec(1)
+        torchcodec(film)  # it looks for FFmpeg's libraries only now
+        found["torchcodec, 1 thread"] = torchcodec
     except (ImportError, RuntimeError, OSError) as error:
-        print(f"torchcodec is left out: {type(error).__name__}: it is not installed, or finds no FFmpeg libraries.")
+        reason = str(error).strip().splitlines()[0]
+        print(f"torchcodec is left out, not installed or without FFmpeg's libraries: {type(error).__name__}: {reason}")
     return found
 
 
@@ -120,7 +128,7 @@ def main() -> None:
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         films = portrait(Path(folder), asked.clips, asked.seconds)
-        rows = {name: measure(run, films) for name, run in ways().items()}
+        rows = {name: measure(run, films) for name, run in ways(films[0]).items()}
     base = rows["decord, 1 thread"]
     print(f"{'':72} {'frames/s':>9} {'wall':>6} {'CPU ms/frame':>13} {'ratio':>6}")
     for name, (wall, cpu, frames) in rows.items():
@@ -129,8 +137,9 @@ def main() -> None:
     print(
         "PyAV is the default: FFmpeg 8 knows AV1, 10-bit HEVC and the rest, it streams front to back in constant\n"
         "memory and shows exact timestamps; decord 0.6 (FFmpeg 4, last released in 2021) reads the index twice and\n"
-        "gives times in float32. CPU a frame is the same within a sixth, so speed does not decide. Two threads in one\n"
-        "decoder only help while cores are idle, and here every core has a decoding worker or the network."
+        "gives times in float32; torchcodec needs FFmpeg libraries of the right version on the machine. CPU a frame\n"
+        "is the same within a sixth for all of them, so speed does not decide. Two threads in one decoder only help\n"
+        "while cores are idle, and here every core has a decoding worker or the network."
     )
 
 

@@ -1,6 +1,6 @@
 """Feature extraction against what today's tools do, and three extractors in one pass against one at a time.
 
-    python tests/benchmarks/bench_extract.py [--clips 20] [--seconds 20] [--device cpu]
+    python tests/benchmarks/bench_extract.py [--clips 20] [--seconds 20] [--device cpu] [--extractor i3d] [--three ...]
 
 (a) The plain baseline does what public extraction scripts do: ffmpeg re-encodes each video to 24 fps, the whole video
 is read into memory and preprocessed as float, and the network runs window by window in float32. The same weights are
@@ -115,14 +115,15 @@ def relative(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-def against_baseline(films: list[Path], name: str, device: str) -> None:
-    network = create(name, "random", device=device)
-    plain = plain_network(device) if name == "r2plus1d_18" else plain_extractor(network)
+def against_baseline(films: list[Path], name: str, device: str, dtype: Any) -> None:
+    network = create(name, "random", device=device, dtype=dtype)
+    same = name == "r2plus1d_18"
+    plain = plain_network(device) if same else plain_extractor(create(name, "random", device=device))
     engine(films[:1], {name: network})  # once before, so that neither pays for the first use of anything
     theirs, wall_theirs, cpu_theirs = timed(lambda: baseline(films, plain))
     ours, wall_ours, cpu_ours = timed(lambda: engine(films, {name: network}))
     windows = sum(len(result.features[name]) for result in ours)
-    print(f"(a) {name} on {device}, {len(films)} portrait videos, {windows} windows")
+    print(f"(a) {name} in {dtype} on {device}, {len(films)} portrait videos, {windows} windows")
     print(f"    plain baseline {wall_theirs:8.1f} s wall {cpu_theirs:8.1f} s CPU")
     print(f"    engine         {wall_ours:8.1f} s wall {cpu_ours:8.1f} s CPU")
     print(f"    ratio          {wall_theirs / wall_ours:8.2f} wall   {cpu_theirs / cpu_ours:8.2f} CPU   (asked: 1.5)")
@@ -154,16 +155,19 @@ def three_in_one(films: list[Path], names: list[str], device: str) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--clips", type=int, default=2)
     arguments.add_argument("--seconds", type=float, default=4)
     arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--extractor", default="r2plus1d_18")
-    arguments.add_argument("--three", nargs="*", default=["r2plus1d_18", "i3d", "resnet50"])
+    arguments.add_argument("--dtype", default="float32", help="of the engine; the baseline is always float32")
+    arguments.add_argument(
+        "--three", nargs="*", default=["r2plus1d_18", "i3d", "resnet50"], help="names for (c); none to leave it out"
+    )
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         films = portrait(Path(folder), asked.clips, asked.seconds)
-        against_baseline(films, asked.extractor, asked.device)
+        against_baseline(films, asked.extractor, asked.device, asked.dtype)
         if asked.three:
             three_in_one(films[:1], asked.three, asked.device)
 

@@ -1,11 +1,19 @@
 """On a GPU: clips a second and share of the measured peak of every network and dtype, and how busy the GPU is.
 
-    python tests/benchmarks/bench_extract_gpu.py [--device cuda] [--videos 40] [--batch 32]
+    python tests/benchmarks/bench_extract_gpu.py [--device cuda] [--videos 40] [--batch 32] [--networks ...]
 
 (d) For each network and dtype on full batches: clips a second, floating-point operations a second (counted by
 torch's FlopCounterMode), and their share of what an 8192 x 8192 matrix product reaches on the same chip in the same
 dtype. Then whole files end to end with all cores decoding: share of wall time in which the GPU computed, and from
 that the time for all of CSMV (8,210 videos). On a CPU the same runs in small, to show that the script works.
+
+The figures to have from a GPU, with 16 cores, and what is asked of them:
+
+    bench_extract_gpu.py                                            videomaev2_g in bfloat16: 40 % of peak or more
+    bench_extract_gpu.py --dtypes bfloat16 --videos 200             device busy 85 % or more of wall time
+    bench_extract.py --device cuda --extractor NAME --dtype bfloat16 --clips 20 --three
+                                                                    10 times the plain baseline or more, for each of
+                                                                    r2plus1d_18, i3d, videomaev2_s, _b and _g
 """
 
 import argparse
@@ -131,7 +139,7 @@ class _Busy:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gpu = torch.cuda.is_available()
     arguments.add_argument("--device", default="cuda" if gpu else "cpu")
     arguments.add_argument("--videos", type=int, default=40 if gpu else 1)
