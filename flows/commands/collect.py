@@ -1,7 +1,6 @@
 """`csmv collect`, `download` and `sandbox`: sources into a root, media for it, and the stand-in site to try both on."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -264,7 +263,7 @@ def followed() -> Iterator[Any]:
     from pipeline.progress import watched
     from pipeline.sources.web import Report
 
-    reports: dict[int, Report] = {}
+    reports: dict[int, Report] = {}  # each worker's of each phase
     began = time.monotonic()
 
     def merged() -> Report:
@@ -281,7 +280,7 @@ def followed() -> Iterator[Any]:
     ) as live:
 
         def watch(_target: str, report: Report) -> None:
-            reports[threading.get_ident()] = report
+            reports[id(report)] = report
             live.update(_table(merged(), time.monotonic() - began))
 
         yield watch
@@ -291,11 +290,12 @@ def _table(report: "Report", seconds: float) -> "Table":
     from rich.table import Table
 
     pace = report.visits / seconds if seconds else 0.0
-    settled = sum(t.new + t.skipped for t in report.tallies.values())
-    left = max(0, sum(t.found for t in report.tallies.values()) - settled)
-    hint = f"{pace * 60:.0f} pages a minute" + (f", about {left / pace / 60:.0f} min left" if pace and left else "")
+    minutes = report.left / pace / 60 if pace else 0.0
+    hint = f"{pace * 60:.0f} pages a minute" + (f", about {minutes:.0f} min left" if minutes else "")
     caption = report.waiting if seconds else None
-    table = Table(title=f"{report.visits} visits, {hint}" if seconds else None, caption=caption)
+    table = Table(
+        title=f"{report.visits} visits, {report.left} videos left, {hint}" if seconds else None, caption=caption
+    )
     for column in ("hashtag", "found", "new", "skipped", "walled", "comments"):
         table.add_column(column, justify="left" if column == "hashtag" else "right")
     for name, tally in report.tallies.items():

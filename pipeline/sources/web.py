@@ -33,6 +33,8 @@ from pipeline.sources.walls import DONE, Outcome, Verdict
 from pipeline.store import Failure, Store
 
 STAGE = "collect"
+LINKS = "links"
+"""Under which name videos are counted that no hashtag led to."""
 
 _GRID = "[data-e2e='challenge-item-list']"
 _COMMENT_ICON = "[data-e2e='comment-icon']"
@@ -61,13 +63,14 @@ class Tally:
 class Report:
     """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so.
 
-    `waiting` says what it is pausing for just now.
+    `left` videos are still to be visited, as far as is known; `waiting` says what it is pausing for just now.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
     visits: int = 0
+    left: int = 0
     waiting: str = ""
 
     def tally(self, name: str) -> Tally:
@@ -83,6 +86,7 @@ class Report:
         self.outcomes.update(other.outcomes)
         self.stopped = self.stopped or other.stopped
         self.visits += other.visits
+        self.left += other.left
         self.waiting = self.waiting or other.waiting
 
 
@@ -91,7 +95,7 @@ class Target:
     """A video to visit and the hashtag that led to it."""
 
     video_id: str
-    tag: str = "links"
+    tag: str = LINKS
 
 
 class _Stop(Exception):
@@ -133,7 +137,10 @@ class Collector:
 
                 for tag in tags():
                     await self._hashtag(await open_tab(), tag)
-                for target in targets():
+                found = targets()
+                self.report.left = len(found)
+                for target in found:
+                    self.report.tally(target.tag).found += target.tag == LINKS
                     await self._video(await open_tab(), target)
         except Paused as paused:
             self.report.stopped = str(paused)
@@ -228,6 +235,7 @@ class Collector:
         async with self._visit(tab) as visit:
             verdict, comments = await self._read_video(visit, target.video_id, records)
         self.landing.close_video(target.video_id, name, verdict, records)
+        self.report.left -= 1
         tally = self.report.tally(target.tag)
         tally.new += verdict is DONE
         tally.walled += verdict.meaning.wall
