@@ -134,14 +134,16 @@ class LandingEraser:
         return zstandard.ZstdCompressor(level=6).compress(rewritten) if packed else rewritten
 
     def text(self, text: str) -> str:
-        """A text without the names and ids in it."""
-        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "\\u" in text else text
+        """A text without the names and ids in it; the very same text if there are none."""
+        given, before = text, self.blotted
+        text = _ESCAPED.sub(lambda found: _unescaped(int(found[1], 16)), text) if "\\u" in text else text
         text, count = self._marked.subn(f"@{PLACEHOLDER}", text) if self._marked else (text, 0)
         self.blotted += count
         for start, end in reversed(self._named(text)):
             text = text[:start] + PLACEHOLDER + text[end:]
             self.blotted += 1
-        return _DIGITS.sub(self._id, _TOKEN.sub(self._id, text)) if self._ids else text
+        text = _DIGITS.sub(self._id, _TOKEN.sub(self._id, text)) if self._ids else text
+        return given if before == self.blotted else text
 
     def _named(self, text: str) -> list[tuple[int, int]]:
         folded = fold(text)
@@ -168,7 +170,7 @@ class LandingEraser:
                 value = json.loads(line)
                 before = self.removed, self.blotted
                 value = self._record(value) if _is_record(value) else self._cleaned(value, "")
-            except ValueError:
+            except (ValueError, RecursionError):
                 # A piece of a page: what was forgotten can't be told from the rest of it.
                 if self._holds(line.decode("utf-8", "replace")):
                     self.removed += 1
@@ -260,6 +262,11 @@ class LandingEraser:
     @property
     def _long_texts(self) -> list[str]:
         return [text for text in self._what.texts if len(text) >= _SHORTEST_TEXT]
+
+
+def _unescaped(code: int) -> str:
+    # Halves of a pair are of no script that names are written in, and no table takes them.
+    return "\N{REPLACEMENT CHARACTER}" if 0xD800 <= code < 0xE000 else chr(code)
 
 
 def _is_record(value: Any) -> bool:
