@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from bench_decode import portrait
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from extractors import create
 from extractors.base import Extractor
@@ -65,8 +65,13 @@ def peak(dtype: str, device: str) -> float:
     return rate
 
 
+def onednn_flops(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    """Operations of the convolution that networks use on a CPU, which torch's counter does not know."""
+    return int(conv_flop_count(x, weight, out_shape))
+
+
 def flops(network: Extractor, windows: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: onednn_flops}) as counter:
         network.embed_device(windows[:1])
     return counter.get_total_flops()
 

@@ -82,6 +82,7 @@ def test_clip_temporal_and_logits_are_the_originals(name: str, golden: Goldens) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_videomaev2_g_is_the_original(golden: Goldens) -> None:
     check_network("videomaev2_g", golden("videomaev2", "vit_g"), 224)
 
