@@ -78,7 +78,7 @@ class Switches(Validated):
     variable_lengths: bool = True
     fused_attention: bool = True
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
-    class_balance: Literal["none", "sqrt-inverse", "inverse", "effective"] = "none"
+    class_balance: Literal["none", "fourth-root-inverse", "sqrt-inverse", "inverse", "effective"] = "none"
 
 
 class OptimizerConfig(Validated):

@@ -115,6 +115,7 @@ def class_weights(label: np.ndarray, classes: int, balance: str) -> Tensor:
         "none": np.ones(classes),
         "inverse": 1 / some,
         "sqrt-inverse": some**-0.5,
+        "fourth-root-inverse": some**-0.25,
         "effective": (1 - 0.999) / (1 - 0.999**some),
     }[balance]
     weight = weight * (counts.sum() / max((weight * counts).sum(), 1e-12))

@@ -198,7 +198,7 @@ def test_loss_leaves_missing_labels_out() -> None:
     )
 
 
-@pytest.mark.parametrize("balance", ["none", "sqrt-inverse", "inverse", "effective"])
+@pytest.mark.parametrize("balance", ["none", "fourth-root-inverse", "sqrt-inverse", "inverse", "effective"])
 def test_class_weights_average_one_and_favour_the_rare(balance: str) -> None:
     label = torch.tensor([0] * 90 + [1] * 10 + [NO_LABEL]).numpy()
     weights = class_weights(label, 3, balance)
