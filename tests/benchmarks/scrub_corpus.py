@@ -310,6 +310,15 @@ class _Maker:
     def _ada(self) -> str:
         return "addr1q" + "".join(self.random.choices("023456789acdefghjklmnpqrstuvwxyz", k=97))
 
+    def _document(self, locale: str, kind: str) -> str:
+        """A number from Faker, some of whose providers draw from Python's common generator and not from their own."""
+        before = random.getstate()
+        random.seed(self.random.getrandbits(32))
+        try:
+            return str(getattr(self.documents[locale], kind)())
+        finally:
+            random.setstate(before)
+
     def _ssn_spaced(self) -> str:
         return self._ssn().replace("-", " ")
 
@@ -326,44 +335,44 @@ class _Maker:
         return f"{'XYZ'[first]}{number:07d}{'TRWAGMYFPDXBNJZSQVHLCKE'[(first * 10**7 + number) % 23]}"
 
     def _cpf(self) -> str:
-        return str(self.documents["pt_BR"].cpf())
+        return self._document("pt_BR", "cpf")
 
     def _codice(self) -> str:
-        return str(self.documents["it_IT"].ssn())
+        return self._document("it_IT", "ssn")
 
     def _pesel(self) -> str:
-        return str(self.documents["pl_PL"].pesel())
+        return self._document("pl_PL", "pesel")
 
     def _hetu(self) -> str:
-        return str(self.documents["fi_FI"].ssn())
+        return self._document("fi_FI", "ssn")
 
     def _personnummer(self) -> str:
-        return str(self.documents["sv_SE"].ssn())
+        return self._document("sv_SE", "ssn")
 
     def _aadhaar(self) -> str:
-        return str(self.documents["en_IN"].aadhaar_id())
+        return self._document("en_IN", "aadhaar_id")
 
     def _aadhaar_spaced(self) -> str:
         number = self._aadhaar()
         return " ".join((number[:4], number[4:8], number[8:]))
 
     def _sin(self) -> str:
-        return str(self.documents["en_CA"].ssn())
+        return self._document("en_CA", "ssn")
 
     def _tckn(self) -> str:
-        return str(self.documents["tr_TR"].ssn())
+        return self._document("tr_TR", "ssn")
 
     def _rut(self) -> str:
-        return str(self.documents["es_CL"].person_rut())
+        return self._document("es_CL", "person_rut")
 
     def _curp(self) -> str:
-        return str(self.documents["es_MX"].curp())
+        return self._document("es_MX", "curp")
 
     def _rrn(self) -> str:
-        return str(self.documents["ko_KR"].ssn())
+        return self._document("ko_KR", "ssn")
 
     def _cn_id(self) -> str:
-        return str(self.documents["zh_CN"].ssn())
+        return self._document("zh_CN", "ssn")
 
     def _nhs(self) -> str:
         while True:
