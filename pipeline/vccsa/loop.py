@@ -60,32 +60,20 @@ def fit(
 ) -> Fitted:
     """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights."""
     with _ONE_AT_A_TIME:
-        return _fit(store, config, corpus, run, fingerprint, asked, trackers)
-
-
-def _fit(
-    store: Store,
-    config: TrainConfig,
-    corpus: Corpus,
-    run: str,
-    fingerprint: str,
-    asked: Rows,
-    trackers: Sequence[str],
-) -> Fitted:
-    folder = f"models/{run}"
-    accelerator = _accelerator(config, store, run, trackers)
-    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        network, batches = prepare(config, corpus)
-        with _threads(network):
-            progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
-            accelerator.wait_for_everyone()
-            if progress.best:
-                load_weights(store, f"{folder}/{progress.best[0].file}", network)
-            probabilities = answer(network, batches, asked, accelerator.device, "score")
-    accelerator.end_training()
-    parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
-    return Fitted(probabilities, progress.history, parameters, accelerator.is_main_process)
+        folder = f"models/{run}"
+        accelerator = _accelerator(config, store, run, trackers)
+        with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+            torch.manual_seed(config.seed)
+            network, batches = prepare(config, corpus)
+            with _threads(network):
+                progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
+                accelerator.wait_for_everyone()
+                if progress.best:
+                    load_weights(store, f"{folder}/{progress.best[0].file}", network)
+                probabilities = answer(network, batches, asked, accelerator.device, "score")
+        accelerator.end_training()
+        parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
+        return Fitted(probabilities, progress.history, parameters, accelerator.is_main_process)
 
 
 @contextlib.contextmanager
