@@ -58,6 +58,22 @@ def corpus(part: str, size: int, seed: int) -> list[Item]:
 
 _MAIN = ("handle", "handle_veiled", "email", "email_veiled", "phone", "phone_veiled", "url", "url_veiled")
 
+_DOCUMENTS = {
+    "cpf": ("pt_BR", "cpf"),
+    "codice": ("it_IT", "ssn"),
+    "pesel": ("pl_PL", "pesel"),
+    "hetu": ("fi_FI", "ssn"),
+    "personnummer": ("sv_SE", "ssn"),
+    "aadhaar": ("en_IN", "aadhaar_id"),
+    "sin": ("en_CA", "ssn"),
+    "tckn": ("tr_TR", "ssn"),
+    "rut": ("es_CL", "person_rut"),
+    "curp": ("es_MX", "curp"),
+    "rrn": ("ko_KR", "ssn"),
+    "cn_id": ("zh_CN", "ssn"),
+}
+"""Slots that Faker fills: a locale of it and the name of its method."""
+
 
 class _Maker:
     def __init__(self, seed: int) -> None:
@@ -66,7 +82,7 @@ class _Maker:
         for number, faker in enumerate(self.fakers):
             faker.seed_instance(seed * 1000 + number)
         self.english = self.fakers[0]
-        self.documents = {locale: Faker(locale) for locale in _DOCUMENT_LOCALES}
+        self.documents = {locale: Faker(locale) for locale, _ in _DOCUMENTS.values()}
         for number, faker in enumerate(self.documents.values()):
             faker.seed_instance(seed * 1000 + 500 + number)
 
@@ -79,6 +95,8 @@ class _Maker:
                 start = len(text)
             elif part == "⟧":
                 spans.append((start, len(text)))
+            elif _SLOT.fullmatch(part) and part[1:-1] in _DOCUMENTS:
+                text += self._document(part[1:-1])
             elif _SLOT.fullmatch(part) and hasattr(self, f"_{part[1:-1]}"):
                 text += getattr(self, f"_{part[1:-1]}")()
             else:
@@ -310,12 +328,13 @@ class _Maker:
     def _ada(self) -> str:
         return "addr1q" + "".join(self.random.choices("023456789acdefghjklmnpqrstuvwxyz", k=97))
 
-    def _document(self, locale: str, kind: str) -> str:
+    def _document(self, slot: str) -> str:
         """A number from Faker, some of whose providers draw from Python's common generator and not from their own."""
+        locale, method = _DOCUMENTS[slot]
         before = random.getstate()
         random.seed(self.random.getrandbits(32))
         try:
-            return str(getattr(self.documents[locale], kind)())
+            return str(getattr(self.documents[locale], method)())
         finally:
             random.setstate(before)
 
@@ -334,45 +353,9 @@ class _Maker:
         first, number = self.random.randrange(3), self.random.randint(0, 10**7 - 1)
         return f"{'XYZ'[first]}{number:07d}{'TRWAGMYFPDXBNJZSQVHLCKE'[(first * 10**7 + number) % 23]}"
 
-    def _cpf(self) -> str:
-        return self._document("pt_BR", "cpf")
-
-    def _codice(self) -> str:
-        return self._document("it_IT", "ssn")
-
-    def _pesel(self) -> str:
-        return self._document("pl_PL", "pesel")
-
-    def _hetu(self) -> str:
-        return self._document("fi_FI", "ssn")
-
-    def _personnummer(self) -> str:
-        return self._document("sv_SE", "ssn")
-
-    def _aadhaar(self) -> str:
-        return self._document("en_IN", "aadhaar_id")
-
     def _aadhaar_spaced(self) -> str:
-        number = self._aadhaar()
+        number = self._document("aadhaar")
         return " ".join((number[:4], number[4:8], number[8:]))
-
-    def _sin(self) -> str:
-        return self._document("en_CA", "ssn")
-
-    def _tckn(self) -> str:
-        return self._document("tr_TR", "ssn")
-
-    def _rut(self) -> str:
-        return self._document("es_CL", "person_rut")
-
-    def _curp(self) -> str:
-        return self._document("es_MX", "curp")
-
-    def _rrn(self) -> str:
-        return self._document("ko_KR", "ssn")
-
-    def _cn_id(self) -> str:
-        return self._document("zh_CN", "ssn")
 
     def _nhs(self) -> str:
         while True:
@@ -463,9 +446,6 @@ class _Maker:
         return str(self.random.randint(10**9, 10**10 - 1))
 
 
-_DOCUMENT_LOCALES = (
-    *("pt_BR", "it_IT", "pl_PL", "fi_FI", "sv_SE", "en_IN", "en_CA", "tr_TR", "es_CL", "es_MX", "ko_KR", "zh_CN"),
-)
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _IBAN_LOCALES = ("de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "sv_SE", "en_GB", "tr_TR")
 _STREETS = ("Street", "St", "Avenue", "Ave", "Road", "Rd", "Drive", "Lane", "Blvd", "Court")
