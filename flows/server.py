@@ -62,7 +62,10 @@ def prefect_api(home: Path) -> Iterator[str]:
     if given:
         yield given
         return
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CsmvError(f"The folder '{home}' can't be made ({error.strerror}): name another root.") from None
     log = home / "server.log"
     with log.open("wb") as messages:
         server = _start(home, messages)

@@ -131,6 +131,7 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
         (["deploy", "--config", "{tmp}/none.yaml", "--root", "r"], "is not there"),
         (["deploy", "--config", "{tmp}/none.yaml"], "--root"),
         (["deploy", "--root", "r"], "PREFECT_API_URL is not set"),
+        (["demo", "--root", "{tmp}/broken/dataset.yaml"], "name another root"),
     ],
 )
 def test_what_a_person_gets_wrong_is_told_in_a_sentence(
