@@ -45,6 +45,8 @@ class Fitted:
     probabilities: dict[str, NDArray[np.float64]]
     history: list[dict[str, float]]
     parameters: int
+    weights: str
+    """The file of the best weights, which answered."""
     is_main: bool
     """Whether this is the process that writes, if several train together."""
 
@@ -68,12 +70,12 @@ def fit(
             with _threads(network):
                 progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
                 accelerator.wait_for_everyone()
-                if progress.best:
-                    load_weights(store, f"{folder}/{progress.best[0].file}", network)
+                weights = f"{folder}/{progress.best[0].file}"
+                load_weights(store, weights, network)
                 probabilities = answer(network, batches, asked, accelerator.device, "score")
         accelerator.end_training()
         parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
-        return Fitted(probabilities, progress.history, parameters, accelerator.is_main_process)
+        return Fitted(probabilities, progress.history, parameters, weights, accelerator.is_main_process)
 
 
 @contextlib.contextmanager

@@ -71,16 +71,16 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
     from pipeline.vccsa.networks import build_network
     from pipeline.vccsa.text import load_encoder
 
-    config, _ = read_run(store, run)
-    if config.model in ("majority", "tfidf"):
-        raise CsmvError(f"Run '{run}' is '{config.model}', which keeps no weights to ask; choose a run of a network.")
+    config, result = read_run(store, run)
+    if result.weights is None:
+        raise CsmvError(f"Run '{run}' ('{config.model}') keeps no weights to ask; choose a run of a network.")
     if not comments:
         raise CsmvError("There is no comment to ask about; give at least one with --comment.")
     corpus = _corpus(comments, _features(store, config, video))
     encoder, tokenizer = load_encoder(config.text)
     batches = Batches(corpus, config, tokenizer.encode(comments, _most_tokens(config)), tokenizer.pad_id)
     network = build_network(config, encoder, batches.dims)
-    load_weights(store, f"models/{run}/best-1.safetensors", network)
+    load_weights(store, result.weights, network)
     network.eval()
     with torch.inference_mode():
         found = network(batches.join(np.arange(len(comments)), training=False))

@@ -34,7 +34,8 @@ class RunResult:
     """What a run left in `models/<run>/`.
 
     metrics: part -> task -> scores (see `pipeline.vccsa.metrics`); counts: part -> what was irregular in the data;
-    history: an entry an epoch; `trained` is False if the run was found finished.
+    history: an entry an epoch; weights: the file of the best epoch's network, None for a model without one; `trained`
+    is False if the run was found finished.
     """
 
     run: str
@@ -46,6 +47,7 @@ class RunResult:
     parameters: int
     predictions: str
     fingerprint: str
+    weights: str | None = None
     trained: bool = True
 
 
@@ -68,7 +70,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     start = time.monotonic()
     rows = np.concatenate([corpus.rows(part) for part in SCORED])
     history: list[dict[str, float]] = []
-    parameters, writes = 0, True
+    parameters, weights, writes = 0, None, True
     if config.model in ("majority", "tfidf"):
         probabilities = _classical(corpus, config, rows)
     else:
@@ -76,7 +78,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
 
         fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers)
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
-        writes = fitted.is_main
+        weights, writes = fitted.weights, fitted.is_main
     result = RunResult(
         run=run_name,
         model=config.model,
@@ -87,6 +89,7 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
         parameters=parameters,
         predictions=f"models/{run_name}/predictions.parquet",
         fingerprint=fingerprint,
+        weights=weights,
     )
     if writes:
         _write(store, config, corpus, rows, probabilities, result)
