@@ -34,6 +34,11 @@ class TextConfig(Validated):
         description="the encoder's own rate; by default 3e-5 if it is pretrained, the common rate if `tiny`",
     )
     max_tokens: int = Field(128, ge=4, description="longer comments are cut here")
+    emoji: bool = Field(
+        True,
+        description="emoji that the encoder's vocabulary lacks become tokens, which start as the mean of the words of "
+        "their Unicode names; otherwise they, and every word they touch, are one unknown token",
+    )
     tiny_dim: PositiveInt = Field(64, description="width of `tiny`")
     tiny_vocabulary: int = Field(4096, ge=16, description="buckets that `tiny` hashes words into")
 
@@ -148,7 +153,7 @@ class TrainConfig(Validated):
             "model": "vccsa-paper",
             "split": "published",
             "features": (features,),
-            "text": TextConfig(encoder="roberta-base", learning_rate=5e-5, max_tokens=512),
+            "text": TextConfig(encoder="roberta-base", learning_rate=5e-5, max_tokens=512, emoji=False),
             "sizes": Sizes(
                 visual_dim=768,
                 ground_dim=768,

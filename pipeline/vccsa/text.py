@@ -4,6 +4,7 @@ An encoder turns comments into token ids once, and token ids into one vector a t
 """
 
 import re
+import unicodedata
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +17,23 @@ from pipeline.errors import CsmvError
 from pipeline.vccsa.config import TextConfig
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+
+_EMOJI_BLOCKS = (
+    (0x203C, 0x203D),  # double exclamation mark
+    (0x2049, 0x204A),  # exclamation and question mark
+    (0x2190, 0x2200),  # arrows
+    (0x2300, 0x2400),  # watches, buttons
+    (0x2600, 0x27C0),  # miscellaneous symbols, dingbats
+    (0x2B00, 0x2C00),  # stars, squares
+    (0x1F170, 0x1F200),  # enclosed letters, and those that flags are made of
+    (0x1F300, 0x1F650),  # pictographs, skin tones, faces
+    (0x1F680, 0x1F700),  # transport
+    (0x1F7E0, 0x1F7F0),  # coloured circles and squares
+    (0x1F900, 0x1FA00),  # supplemental pictographs
+    (0x1FA70, 0x1FB00),  # extended pictographs
+)
+EMOJI: tuple[str, ...] = tuple(chr(point) for start, end in _EMOJI_BLOCKS for point in range(start, end))
+"""Code points of the Unicode blocks that emoji live in, among them those that later versions may fill."""
 
 
 class Tokenizer(Protocol):
@@ -138,7 +156,34 @@ def load_encoder(config: TextConfig) -> tuple[nn.Module, Tokenizer]:
             f"The text encoder '{config.encoder}' can't be loaded ({reason}). Name a directory in Hugging Face's "
             "layout (config.json, tokenizer files, model.safetensors), a hub id that can be reached, or `tiny`."
         ) from None
+    if config.emoji:
+        _add_emoji(encoder, tokenizer)
     return encoder, HubTokenizer(tokenizer)
+
+
+def _add_emoji(encoder: Any, tokenizer: Any) -> None:
+    """Give every emoji that the vocabulary lacks a token, whose vector starts as the mean of its name's pieces.
+
+    A word-piece vocabulary of English books knows no emoji and reads a word that touches one as unknown too; names
+    such as 'face with tears of joy' hand the new vectors what pretraining knows. Byte-level vocabularies lack none.
+    The list is a fixed range of code points, so that a checkpoint's shapes depend on the encoder alone.
+    """
+    if tokenizer.unk_token_id is None:
+        return
+    pieces = tokenizer([*EMOJI], add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    unknown = [sign for sign, ids in zip(EMOJI, pieces, strict=True) if tokenizer.unk_token_id in ids]
+    if not unknown:
+        return
+    names = [unicodedata.name(sign, "").lower().replace("-", " ") for sign in unknown]
+    spelled = tokenizer(names, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    tokenizer.add_tokens(unknown)
+    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    weight = encoder.get_input_embeddings().weight
+    with torch.no_grad():
+        known = weight[: len(weight) - len(unknown)]
+        for sign, ids in zip(unknown, spelled, strict=True):
+            told = [piece for piece in ids if piece != tokenizer.unk_token_id]
+            weight[tokenizer.convert_tokens_to_ids(sign)] = known[told].mean(0) if told else known.mean(0)
 
 
 def _use_real_keys(encoder: nn.Module) -> bool:

@@ -17,8 +17,10 @@ from safetensors.torch import load
 from pipeline.errors import CsmvError
 from pipeline.store import Store
 from pipeline.vccsa import train
-from pipeline.vccsa.config import MODELS, TrainConfig
+from pipeline.vccsa.config import MODELS, TextConfig, TrainConfig
 from pipeline.vccsa.loop import learning_rate_factor
+from pipeline.vccsa.predict import predict
+from pipeline.vccsa.text import load_encoder
 from pipeline.vccsa.training import read_run
 
 QUICK = TrainConfig(
@@ -207,6 +209,8 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "is": 7,
         "so": 8,
         "good": 9,
+        "face": 10,
+        "joy": 11,
     }
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -240,5 +244,46 @@ def test_an_encoder_directory_is_tuned_or_left_as_it_is(root: Store, encoder_fol
     before = load((encoder_folder / "model.safetensors").read_bytes())
     after = load(root.read_file(f"models/encoder-{frozen}/best-1.safetensors"))
     prefix = "text_encoder.text_encoder."
-    same = all(torch.equal(before[key], after[prefix + key]) for key in before)
+    same = all(torch.equal(before[key], after[prefix + key][: len(before[key])]) for key in before)  # emoji are added
     assert same == frozen
+
+
+def test_emoji_that_the_vocabulary_lacks_become_tokens_named_in_its_words(encoder_folder: Path) -> None:
+    config = TextConfig(encoder=str(encoder_folder))
+    encoder, tokenizer = load_encoder(config)
+    blind, known = load_encoder(config.model_copy(update={"emoji": False}))
+
+    [before], [after] = (one.encode(["so good😂😂 \U0001faf8"], 20) for one in (known, tokenizer))
+    unknown, cls, sep, so, good = 1, 2, 3, 8, 9
+    assert before == [cls, so, good, unknown, unknown, sep]
+    assert after[:3] == [cls, so, good]
+    assert len({*after[3:]}) == 3  # the laughing face twice, a hand that this Unicode may not name, the end
+    assert unknown not in after
+
+    old, new = blind.get_input_embeddings().weight, encoder.get_input_embeddings().weight
+    torch.testing.assert_close(new[: len(old)], old)
+    torch.testing.assert_close(new[after[3]], old[[10, 11]].mean(0))  # "face with tears of joy"
+    again, _ = load_encoder(config)
+    assert torch.equal(again.get_input_embeddings().weight, new)
+
+
+def test_the_best_weights_are_those_that_answer_whatever_file_they_are_in(root: Store, encoder_folder: Path) -> None:
+    config = QUICK.replace(
+        {
+            "model": "text",
+            "text.encoder": str(encoder_folder),
+            "text.max_tokens": 20,
+            "keep_best": 2,
+            "select_by": "last",
+        }
+    )
+    result = train(root, config, "answers")
+    assert result.weights == "models/answers/best-2.safetensors"
+    rows = {row["comment_id"]: row for row in pq.read_table(root.path(result.predictions)).to_pylist()}
+    comments = root.read_all("comments").to_pylist()
+    asked = [row for row in comments if row["comment_id"] in rows][:20]
+
+    answers = predict(root, "answers", Path("not-looked-at.mp4"), [row["text"] for row in asked])
+
+    for row, answer in zip(asked, answers, strict=True):
+        assert [*answer.emotion.values()] == pytest.approx(rows[row["comment_id"]]["emotion_probabilities"], abs=1e-5)
