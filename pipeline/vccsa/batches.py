@@ -31,14 +31,17 @@ class Batches:
         self.dims = video_dims(corpus.features, config)
 
     def of_epoch(self, epoch: int) -> list[Rows]:
-        """The train batches of an epoch, shuffled; comments of like length together if so configured."""
+        """The train batches of an epoch, shuffled; comments of one video or of like length together if configured."""
         size = self.config.batch_size
         random = np.random.default_rng([self.config.seed, epoch])
         rows = random.permutation(self.corpus.rows("train"))
+        rows, lengths = _in_groups(rows, self.video[rows], self.lengths[rows], self.config.comments_per_video)
         if not self.config.bucket_by_length:
             return _cut(rows, size)
-        pools = _cut(rows, size * BUCKET_BATCHES)
-        batches = [batch for pool in pools for batch in _cut(pool[np.argsort(self.lengths[pool], kind="stable")], size)]
+        pools = _cut(np.arange(len(rows)), size * BUCKET_BATCHES)
+        batches = [
+            batch for pool in pools for batch in _cut(rows[pool[np.argsort(lengths[pool], kind="stable")]], size)
+        ]
         return [batches[k] for k in random.permutation(len(batches))]
 
     def for_scoring(self, rows: Rows) -> list[Rows]:
@@ -129,6 +132,23 @@ def _side_by_side(sets: Sequence[Vectors | None]) -> Vectors | None:
         return None
     length = len(present[0])
     return np.concatenate([frames[np.arange(length) * len(frames) // length] for frames in present], axis=1)
+
+
+def _in_groups(rows: Rows, video: Rows, lengths: Rows, most: int) -> tuple[Rows, Rows]:
+    """Shuffled rows (N) with up to `most` of each video side by side, and for each row the longest text beside it.
+
+    A group stands where the first of its rows stood, so the groups are as shuffled as the rows were.
+    """
+    if most == 1:
+        return rows, lengths
+    by_video = np.argsort(video, kind="stable")
+    starts = np.flatnonzero(np.diff(video[by_video], prepend=-1))
+    nth = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    first = np.flatnonzero(nth % most == 0)  # where a group starts, in by_video's order
+    sizes = np.diff(first, append=len(rows))
+    longest = np.repeat(np.maximum.reduceat(lengths[by_video], first), sizes)
+    order = np.argsort(np.repeat(by_video[first], sizes), kind="stable")
+    return rows[by_video][order], longest[order]
 
 
 def _cut(rows: Rows, size: int) -> list[Rows]:

@@ -115,6 +115,11 @@ class TrainConfig(Validated):
     batch_size: PositiveInt = 32
     seed: int = Field(3407, ge=0)
     bucket_by_length: bool = Field(True, description="comments of like length share a batch")
+    comments_per_video: PositiveInt = Field(
+        1,
+        description="comments of one video that stand together in train batches: with more, a video is read and its "
+        "side computed once for several comments, and a batch mixes fewer videos",
+    )
     early_stopping: PositiveInt | None = Field(None, description="epochs without a better dev score before stopping")
     select_by: Literal["micro", "macro", "last"] = Field(
         "micro",

@@ -199,6 +199,26 @@ def test_batches_hold_each_comment_once_and_each_video_once(root: Store) -> None
         np.testing.assert_array_equal(batch.streams[0].frames[batch.video_of[k], : len(frames)].numpy(), frames)
 
 
+@pytest.mark.parametrize("bucketed", [True, False])
+def test_comments_of_a_video_share_batches_when_asked(root: Store, bucketed: bool) -> None:
+    corpus = load_corpus(root, CONFIG)
+
+    def epoch(together: int) -> list[np.ndarray]:
+        config = CONFIG.replace({"comments_per_video": together, "batch_size": 12, "bucket_by_length": bucketed})
+        batches = Batches(corpus, config, HashTokenizer(64).encode(corpus.texts, 16), 0)
+        return batches.of_epoch(2)
+
+    alone, four = epoch(1), epoch(4)
+
+    assert sorted(np.concatenate(four)) == sorted(corpus.rows("train"))
+    assert sorted(map(len, four)) == sorted(map(len, alone))
+    videos = [
+        np.mean([len({corpus.video_ids[row] for row in batch}) for batch in batches]) for batches in (alone, four)
+    ]
+    assert videos[1] < 0.55 * videos[0], videos
+    assert all((a == b).all() for a, b in zip(four, epoch(4), strict=True))
+
+
 def test_sets_of_different_rates_are_aligned_or_kept_apart(new_root, write_features) -> None:
     store = new_root()
     for shard in store.shards():
