@@ -113,7 +113,7 @@ class TrainConfig(Validated):
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: PositiveInt = 15
     batch_size: PositiveInt = 32
-    seed: int = Field(3407, ge=0)
+    seed: int = Field(3407, ge=0, lt=1 << 31)
     bucket_by_length: bool = Field(True, description="comments of like length share a batch")
     comments_per_video: PositiveInt = Field(
         1,

@@ -21,10 +21,15 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _EMOJI_BLOCKS = (
     (0x203C, 0x203D),  # double exclamation mark
     (0x2049, 0x204A),  # exclamation and question mark
+    (0x20E3, 0x20E4),  # the frame that makes a digit a keycap
     (0x2190, 0x2200),  # arrows
     (0x2300, 0x2400),  # watches, buttons
     (0x2600, 0x27C0),  # miscellaneous symbols, dingbats
     (0x2B00, 0x2C00),  # stars, squares
+    (0x3030, 0x303E),  # wavy dash, part alternation mark
+    (0x3297, 0x329A),  # circled ideographs
+    (0x1F004, 0x1F005),  # mahjong tile
+    (0x1F0CF, 0x1F0D0),  # playing card
     (0x1F170, 0x1F200),  # enclosed letters, and those that flags are made of
     (0x1F300, 0x1F650),  # pictographs, skin tones, faces
     (0x1F680, 0x1F700),  # transport
