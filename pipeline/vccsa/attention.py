@@ -77,13 +77,22 @@ def grounding_weights(holder: nn.MultiheadAttention, tokens: Tensor, frames: Ten
     single frame to see gets zeros.
     """
     heads, width = holder.num_heads, holder.embed_dim
-    query = F.linear(tokens, holder.q_proj_weight, holder.in_proj_bias[:width])
+    w_query, w_key = _query_and_key(holder)
+    query = F.linear(tokens, w_query, holder.in_proj_bias[:width])
     query = torch.unflatten(query, -1, (heads, -1)) / math.sqrt(width // heads)
-    folded = torch.einsum("bnhd,hdf->bnhf", query, holder.k_proj_weight.view(heads, -1, frames.shape[-1]))
+    folded = torch.einsum("bnhd,hdf->bnhf", query, w_key.view(heads, -1, frames.shape[-1]))
     scores = torch.unflatten(folded.flatten(1, 2) @ frames.transpose(1, 2), 1, folded.shape[1:3])
     if seen is None:
         return scores.softmax(-1)
     return masked_softmax(scores, seen[:, None, None, :])
+
+
+def _query_and_key(holder: nn.MultiheadAttention) -> tuple[Tensor, Tensor]:
+    """The two projections, which torch packs into one tensor when keys are as wide as queries."""
+    if holder.in_proj_weight is None:
+        return holder.q_proj_weight, holder.k_proj_weight
+    w_query, w_key, _ = holder.in_proj_weight.chunk(3)
+    return w_query, w_key
 
 
 def masked_softmax(scores: Tensor, seen: Tensor) -> Tensor:

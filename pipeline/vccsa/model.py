@@ -76,7 +76,8 @@ class VisualStream(nn.Module):
         self.grounding = nn.MultiheadAttention(width, heads, kdim=visual, vdim=visual, batch_first=True)
         # Only the grounding's weights are used; what makes its values can't learn.
         for unused in (self.grounding.v_proj_weight, *self.grounding.out_proj.parameters()):
-            unused.requires_grad_(False)
+            if unused is not None:  # packed with the others where both are of one width
+                unused.requires_grad_(False)
         self.frame_weights = _frame_weights(switches.frame_weights, heads, sizes.visual_length)
 
     def scales(self, stream: Stream) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -253,7 +254,7 @@ class Vccsa(nn.Module):
     def forward(self, batch: Batch) -> Prediction:
         """Frame weights come as (streams x scales, B, V), padded with zeros to the longest stream."""
         dropout = self.sizes.dropout if self.training else 0.0
-        text = self.text_encoder(batch.ids, batch.text_seen)  # B, L, T
+        text = self.text_encoder(batch.ids, batch.text_seen, batch.longest)  # B, L, T
         found = [
             stream(videos, batch.video_of, text, batch.text_seen, self.consensus_token, dropout)
             for stream, videos in zip(self.streams, batch.streams, strict=True)

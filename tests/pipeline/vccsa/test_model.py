@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from pipeline.vccsa.attention import grounding_weights
 from pipeline.vccsa.batch import NO_LABEL, Batch, Stream
 from pipeline.vccsa.config import Sizes, Switches
 from pipeline.vccsa.model import Heads, Vccsa
@@ -27,6 +28,24 @@ AS_RELEASED = Switches(
     fused_attention=False,
     loss="focal",
 )
+
+
+@pytest.mark.parametrize("width", [16, 24])
+def test_grounding_weights_are_torchs_own_at_any_width(width: int) -> None:
+    """torch packs the projections into one tensor where frames are as wide as the consensus."""
+    torch.manual_seed(0)
+    holder = torch.nn.MultiheadAttention(16, 4, kdim=width, vdim=width, batch_first=True)
+    tokens, frames = torch.randn(3, 2, 16), torch.randn(3, 7, width)
+
+    _, expected = holder(tokens, frames, frames, average_attn_weights=False)
+
+    torch.testing.assert_close(grounding_weights(holder, tokens, frames, None).transpose(1, 2), expected)
+
+
+def test_one_width_for_frames_and_consensus_trains() -> None:
+    model = network(Switches(), sizes=SIZES.model_copy(update={"visual_dim": 16})).train()
+    model(batch([5, 3], [6, 4])).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
 
 def network(switches: Switches, dims: tuple[int, ...] = (10,), sizes: Sizes = SIZES) -> Vccsa:
