@@ -7,6 +7,7 @@ asked, but for the page it is told to write.
 import base64
 import html
 import io
+import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from extractors.sampling import ClipRule
 from pipeline.errors import CsmvError
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
@@ -24,6 +26,8 @@ from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.features import FeatureSet
 from pipeline.vccsa.metrics import TASKS
 from pipeline.vccsa.training import read_run
+
+Span = tuple[float, float]
 
 VIDEO = "asked"
 THUMBNAIL_WIDTH = 200
@@ -66,25 +70,22 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
 
     Raises CsmvError if the run has no network or its features can't be made again, or the file can't be read.
     """
-    from pipeline.vccsa.batches import Batches
     from pipeline.vccsa.checkpoints import load_weights
-    from pipeline.vccsa.networks import build_network
-    from pipeline.vccsa.text import load_encoder
+    from pipeline.vccsa.networks import assemble
 
     config, result = read_run(store, run)
     if result.weights is None:
         raise CsmvError(f"Run '{run}' ('{config.model}') keeps no weights to ask; choose a run of a network.")
     if not comments:
         raise CsmvError("There is no comment to ask about; give at least one with --comment.")
-    corpus = _corpus(comments, _features(store, config, video))
-    encoder, tokenizer = load_encoder(config.text)
-    batches = Batches(corpus, config, tokenizer.encode(comments, _most_tokens(config)), tokenizer.pad_id)
-    network = build_network(config, encoder, batches.dims)
+    features, spans = _features(store, config, video)
+    _refuse_other_widths(store, run, features)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network, batches = assemble(config, _corpus(comments, features))
     load_weights(store, result.weights, network)
-    network.eval()
+    network.to(device).eval()
     with torch.inference_mode():
-        found = network(batches.join(np.arange(len(comments)), training=False))
-    spans = _spans(store, config, corpus)
+        found = network(batches.join(np.arange(len(comments)), training=False).to(device))
     return [
         Answer(
             comment,
@@ -94,10 +95,6 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
         )
         for k, comment in enumerate(comments)
     ]
-
-
-def _most_tokens(config: TrainConfig) -> int:
-    return config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
 
 
 def _corpus(comments: list[str], features: tuple[FeatureSet, ...]) -> Corpus:
@@ -115,23 +112,36 @@ def _corpus(comments: list[str], features: tuple[FeatureSet, ...]) -> Corpus:
     )
 
 
-def _features(store: Store, config: TrainConfig, video: Path) -> tuple[FeatureSet, ...]:
-    """The file's vectors of each of the run's feature sets."""
+def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[FeatureSet, ...], list[list[Span]]]:
+    """The file's vectors of each of the run's feature sets, and when each vector of each visual stream is."""
     if not config.needs_features:
-        return ()
+        return (), []
     from extractors import extract
     from pipeline.features import load
 
     networks = {one.name: load(one) for one in _made_by(store, config)}
     [result] = extract([video], networks)
-    found = []
+    found, spans = [], []
     for one in _made_by(store, config):
         if one.name in result.failures:
             reason, detail = result.failures[one.name]
             raise CsmvError(f"'{video.name}' gives no {one.name} features: {reason}, {detail}.")
         vectors = result.features[one.name]
         found.append(FeatureSet(one.name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
-    return tuple(found)
+        network = networks[one.name]
+        count = min(len(vectors), config.sizes.visual_length)
+        spans.append(vector_spans(network.rule, network.vectors_per_window, count))
+    return tuple(found), spans if config.combine == "streams" else spans[:1]
+
+
+def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...]) -> None:
+    trained = json.loads(store.read_file(f"models/{run}/run.json"))["video_dims"]
+    now = [found.dim for found in features]
+    if now != trained:
+        raise CsmvError(
+            f"Run '{run}' was trained on vectors of {trained} numbers, and dataset.yaml now makes ones of {now}: bring "
+            "back the features section it was trained with, or train again."
+        )
 
 
 def _made_by(store: Store, config: TrainConfig) -> list[Any]:
@@ -145,25 +155,39 @@ def _made_by(store: Store, config: TrainConfig) -> list[Any]:
     return [known[name] for name in config.features]
 
 
-def _spans(store: Store, config: TrainConfig, corpus: Corpus) -> list[tuple[float, float]]:
-    """Start and end in seconds of each vector of the first feature set."""
-    if not config.needs_features:
-        return []
-    from pipeline.features import load
-
-    rule = load(_made_by(store, config)[0]).rule
-    count = len(corpus.features[0].videos[VIDEO])
-    return [(k * rule.step / rule.fps, (k * rule.step + rule.frames) / rule.fps) for k in range(count)]
+def vector_spans(rule: ClipRule, per_window: int, count: int) -> list[Span]:
+    """Start and end in seconds of each of `count` vectors, of which each window gives `per_window`, in order."""
+    length = Fraction(rule.frames, per_window)
+    starts = [k // per_window * rule.step + k % per_window * length for k in range(count)]
+    return [(float(start / Fraction(rule.fps)), float((start + length) / Fraction(rule.fps))) for start in starts]
 
 
-def _windows(weights: torch.Tensor | None, k: int, spans: list[tuple[float, float]]) -> list[Window]:
-    """Frame weights (views, B, V) to windows, views averaged, heaviest first."""
+def _windows(weights: torch.Tensor | None, k: int, spans: list[list[Span]]) -> list[Window]:
+    """Frame weights (views, B, V) of comment k to windows, heaviest first; spans: of each visual stream.
+
+    Views of a stream are averaged. Streams count alike, and what a stream gives its vectors goes to the first
+    stream's windows at the same time.
+    """
     if weights is None:
         return []
-    mean = weights[:, k].float().mean(0)[: len(spans)]
-    share = (mean / mean.sum().clamp(min=1e-12)).tolist()
-    windows = [Window(start, end, weight) for (start, end), weight in zip(spans, share, strict=False)]
+    streams = torch.unflatten(weights[:, k].double().cpu(), 0, (len(spans), -1)).mean(1).numpy()
+    share = np.zeros(len(spans[0]))
+    for weight, own in zip(streams, spans, strict=True):
+        given = weight[: len(own)] / max(weight[: len(own)].sum(), 1e-12)
+        share += (given if own is spans[0] else _overlap(spans[0], own) @ given) / len(spans)
+    windows = [Window(start, end, float(weight)) for (start, end), weight in zip(spans[0], share, strict=True)]
     return sorted(windows, key=lambda window: (-window.weight, window.start_s))
+
+
+def _overlap(windows: list[Span], spans: list[Span]) -> NDArray[np.float64]:
+    """Which share of each span falls into each window (windows, spans); the nearest window's where none does."""
+    (start, end), (begin, stop) = np.array(windows).T[:, :, None], np.array(spans).T[:, None, :]
+    common = np.clip(np.minimum(end, stop) - np.maximum(start, begin), 0, None)
+    alone = common.sum(0) == 0
+    nearest = np.abs((start + end) - (begin + stop)).argmin(0)
+    common[nearest[alone], np.flatnonzero(alone)] = 1
+    shares: NDArray[np.float64] = common / common.sum(0)
+    return shares
 
 
 # ---------------------------------------------------------------- the page
