@@ -4,7 +4,6 @@ Comments of one video are not independent, so intervals come from drawing videos
 """
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import CsmvError
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
-from pipeline.vccsa.metrics import TASKS, both_tasks, scores
+from pipeline.vccsa.metrics import TASKS, both_tasks
 from pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
@@ -24,12 +23,16 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Predictions:
-    """A part's predictions of one run, by comment_id: labels (N) and probabilities (N, K) by task, videos (N)."""
+    """A part's predictions of one run, by comment_id: labels (N) and probabilities (N, K) by task, videos (N).
+
+    seen (N): whether the run's train part holds another comment of the same video.
+    """
 
     run: str
     split: str
     comment_ids: list[str]
     videos: NDArray[np.str_]
+    seen: NDArray[np.bool_]
     labels: dict[str, NDArray[np.int64]]
     probabilities: dict[str, NDArray[np.float64]]
 
@@ -40,6 +43,7 @@ class Predictions:
             self.split,
             [one for one, keep in zip(self.comment_ids, chosen, strict=True) if keep],
             self.videos[chosen],
+            self.seen[chosen],
             {task: values[chosen] for task, values in self.labels.items()},
             {task: values[chosen] for task, values in self.probabilities.items()},
         )
@@ -49,6 +53,8 @@ def read_predictions(store: Store, run: str, part: str) -> Predictions:
     """What a finished run answered for dev or test. Raises CsmvError if there is no such run or part."""
     config, result = read_run(store, run)
     table = pq.read_table(io.BytesIO(store.read_file(result.predictions)), filters=[("split", "=", part)])
+    if "video_in_train" not in table.column_names:
+        raise CsmvError(f"Run '{run}' was trained by an earlier version, which kept less; train it again.")
     if not table.num_rows:
         raise CsmvError(f"Run '{run}' has no predictions for '{part}'; there are some for dev and test.")
     labels, probabilities = {}, {}
@@ -58,7 +64,8 @@ def read_predictions(store: Store, run: str, part: str) -> Predictions:
         flat = table.column(f"{task}_probabilities").combine_chunks().flatten()
         probabilities[task] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(names)).astype(np.float64)
     videos = np.array(table.column("video_id").to_pylist())
-    return Predictions(run, config.split, table.column("comment_id").to_pylist(), videos, labels, probabilities)
+    seen = np.array(table.column("video_in_train").to_pylist(), dtype=bool)
+    return Predictions(run, config.split, table.column("comment_id").to_pylist(), videos, seen, labels, probabilities)
 
 
 def evaluate(
@@ -66,7 +73,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Everything about a run on a part: scores, calibration, 95 % intervals by video, seen against unseen videos.
 
-    Seen: the split puts another comment of the same video into train.
+    Seen: the run was trained on another comment of the same video.
     """
     found = read_predictions(store, run, part)
     metrics: dict[str, dict[str, Any]] = both_tasks(found.labels, found.probabilities)
@@ -86,21 +93,14 @@ def evaluate(
         "videos": len(set(found.videos.tolist())),
         "resamples": resamples,
         "metrics": metrics,
-        "by_video_seen_in_train": _seen_and_unseen(store, found),
+        "by_video_seen_in_train": _seen_and_unseen(found),
         "data": result.counts,
     }
 
 
-def _seen_and_unseen(store: Store, found: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
-    split = store.read_split(found.split)
-    in_train = {
-        video
-        for video, part in zip(split.column("video_id").to_pylist(), split.column("split").to_pylist(), strict=True)
-        if part == "train"
-    }
-    seen = np.array([video in in_train for video in found.videos.tolist()])
+def _seen_and_unseen(found: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
     short: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, chosen in (("seen", seen), ("unseen", ~seen)):
+    for name, chosen in (("seen", found.seen), ("unseen", ~found.seen)):
         part = found.where(chosen)
         metrics = both_tasks(part.labels, part.probabilities)
         short[name] = {
@@ -227,13 +227,3 @@ def _two_sided(differences: NDArray[np.float64]) -> float:
     # One is added on both sides: no finite number of draws shows a chance of zero.
     n = len(differences)
     return float(min(1.0, 2 * min((differences <= 0).sum() + 1, (differences >= 0).sum() + 1) / (n + 1)))
-
-
-def chance_level(labels: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
-    """Scores of always answering the most frequent class, for putting others beside."""
-    found = {}
-    for task, names in TASKS.items():
-        known = labels[task][labels[task] != NO_LABEL]
-        most = int(np.bincount(known, minlength=len(names)).argmax())
-        found[task] = scores(labels[task], np.full_like(labels[task], most), names)
-    return found

@@ -21,7 +21,8 @@ def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
     for one in evaluations:
         row: Row = {key: one[key] for key in ("run", "model", "split", "part", "seed")}
         for task, f1 in COLUMNS:
-            row[f"{task}_{f1}"] = one["metrics"][task][f1]
+            # None where no comment of the part has that label.
+            row[f"{task}_{f1}"] = one["metrics"][task].get(f1)
             row[f"{task}_{f1}_interval"] = one["metrics"][task]["intervals_95"][f1]
             row[f"{task}_ece"] = one["metrics"][task]["calibration"]["ece"]
         found.append(row)
@@ -37,8 +38,8 @@ def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
     for members in groups.values():
         entry: Row = {field: members[0][field] for field in by} | {"seeds": len(members)}
         for task, f1 in COLUMNS:
-            values = [member[f"{task}_{f1}"] for member in members]
-            entry[f"{task}_{f1}"] = statistics.fmean(values)
+            values = [member[f"{task}_{f1}"] for member in members if member[f"{task}_{f1}"] is not None]
+            entry[f"{task}_{f1}"] = statistics.fmean(values) if values else None
             entry[f"{task}_{f1}_spread"] = statistics.stdev(values) if len(values) > 1 else None
         found.append(entry)
     return found
@@ -74,10 +75,10 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps(rows, indent=2) + "\n"
 
 
-def write_tables(store: Store, folder: str, rows: Sequence[Row], by: Sequence[str]) -> None:
-    """results.md, results.tex and results.json in a folder of the root."""
+def write_tables(store: Store, folder: str, rows: Sequence[Row], by: Sequence[str], name: str = "results") -> None:
+    """<name>.md, .tex and .json in a folder of the root."""
     for suffix, text in (("md", markdown(rows, by)), ("tex", latex(rows, by)), ("json", as_json(rows))):
-        store.write_file(f"{folder}/results.{suffix}", text.encode())
+        store.write_file(f"{folder}/{name}.{suffix}", text.encode())
 
 
 def write_figures(store: Store, folder: str, evaluation: Mapping[str, Any]) -> list[str]:
@@ -89,8 +90,10 @@ def write_figures(store: Store, folder: str, evaluation: Mapping[str, Any]) -> l
     written = []
     for task, names in TASKS.items():
         metrics = evaluation["metrics"][task]
+        if not metrics["n"]:
+            continue
         for kind, draw in (("confusion", _draw_confusion), ("reliability", _draw_reliability)):
-            path = f"{folder}/{kind}-{task}.svg"
+            path = f"{folder}/{evaluation['part']}-{kind}-{task}.svg"
             store.write_file(path, draw(metrics, names, f"{task}, {evaluation['part']}"))
             written.append(path)
     return written
@@ -136,13 +139,19 @@ def _svg(figure: Any) -> bytes:
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    return {(task, f1): max(row[f"{task}_{f1}"] for row in rows) for task, f1 in COLUMNS} if rows else {}
+    found = {}
+    for task, f1 in COLUMNS:
+        if values := [row[f"{task}_{f1}"] for row in rows if row[f"{task}_{f1}"] is not None]:
+            found[task, f1] = max(values)
+    return found
 
 
 def _cell(
     row: Row, column: tuple[str, str], best: Mapping[tuple[str, str], float], before: str, after: str, plus_minus: str
 ) -> str:
     value = row[f"{column[0]}_{column[1]}"]
+    if value is None:
+        return "-"
     text = f"{100 * value:.2f}"
     spread = row.get(f"{column[0]}_{column[1]}_spread")
     text = text if spread is None else f"{text} {plus_minus} {100 * spread:.2f}"

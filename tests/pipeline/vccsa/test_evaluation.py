@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import f1_score
 
@@ -41,7 +42,8 @@ def made_up(n: int = 400, videos: int = 40, right: float = 0.7, seed: int = 0) -
         answer = np.where(random.random(n) < right, labels[task], random.integers(0, len(names), n))
         probabilities[task] = np.eye(len(names))[answer] * 0.9 + 0.1 / len(names)
     names_of_videos = np.array([f"v{k % videos}" for k in range(n)])
-    return Predictions("x", "s", [f"c{k}" for k in range(n)], names_of_videos, labels, probabilities)
+    seen = np.zeros(n, dtype=bool)
+    return Predictions("x", "s", [f"c{k}" for k in range(n)], names_of_videos, seen, labels, probabilities)
 
 
 def test_scores_are_the_papers_definitions() -> None:
@@ -80,6 +82,7 @@ def test_intervals_are_wider_when_the_comments_of_a_video_agree() -> None:
         "s",
         spread.comment_ids,
         np.array([f"v{rank // 10}" for rank in np.argsort(np.argsort(~right, kind="stable"))]),
+        spread.seen,
         spread.labels,
         spread.probabilities,
     )
@@ -109,6 +112,34 @@ def test_evaluation_of_a_run(judged: Store) -> None:
     assert plain["unseen"]["opinion"] == {"n": 0}
     assert found["videos"] == 30
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_task_without_labels_is_left_open(new_root) -> None:
+    store = new_root(videos=9)
+    for shard in store.shards():
+        rows = store.read("labels", shard)
+        if rows is not None:
+            unknown = [row | {"emotion": None} for row in rows.to_pylist()]
+            store.write("labels", shard, pa.Table.from_pylist(unknown, schema=rows.schema))
+    train(store, TrainConfig(model="tfidf"), "half")
+
+    found = evaluate(store, "half", resamples=20)
+
+    assert found["metrics"]["emotion"]["n"] == 0
+    assert markdown(rows_of([found]), ["run"]).splitlines()[-1].endswith("| - | - |")
+    assert over_seeds(rows_of([found]), ["run"])[0]["emotion_macro_f1"] is None
+    assert len(write_figures(store, "figures", found)) == 2
+
+
+def test_seen_videos_are_those_of_the_training_whatever_the_split_is_now(new_root) -> None:
+    store = new_root(videos=12)
+    train(store, TrainConfig(model="majority"), "before")
+    seen = evaluate(store, "before", resamples=20)["by_video_seen_in_train"]
+    rows = store.read_split("comment").to_pylist()
+    store.write_split("comment", pa.Table.from_pylist([row | {"split": "test"} for row in rows]))
+
+    assert evaluate(store, "before", resamples=20)["by_video_seen_in_train"] == seen
+    assert seen["seen"]["opinion"]["n"] > 0
 
 
 def test_comparison_sees_a_real_difference_and_no_difference(judged: Store) -> None:
