@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -29,6 +30,13 @@ from pipeline.vccsa.data import load_corpus
 from pipeline.vccsa.text import HashTokenizer
 
 FRAMES = 180
+
+
+class Rate(NamedTuple):
+    """Samples a second by the clock, and a second of this process's time on a core."""
+
+    wall: float
+    cpu: float
 
 
 def make_root(folder: Path, videos: int, comments: int, dim: int, npy: int) -> Store:
@@ -71,6 +79,12 @@ def batches_of(store: Store, batch_size: int = 16) -> Batches:
     return Batches(corpus, config, HashTokenizer(64).encode(corpus.texts, 16), 0)
 
 
+def side_by_side(batches: Batches, comments: int) -> Batches:
+    """The same corpus with as many comments of a video together."""
+    config = batches.config.replace({"comments_per_video": comments})
+    return Batches(batches.corpus, config, batches.ids, batches.pad_id)
+
+
 def one_npy_a_sample(folder: Path, names: list[str], dim: int, batch_size: int = 16) -> Iterator[torch.Tensor]:
     """As the released loader: a file read and padded for each comment, then stacked."""
     for start in range(0, len(names), batch_size):
@@ -83,27 +97,37 @@ def one_npy_a_sample(folder: Path, names: list[str], dim: int, batch_size: int =
         yield torch.stack(items)
 
 
-def rates(batches: Batches, folder: Path, dim: int, samples: int) -> dict[str, float]:
-    """Samples a second: as views, joined to padded batches, and from one file a sample."""
-    there = sorted(path.stem for path in (folder / "npy").glob("*.npy"))
-    random = np.random.default_rng(1)
-    names = [str(name) for name in random.choice(there, samples)]
-    place = {video: k for k, video in enumerate(batches.videos)}
-    first = {video: int(np.flatnonzero(batches.video == k)[0]) for video, k in place.items() if video in set(there)}
-    rows = np.array([first[name] for name in names])
-    features = batches.corpus.features[0]
+def rates(batches: Batches, folder: Path, dim: int, samples: int, size: int = 16) -> dict[str, Rate]:
+    """Samples a second on a train epoch's first comments whose video is also a `.npy` file.
 
-    def seconds(work: object) -> float:
-        start = time.perf_counter()
-        for _ in work:  # type: ignore[attr-defined]
+    All but the views end in the same thing, padded tensors of a batch; views are what a batch is made of.
+    """
+    there = {path.stem for path in (folder / "npy").glob("*.npy")}
+    features, ids = batches.corpus.features[0], batches.corpus.video_ids
+
+    def first(epoch: list[np.ndarray]) -> np.ndarray:
+        return np.array([row for row in np.concatenate(epoch) if ids[row] in there][:samples])
+
+    def timed(work: Iterator[object]) -> Rate:
+        start, busy = time.perf_counter(), time.process_time()
+        for _ in work:
             pass
-        return time.perf_counter() - start
+        return Rate(samples / (time.perf_counter() - start), samples / (time.process_time() - busy))
 
-    seconds(one_npy_a_sample(folder, names[:64], dim))  # warm
-    slow = seconds(one_npy_a_sample(folder, names, dim))
-    joined = seconds(batches.join(rows[k : k + 16], True) for k in range(0, samples, 16))
-    views = seconds((features.of(batches.corpus.video_ids[row]), batches.ids[row]) for row in rows)
-    return {"one npy a sample": samples / slow, "joined batches": samples / joined, "views": samples / views}
+    def joined(of: Batches) -> Rate:
+        rows = first(of.of_epoch(0))
+        return timed(of.join(rows[k : k + size], True) for k in range(0, len(rows), size))
+
+    rows = first(batches.of_epoch(0))
+    for _ in one_npy_a_sample(folder, [ids[row] for row in rows[:64]], dim):
+        pass  # warm
+    return {
+        "one npy a sample": timed(one_npy_a_sample(folder, [ids[row] for row in rows], dim)),
+        "batches": joined(batches),
+        "batches, 4 comments a video": joined(side_by_side(batches, 4)),
+        "batches, 8 comments a video": joined(side_by_side(batches, 8)),
+        "views": timed((features.of(ids[row]), batches.ids[row]) for row in rows),
+    }
 
 
 def anonymous_bytes() -> int:
@@ -132,8 +156,13 @@ def measure(asked: argparse.Namespace, folder: Path) -> None:
     batches = batches_of(store)
     print(f"{date.today()}, load {os.getloadavg()[0]:.1f}; {asked.videos} videos of {FRAMES} x {asked.dim}")
     print(f"opened in {time.perf_counter() - start:.1f} s, {anonymous_bytes() >> 20} MiB")
-    for name, rate in rates(batches, folder, asked.dim, asked.samples).items():
-        print(f"{name:20s} {rate:12.0f} samples/s")
+    found = rates(batches, folder, asked.dim, asked.samples)
+    slow = found["one npy a sample"]
+    for name, rate in found.items():
+        print(
+            f"{name:28s} {rate.wall:11.0f} samples/s ({rate.wall / slow.wall:.1f}), "
+            f"{rate.cpu:11.0f} samples/CPU s ({rate.cpu / slow.cpu:.1f})"
+        )
     held, start = [], time.perf_counter()
     epoch = batches.of_epoch(0)
     for k, rows in enumerate(epoch):

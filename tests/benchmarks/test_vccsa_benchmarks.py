@@ -12,7 +12,7 @@ from pipeline.vccsa.paper import PaperConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bench_vccsa_data import anonymous_bytes, batches_of, make_root, rates
+from bench_vccsa_data import anonymous_bytes, batches_of, make_root, rates, side_by_side
 from bench_vccsa_speed import LENGTH, Straightforward, paper_model, texts
 
 TINY = PaperConfig(
@@ -69,13 +69,19 @@ def test_vccsa_paper_at_longest_plus_one_is_the_released_forward_at_512() -> Non
 def test_a_sample_is_a_view_of_the_shard_and_the_benchmark_measures_it(tmp_path: Path) -> None:
     store = make_root(tmp_path, videos=12, comments=10, dim=64, npy=12)
     batches = batches_of(store)
-    features, video = batches.corpus.features[0], batches.videos[0]
+    features = batches.corpus.features[0]
+    by_shard: dict[int, list[str]] = {}
+    for video in batches.videos:
+        by_shard.setdefault(store.shard_of(video), []).append(video)
+    neighbours = next(videos for videos in by_shard.values() if len(videos) > 1)
 
-    found = rates(batches, tmp_path, 64, 32)
-
-    assert np.shares_memory(features.of(video), features.of(video))
-    np.testing.assert_array_equal(features.of(video), np.load(tmp_path / "npy" / f"{video}.npy"))
-    assert all(rate > 0 for rate in found.values()), found
+    first, second = (features.of(video) for video in neighbours[:2])
+    assert first.ctypes.data + first.nbytes == second.ctypes.data  # side by side, as in the shard
+    for video in batches.videos:
+        np.testing.assert_array_equal(features.of(video), np.load(tmp_path / "npy" / f"{video}.npy"))
+    few = side_by_side(batches, 8).of_epoch(0)[0]
+    assert len({batches.corpus.video_ids[row] for row in few}) < len(few) / 2
+    assert "views" in rates(batches, tmp_path, 64, 32)
 
 
 def test_memory_does_not_grow_over_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
