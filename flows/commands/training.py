@@ -1,6 +1,7 @@
 """`csmv train`, `evaluate`, `predict` and `sweep`: models on a root, judged, asked, and compared over settings."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,10 +45,13 @@ def train(
     store = Store.open(root)
     changes = _changes(settings) | ({"split": split} if split else {}) | ({"features": features} if features else {})
     base = _base(store, model, config, paper)
-    configs = [one.replace({**changes, "seed": s}) for one in base for s in (seed or [one.seed])]
+    seeds: list[dict[str, Any]] = [{"seed": number} for number in seed or ()] or [{}]
+    configs = [one.replace(changes | chosen) for one in base for chosen in seeds]
     if run and len(configs) > 1:
         raise CsmvError(f"--run names one run and {len(configs)} were asked for; leave it out.")
     results = [train_run(store, one, run, trackers=tuple(log or ())) for one in configs]
+    if os.environ.get("RANK", "0") != "0":
+        return  # one of several processes that trained together tells what came of it
     if as_json:
         typer.echo(json.dumps([_summary(result) for result in results], indent=2))
         return
@@ -83,10 +87,12 @@ def evaluate(
             one["compared"] = compare(store, against, run, part, resamples)
         folder = f"models/{run}/evaluation"
         store.write_file(f"{folder}/{part}.json", (json.dumps(one, indent=2, sort_keys=True) + "\n").encode())
-        write_tables(store, folder, rows_of([one]), ["run", "model", "split", "part"])
+        write_tables(store, folder, rows_of([one]), _RUN, f"{part}-results")
         if figures:
             write_figures(store, folder, one)
         found.append(one)
+    if len(found) > 1:
+        write_tables(store, "reports", rows_of(found), _RUN, f"runs-{part}")
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -95,6 +101,8 @@ def evaluate(
         if against:
             _print_comparison(one["compared"])
         typer.echo(f"Everything about {one['run']}: {root}/models/{one['run']}/evaluation/")
+    if len(found) > 1:
+        typer.echo(f"All of them in one table: {root}/reports/runs-{part}.md, .tex and .json")
 
 
 @commands.command()
@@ -139,19 +147,21 @@ def sweep(
     """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
     from flows.here import sweep_here
     from pipeline.store import Store
+    from pipeline.validated import parse
     from pipeline.vccsa.sweep import TABLE_1, SweepConfig, write_sweep
     from pipeline.vccsa.sweep import results as results_of
 
     store = Store.open(root)
-    [base] = _base(store, model or "vccsa", config, None)
+    [base] = _base(store, model or (None if config else "vccsa"), config, None)
     grid = {field: tuple(_list(value)) for field, value in _changes(values).items()}
-    asked = SweepConfig(
-        name=name,
-        base=base,
-        grid=grid,
-        points=TABLE_1 if table1 else (),
-        seeds=tuple(range(1, seeds + 1)),
-    )
+    settings = {
+        "name": name,
+        "base": base,
+        "grid": grid,
+        "points": TABLE_1 if table1 else (),
+        "seeds": tuple(range(1, seeds + 1)),
+    }
+    asked = parse(SweepConfig, settings, "sweep")
     write_sweep(store, asked)
     sweep_here(root, name)
     rows = results_of(store, name)
@@ -167,16 +177,20 @@ def sweep(
 
 def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
-    import yaml
-
     from pipeline.errors import CsmvError
     from pipeline.validated import parse
     from pipeline.vccsa.config import TrainConfig
 
+    if config is not None and paper is not None:
+        raise CsmvError("--config and --paper are two places to start from; give one of them, and --set what differs.")
     if config is not None:
         if not config.is_file():
             raise CsmvError(f"There is no configuration file '{config}'.")
-        data = yaml.safe_load(config.read_text()) or {}
+        data = _yaml(config.read_text(), str(config)) or {}
+        if not isinstance(data, dict):
+            raise CsmvError(
+                f"{config}: expected the fields of a training run, such as 'model: text', and found a list."
+            )
         return [parse(TrainConfig, data | ({"model": model} if model else {}), str(config))]
     if paper is not None:
         return [TrainConfig.paper(paper).replace({"model": model} if model else {})]
@@ -192,9 +206,19 @@ def _base(store: "Store", model: str | None, config: Path | None, paper: str | N
     return list(store.config.train)
 
 
-def _changes(settings: list[str] | None) -> dict[str, Any]:
+def _yaml(text: str, where: str) -> Any:
     import yaml
 
+    from pipeline.errors import CsmvError
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "it can't be read"
+        raise CsmvError(f"{where} is not YAML: {problem}.") from None
+
+
+def _changes(settings: list[str] | None) -> dict[str, Any]:
     from pipeline.errors import CsmvError
 
     found = {}
@@ -202,7 +226,8 @@ def _changes(settings: list[str] | None) -> dict[str, Any]:
         field, equals, value = setting.partition("=")
         if not equals or not field:
             raise CsmvError(f"--set takes field=value, and got '{setting[:80]}'.")
-        found[field] = yaml.safe_load(f"[{value}]") if "," in value else _number(yaml.safe_load(value))
+        told = f"the value of --set {field}"
+        found[field] = _yaml(f"[{value}]", told) if "," in value else _number(_yaml(value, told))
     return found
 
 
@@ -218,6 +243,7 @@ def _list(value: Any) -> list[Any]:
     return [_number(one) for one in value] if isinstance(value, list) else [value]
 
 
+_RUN = ["run", "model", "split", "part"]
 _F1 = ["opinion micro", "opinion macro", "emotion micro", "emotion macro"]
 
 
@@ -244,7 +270,8 @@ def _evaluated(one: dict[str, Any]) -> list[str]:
     for task in ("opinion", "emotion"):
         for f1 in ("micro_f1", "macro_f1"):
             low, high = metrics[task]["intervals_95"][f1]
-            cells.append(f"{100 * metrics[task][f1]:.2f} [{100 * low:.1f}, {100 * high:.1f}]")
+            known = f1 in metrics[task]
+            cells.append(f"{100 * metrics[task][f1]:.2f} [{100 * low:.1f}, {100 * high:.1f}]" if known else "-")
     ece = " / ".join(f"{metrics[task]['calibration']['ece']:.3f}" for task in ("opinion", "emotion"))
     short = []
     for name in ("seen", "unseen"):

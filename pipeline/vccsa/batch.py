@@ -23,7 +23,8 @@ class Batch:
     """B comments on U videos.
 
     ids, text_seen (B, L), real tokens first; video_of (B), the comment's video among the U; opinion, emotion (B),
-    class numbers or NO_LABEL; rows (B), the samples' places in their corpus.
+    class numbers or NO_LABEL; rows (B), the samples' places in their corpus; longest, most real tokens of a comment
+    (None: to be counted).
     """
 
     ids: Tensor
@@ -33,6 +34,7 @@ class Batch:
     opinion: Tensor
     emotion: Tensor
     rows: Tensor
+    longest: int | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device."""

@@ -22,7 +22,16 @@ BUCKET_BATCHES = 50  # comments are sorted by length among as many as fill this 
 class Batches:
     """The batches of a corpus for one configuration. Token ids are made once, frames are views until joined."""
 
-    def __init__(self, corpus: Corpus, config: TrainConfig, ids: Sequence[Sequence[int]], pad_id: int) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: TrainConfig,
+        ids: Sequence[Sequence[int]],
+        pad_id: int,
+        padded_rows_are_equal: bool = False,
+    ) -> None:
+        """ids: the comments' tokens; padded_rows_are_equal: what `pipeline.vccsa.text` says of the encoder."""
+        self.padded_rows_are_equal = padded_rows_are_equal
         self.corpus, self.config, self.pad_id = corpus, config, pad_id
         self.ids = [np.asarray(one, dtype=np.int64) for one in ids]
         self.lengths = np.array([len(one) for one in self.ids], dtype=np.int64)
@@ -65,12 +74,15 @@ class Batches:
             opinion=torch.from_numpy(self.corpus.opinion[rows]),
             emotion=torch.from_numpy(self.corpus.emotion[rows]),
             rows=torch.from_numpy(rows),
+            longest=int(self.lengths[rows].max()),
         )
 
     def _text_length(self, rows: Rows, training: bool) -> int:
         config = self.config
         if config.model == "vccsa-paper":
-            return pad_length(self.lengths[rows].tolist(), config.sizes.paper_text_length, training)
+            return pad_length(
+                self.lengths[rows].tolist(), config.sizes.paper_text_length, training or not self.padded_rows_are_equal
+            )
         if config.model == "vccsa" and not config.switches.variable_lengths:
             return config.text.max_tokens
         return int(self.lengths[rows].max())

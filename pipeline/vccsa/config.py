@@ -16,12 +16,12 @@ ModelName = Literal["majority", "tfidf", "text", "video", "early-fusion", "vccsa
 
 MODELS: tuple[ModelName, ...] = get_args(ModelName)
 
-PAPER_FEATURES: dict[str, tuple[int, int]] = {
-    "i3d": (1024, 180),
-    "r21d": (512, 180),
-    "videomaev2": (1408, 720),
+PAPER_FEATURES: dict[str, tuple[str, int]] = {
+    "i3d": ("i3d", 180),
+    "r21d": ("r2plus1d_18", 180),
+    "videomaev2": ("videomaev2_g", 720),
 }
-"""The paper's feature sets: width of a vector and the fixed number of frames its model was built for."""
+"""The paper's feature sets: the extractor that makes such here, and the number of frames its model was built for."""
 
 
 class TextConfig(Validated):
@@ -39,7 +39,7 @@ class TextConfig(Validated):
         description="emoji that the encoder's vocabulary lacks become tokens, which start as the mean of the words of "
         "their Unicode names; otherwise they, and every word they touch, are one unknown token",
     )
-    tiny_dim: PositiveInt = Field(64, description="width of `tiny`")
+    tiny_dim: PositiveInt = Field(64, multiple_of=4, description="width of `tiny`")
     tiny_vocabulary: int = Field(4096, ge=16, description="buckets that `tiny` hashes words into")
 
 
@@ -157,7 +157,7 @@ class TrainConfig(Validated):
         recipe: dict[str, Any] = {
             "model": "vccsa-paper",
             "split": "published",
-            "features": (features,),
+            "features": (PAPER_FEATURES[features][0],),
             "text": TextConfig(encoder="roberta-base", learning_rate=5e-5, max_tokens=512, emoji=False),
             "sizes": Sizes(
                 visual_dim=768,

@@ -55,7 +55,8 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
     """What a run of `config` learns from and is judged on.
 
     Counted for each part: comments; of them without an opinion, without an emotion, with an empty text, without
-    video features. Dropped and counted: ids the split names and the root does not have, comments without any label.
+    video features, with a video of more vectors than `visual_length`, whose end is cut. Dropped and counted: ids the
+    split names and the root does not have, comments without any label.
     Raises CsmvError where training would be wrong: no such split, a part with nothing left, a split built for other
     comments, features that are missing for most, differ in width or are not finite.
     """
@@ -75,7 +76,10 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
         count["without_opinion"] += opinion == NO_LABEL
         count["without_emotion"] += emotion == NO_LABEL
         count["with_empty_text"] += not row.text.strip()
-        count["without_features"] += any(found.of(row.video_id) is None for found in features)
+        vectors = [found.of(row.video_id) for found in features]
+        count["without_features"] += any(frames is None for frames in vectors)
+        most = config.sizes.visual_length
+        count["with_cut_video"] += any(frames is not None and len(frames) > most for frames in vectors)
     _refuse_missing_features(counts, config)
     return Corpus(
         comment_ids=[row.comment_id for row in rows],

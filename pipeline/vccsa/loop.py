@@ -24,15 +24,15 @@ from torch import nn
 from pipeline.errors import CsmvError
 from pipeline.progress import track
 from pipeline.store import Store
-from pipeline.vccsa.batches import Batches, Rows, video_dims
-from pipeline.vccsa.checkpoints import Best, Progress, load_last, load_weights, save_last, save_weights
+from pipeline.vccsa.batches import Batches, Rows
+from pipeline.vccsa.checkpoints import Best, Progress, clear, load_last, load_weights, save_last, save_weights
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.metrics import both_tasks, f1_sum
-from pipeline.vccsa.networks import build_network, fit_to_data, parameter_groups
-from pipeline.vccsa.text import load_encoder
+from pipeline.vccsa.networks import assemble, fit_to_data, parameter_groups
 
 ONE_THREAD_PARAMETERS = 5_000_000
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 _ONE_AT_A_TIME = threading.Lock()
 """Seeds, thread counts and Accelerate's state are the whole process's: a second run in it waits for the first."""
@@ -91,15 +91,8 @@ def _threads(network: nn.Module) -> Iterator[None]:
 
 
 def prepare(config: TrainConfig, corpus: Corpus) -> tuple[nn.Module, Batches]:
-    """A new network and the corpus in batches for it."""
-    if config.model == "video":
-        batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
-        network = build_network(config, None, batches.dims)
-    else:
-        encoder, tokenizer = load_encoder(config.text)
-        limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
-        batches = Batches(corpus, config, tokenizer.encode(corpus.texts, limit), tokenizer.pad_id)
-        network = build_network(config, encoder, video_dims(corpus.features, config))
+    """A new network, fitted to the corpus where that is counting, and the corpus in batches for it."""
+    network, batches = assemble(config, corpus)
     fit_to_data(network, batches)
     return network, batches
 
@@ -118,7 +111,12 @@ def _train(
     )
     model, optimizer = accelerator.prepare(network, optimizer)
     bare = accelerator.unwrap_model(model)
-    progress = load_last(store, folder, fingerprint, bare, optimizer, accelerator) or Progress(fingerprint)
+    progress = load_last(store, folder, fingerprint, bare, optimizer, accelerator)
+    if progress is None:
+        progress = Progress(fingerprint)
+        if accelerator.is_main_process:
+            clear(store, folder)
+    running = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # read only where a checkpoint needs it
     steps = steps_an_epoch(config, len(batches.corpus.rows("train")))
     dev = batches.corpus.rows("dev")
 
@@ -129,17 +127,25 @@ def _train(
             groups = _groups(batches.of_epoch(epoch), config.optimizer.accumulate)
             getattr(bare, "begin_epoch", lambda _epoch: bare.train())(epoch)
             for group in groups[progress.step - epoch * steps :]:
-                loss = _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
+                running += _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
                 progress.step += 1
-                progress.loss += loss
                 tick(1)
                 if config.checkpoint_every and progress.step % config.checkpoint_every == 0 and progress.step % steps:
+                    progress.loss += _collected(running, accelerator)
                     save_last(store, folder, progress, bare, optimizer, accelerator)
+            progress.loss += _collected(running, accelerator)
             scores = both_tasks(batches.corpus.labels(dev), answer(bare, batches, dev, accelerator.device))
             _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
             save_last(store, folder, progress, bare, optimizer, accelerator)
             accelerator.log(progress.history[-1], step=progress.step)
     return progress
+
+
+def _collected(running: torch.Tensor, accelerator: Accelerator) -> float:
+    """The loss summed since the last call, a mean over the processes; starts the next sum."""
+    found = float(accelerator.reduce(running, "mean"))
+    running.zero_()
+    return found
 
 
 def _step(
@@ -151,8 +157,8 @@ def _step(
     group: list[Rows],
     step: int,
     steps: int,
-) -> float:
-    """One optimizer step over a group of batches; returns the mean loss of its comments."""
+) -> torch.Tensor:
+    """One optimizer step over a group of batches; returns the mean loss of this process's comments, on the device."""
     torch.manual_seed((config.seed * 1_000_003 + step) * 4_099 + accelerator.process_index)
     factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
     for settings in optimizer.param_groups:
@@ -160,7 +166,7 @@ def _step(
         if config.model == "vccsa-paper":
             # The released optimizer adds eps before bias correction, torch's after it.
             settings["eps"] = 1e-8 / math.sqrt(1 - 0.999 ** (step + 1))
-    total, size = 0.0, sum(len(rows) for rows in group)
+    total, size = torch.zeros((), device=accelerator.device), sum(len(rows) for rows in group)
     for number, rows in enumerate(group):
         mine = _share(rows, accelerator)
         batch = batches.join(mine, training=True).to(accelerator.device)
@@ -168,7 +174,7 @@ def _step(
         with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
             loss = model(batch).loss * (len(rows) / size)
         accelerator.backward(loss)
-        total += loss.item()
+        total += loss.detach()
     if config.optimizer.clip_norm is not None:
         accelerator.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
     optimizer.step()
@@ -252,15 +258,18 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
     several = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     if not trackers:
         return Accelerator(mixed_precision=precision, kwargs_handlers=several)
-    missing = [name for name in trackers if find_spec(name) is None]
-    if missing:
-        raise CsmvError(f"--log {missing[0]} needs the package {missing[0]}: pip install {missing[0]}.")
+    for name in trackers:
+        if name not in TRACKERS:
+            raise CsmvError(f"--log takes {', '.join(TRACKERS)}, and got '{name[:40]}'.")
+        if find_spec(name) is None:
+            raise CsmvError(f"--log {name} needs the package {name}: pip install {name}.")
     # Trackers name the machine in their files, and what is outside private/ is fit to publish.
     logs = store.path(f"private/tracking/{run}") if store.is_local else tempfile.mkdtemp(prefix="csmv-logs-")
     accelerator = Accelerator(
         mixed_precision=precision, kwargs_handlers=several, log_with=list(trackers), project_dir=logs
     )
-    accelerator.init_trackers(run, _flat(config.model_dump(mode="json")))
+    names = {"wandb": {"name": run}, "mlflow": {"run_name": run}}
+    accelerator.init_trackers("csmv", _flat(config.model_dump(mode="json")), init_kwargs=names)
     return accelerator
 
 

@@ -11,9 +11,10 @@ from pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
 from pipeline.vccsa.batch import NO_LABEL, Batch, Prediction
 from pipeline.vccsa.batches import Batches, train_statistics
 from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.model import Heads, Standardise, Vccsa
 from pipeline.vccsa.paper import PaperConfig, PaperVccsa
-from pipeline.vccsa.text import TextTower, dim_of
+from pipeline.vccsa.text import TextTower, dim_of, load_encoder, padded_rows_are_equal
 
 
 class PaperNetwork(nn.Module):
@@ -27,7 +28,7 @@ class PaperNetwork(nn.Module):
         """A missing label is all ones, as in the released loader: its loss sums over all classes."""
         stream = batch.streams[0]
         opinion, emotion, weights = self.paper(
-            stream.frames, stream.seen.long(), batch.ids, batch.text_seen.long(), batch.video_of
+            stream.frames, stream.seen.long(), batch.ids, batch.text_seen.long(), batch.video_of, batch.longest
         )
         opinion, emotion = opinion.float(), emotion.float()
         loss = self.paper.opinion_loss(opinion, _one_hot(batch.opinion, opinion.shape[1]))
@@ -44,6 +45,18 @@ class PaperNetwork(nn.Module):
 def _one_hot(label: Tensor, classes: int) -> Tensor:
     hot = torch.nn.functional.one_hot(label.clamp(min=0), classes).float()
     return torch.where((label == NO_LABEL).unsqueeze(1), torch.ones_like(hot), hot)
+
+
+def assemble(config: TrainConfig, corpus: Corpus) -> tuple[nn.Module, Batches]:
+    """The network of a configuration as it is before training, and a corpus in batches for it."""
+    if config.model == "video":
+        batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
+        return build_network(config, None, batches.dims), batches
+    limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
+    encoder, tokenizer = load_encoder(config.text, limit)
+    ids = tokenizer.encode(corpus.texts, limit)
+    batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
+    return build_network(config, encoder, batches.dims), batches
 
 
 def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Sequence[int]) -> nn.Module:

@@ -5,7 +5,6 @@ built on the host, no weights nobody reads. Quirks that change results are kept 
 Source: "Infer Induced Sentiment of Comment Response to Video", NeurIPS 2024, and its released code as run.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -211,16 +210,20 @@ class PaperVccsa(nn.Module):
         ids: Tensor,
         text_mask: Tensor,
         video_of: Tensor | None = None,
+        longest: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities (B, 3) and (B, 8) and frame weights (S, B, V) from token ids (B, L).
 
         video_feat (U, V, Dv) holds each video once and video_of (B) says whose it is; without it, U = B in order.
         In training L must be `text_len`: dropout makes each padded row another draw and the maximum picks among
-        them, so their number is part of the recipe. In evaluation all padded rows are equal and one is enough.
+        them, so their number is part of the recipe. In evaluation all padded rows of a RoBERTa are equal and one is
+        enough. `longest` is the most real tokens of a comment, if the caller knows it.
         """
         if self.text_encoder is None:
             raise ValueError("this model was built without a text encoder; use from_features")
-        return self._run(video_feat, video_mask, self.text_encoder(ids, text_mask), text_mask, video_of, None)
+        return self._run(
+            video_feat, video_mask, self.text_encoder(ids, text_mask, longest), text_mask, video_of, None, longest
+        )
 
     def from_features(
         self,
@@ -253,6 +256,7 @@ class PaperVccsa(nn.Module):
         text_mask: Tensor,
         video_of: Tensor | None,
         seen: dict[str, Tensor] | None,
+        longest: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         video_seen, text_seen = video_mask == 1, text_mask == 1
         # The video's side: everything that no comment changes, once for each video.
@@ -288,7 +292,10 @@ class PaperVccsa(nn.Module):
         beta, mixed = self.multiview_attention_fusion(text, grounded)
         fusion = self.fusion_linear(torch.cat([text, mixed * text_mask.unsqueeze(-1).to(mixed.dtype)], -1))
         fused_in = torch.relu(fusion)
-        longest = int(text_seen.sum(1).max()) if seen is None else text.shape[1]
+        if seen is not None:
+            longest = text.shape[1]
+        elif longest is None:
+            longest = int(text_seen.sum(1).max())
         keys, keys_seen = fused_in[:, :longest], text_seen[:, :longest]
         fused = rows_attention(self.text_transformer, fused_in, keys, keys_seen, self._dropout)
         feature = fused.max(1).values  # over all L rows, padded rows as well
@@ -326,9 +333,13 @@ def build_paper(config: Mapping[str, Any], text_encoder: nn.Module | None = None
     return PaperVccsa(sizes, text_encoder)
 
 
-def pad_length(lengths: list[int], text_len: int, training: bool) -> int:
-    """To how many tokens a batch is padded: all `text_len` in training, the longest and one more in evaluation."""
-    return text_len if training else min(text_len, max(lengths) + 1)
+def pad_length(lengths: list[int], text_len: int, rows_differ: bool) -> int:
+    """To how many tokens a batch is padded.
+
+    All `text_len` where padded rows differ: in training, by dropout, and with an encoder that numbers them on. Else,
+    in evaluation with a RoBERTa, one padded row stands for all: the longest text and one more.
+    """
+    return text_len if rows_differ else min(text_len, max(lengths) + 1)
 
 
 def _accept_checkpoints(module: PaperVccsa, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -340,8 +351,3 @@ def _accept_checkpoints(module: PaperVccsa, state: dict[str, Any], prefix: str, 
     for key in [key for key in state if key.startswith(text) and key not in known]:
         if module.text_encoder is None or key.endswith("position_ids"):
             del state[key]
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Numbers in all parameters."""
-    return sum(math.prod(parameter.shape) for parameter in module.parameters())

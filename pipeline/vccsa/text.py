@@ -79,13 +79,15 @@ class HubTokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.pad_id = int(tokenizer.pad_token_id or 0)
+        self._unknown = int(tokenizer.unk_token_id or self.pad_id)
 
     def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
         """Ids with the model's own special tokens, cut to `max_tokens`."""
         if not texts:
             return []
         found = self._tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
-        return [list(ids) for ids in found["input_ids"]]
+        # A tokenizer without special tokens finds nothing in an empty text, and attention to nothing is no number.
+        return [list(ids) or [self._unknown] for ids in found["input_ids"]]
 
 
 class Encoded(NamedTuple):
@@ -127,11 +129,14 @@ class TextTower(nn.Module):
         self.text_encoder = encoder
         self._crops_keys = _use_real_keys(encoder)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids, mask (B, L) -> E (B, L, T), all L rows, padded ones as well. Real tokens come first in every row."""
+    def forward(self, ids: Tensor, mask: Tensor, longest: int | None = None) -> Tensor:
+        """ids, mask (B, L) -> E (B, L, T), all L rows, padded ones as well. Real tokens come first in every row.
+
+        longest: most real tokens of a row; whoever knows it spares a GPU the wait for it.
+        """
         if not self._crops_keys:
             return self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
-        longest = int(mask.sum(1).max())
+        longest = int(mask.sum(1).max()) if longest is None else longest
         seen = mask[:, None, None, :longest].bool()
         return self.text_encoder(input_ids=ids, attention_mask=seen).last_hidden_state  # type: ignore[no-any-return]
 
@@ -143,8 +148,26 @@ def dim_of(encoder: nn.Module) -> int:
     return int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
 
-def load_encoder(config: TextConfig) -> tuple[nn.Module, Tokenizer]:
-    """The encoder and its tokenizer. Raises CsmvError that says what to do if it can't be had."""
+_MASKED_BY_KEYS = {"roberta", "xlm-roberta", "bert", "camembert", "xlm-roberta-xl"}
+"""Encoders whose attention `_real_keys_attention` can stand in for, and whose positions are learnt one by one."""
+
+_NUMBERED_FROM_PADDING = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}
+"""Encoders that count positions over real tokens, from the padding id on; a padded token has the padding id's own."""
+
+
+def padded_rows_are_equal(encoder: nn.Module) -> bool:
+    """Whether, without dropout, all padded rows of a text are one vector, so that one stands for any number of them.
+
+    Elsewhere a padded token's vector depends on where it stands.
+    """
+    return getattr(getattr(encoder, "config", None), "model_type", "") in _NUMBERED_FROM_PADDING
+
+
+def load_encoder(config: TextConfig, most_tokens: int | None = None) -> tuple[nn.Module, Tokenizer]:
+    """The encoder and its tokenizer, for texts of `most_tokens` (by default the configuration's `max_tokens`).
+
+    Raises CsmvError that says what to do if it can't be had or has too few positions.
+    """
     if config.encoder == "tiny":
         return TinyEncoder(config.tiny_vocabulary, config.tiny_dim), HashTokenizer(config.tiny_vocabulary)
     from transformers import AutoModel, AutoTokenizer
@@ -161,9 +184,22 @@ def load_encoder(config: TextConfig) -> tuple[nn.Module, Tokenizer]:
             f"The text encoder '{config.encoder}' can't be loaded ({reason}). Name a directory in Hugging Face's "
             "layout (config.json, tokenizer files, model.safetensors), a hub id that can be reached, or `tiny`."
         ) from None
+    _refuse_longer_texts(encoder, most_tokens or config.max_tokens)
     if config.emoji:
         _add_emoji(encoder, tokenizer)
     return encoder, HubTokenizer(tokenizer)
+
+
+def _refuse_longer_texts(encoder: Any, most_tokens: int) -> None:
+    kind, positions = encoder.config.model_type, getattr(encoder.config, "max_position_embeddings", None)
+    if positions is None or kind not in _MASKED_BY_KEYS:
+        return
+    positions -= encoder.config.pad_token_id + 1 if kind in _NUMBERED_FROM_PADDING else 0
+    if most_tokens > positions:
+        raise CsmvError(
+            f"The text encoder reads at most {positions} tokens, and texts may have {most_tokens}: lower "
+            "text.max_tokens (for vccsa-paper sizes.paper_text_length) or take another encoder."
+        )
 
 
 def _add_emoji(encoder: Any, tokenizer: Any) -> None:
@@ -198,7 +234,7 @@ def _use_real_keys(encoder: nn.Module) -> bool:
     some 30 real ones this drops nine tenths of the attention and changes no result.
     """
     kind = getattr(getattr(encoder, "config", None), "model_type", "")
-    if kind not in {"roberta", "xlm-roberta", "bert", "camembert", "xlm-roberta-xl"}:
+    if kind not in _MASKED_BY_KEYS:
         return False
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask

@@ -23,7 +23,7 @@ from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from pipeline.vccsa.metrics import TASKS, both_tasks
 
-CODE = 1
+CODE = 2
 """Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""
 
 SCORED = ("dev", "test")
@@ -72,6 +72,9 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     history: list[dict[str, float]] = []
     parameters, weights, writes = 0, None, True
     if config.model in ("majority", "tfidf"):
+        from pipeline.vccsa.checkpoints import clear
+
+        clear(store, f"models/{run_name}")
         probabilities = _classical(corpus, config, rows)
     else:
         from pipeline.vccsa.loop import fit
@@ -179,14 +182,16 @@ def _write(
 def predictions_table(
     corpus: Corpus, rows: NDArray[np.int64], probabilities: Mapping[str, NDArray[np.float64]]
 ) -> pa.Table:
-    """comment_id, video_id, split, and for each task the label, the predicted class and all classes' probabilities.
+    """comment_id, video_id, split, video_in_train, and for each task the label, the predicted class, all probabilities.
 
-    Sorted by comment_id; a label that nobody gave is null.
+    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video.
     """
+    seen = {corpus.video_ids[row] for row in corpus.rows("train")}
     columns: dict[str, Any] = {
         "comment_id": [corpus.comment_ids[row] for row in rows],
         "video_id": [corpus.video_ids[row] for row in rows],
         "split": [PARTS[corpus.part[row]] for row in rows],
+        "video_in_train": [corpus.video_ids[row] in seen for row in rows],
     }
     for task, numbers in (("opinion", OPINIONS), ("emotion", EMOTIONS)):
         names, values = list(numbers), probabilities[task]

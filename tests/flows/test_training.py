@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pipeline.config import DatasetConfig
 from pipeline.schemas import features_spec
 from pipeline.splits import SplitConfig, build_split
 from pipeline.store import Store
+from pipeline.vccsa.sweep import read_sweep
 from pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -86,20 +88,44 @@ def test_train_then_evaluate(csmv_inside: Run, root: str, settings: Path) -> Non
     found = json.loads(store.read_file("models/mine/evaluation/test.json"))
     assert found["by_video_seen_in_train"]["seen"]["opinion"] == {"n": 0}
     for file in ("results.md", "results.tex", "results.json", "confusion-opinion.svg", "reliability-emotion.svg"):
-        assert store.exists(f"models/mine/evaluation/{file}"), file
+        assert store.exists(f"models/mine/evaluation/test-{file}"), file
+
+    both = csmv("evaluate", "mine", floor, "--root", root, "--part", "dev", "--resamples", 50, "--no-figures")
+    assert both.returncode == 0, both.stderr
+    assert store.read_file("reports/runs-dev.md").decode().count("\n") == 4
+
+
+def test_a_seed_may_be_set_like_any_field(csmv_inside: Run, root: str) -> None:
+    found = csmv_inside("train", "--root", root, "--model", "majority", "--set", "seed=5", "--run", "seeded")
+    assert found.returncode == 0, found.stderr
+    assert read_run(Store.open(root), "seeded")[0].seed == 5
+
+
+def test_a_task_with_one_class_can_be_trained_on(csmv_inside: Run, root: str) -> None:
+    """Every comment of this root has the emotion joy."""
+    found = csmv_inside("train", "--root", root, "--model", "tfidf", "--run", "one-class")
+    assert found.returncode == 0, found.stderr
+    assert read_run(Store.open(root), "one-class")[1].metrics["test"]["emotion"]["micro_f1"] == 1
 
 
 def test_two_processes_train_what_one_does(
-    csmv_inside: Run, root: str, settings: Path, environment: dict[str, str]
+    csmv_inside: Run, root: str, settings: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    command = ["train", "--root", root, "--config", str(settings), "--model", "video", "--run"]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "flows.cli"]
+    """As `accelerate launch` starts them on GPUs; it starts no second process on a CPU, so torch's launcher does."""
+    other = shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("models"))
+    told = ["--config", str(settings), "--model", "video", "--set", "sizes.dropout=0"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch += ["--redirects", "3", "--log-dir", str(tmp_path / "logs"), "-m", "flows.cli"]
+    cpu = environment | {"ACCELERATE_USE_CPU": "true"}
 
-    assert csmv_inside(*command, "alone").returncode == 0
-    subprocess.run([sys.executable, *launch, *command, "together"], env=environment, check=True, capture_output=True)
+    assert csmv_inside("train", "--root", root, *told).returncode == 0
+    subprocess.run([sys.executable, *launch, "train", "--root", other, *told], env=cpu, check=True, capture_output=True)
 
-    alone, together = (read_run(Store.open(root), run)[1] for run in ("alone", "together"))
+    first, second = (next((tmp_path / "logs").rglob(f"{rank}/stdout.log")).read_text() for rank in (0, 1))
+    assert "trained" in first
+    assert second == ""
+    [run] = {path.split("/")[1] for path in Store.open(str(other)).files("models")}
+    alone, together = (read_run(Store.open(str(where)), run)[1] for where in (root, other))
     assert [epoch["loss"] for epoch in together.history] == pytest.approx(
         [epoch["loss"] for epoch in alone.history], rel=1e-4
     )
@@ -149,13 +175,15 @@ def test_predict_names_seconds_and_shows_them(csmv: Run, root: str, settings: Pa
 
 
 def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, settings: Path) -> None:
-    command = ("sweep", "--root", root, "--name", "widths", "--config", settings, "--model", "video", "--json")
+    settings.with_name("video.yaml").write_text(json.dumps(SMALL | {"model": "video"}))
+    command = ("sweep", "--root", root, "--name", "widths", "--config", settings.with_name("video.yaml"), "--json")
     swept = csmv(*command, "--set", "sizes.visual_dim=4,8", "--seeds", 2)
     assert swept.returncode == 0, swept.stderr
 
     rows = json.loads(swept.stdout)
     assert [(row["sizes.visual_dim"], row["seeds"]) for row in rows] == [(4, 2), (8, 2)]
     assert Store.open(root).exists("sweeps/widths/results.tex")
+    assert read_sweep(Store.open(root), "widths").base.model == "video"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +193,12 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["train", "--model", "text", "--set", "sizes.scalse=2"], "did you mean 'scales'"),
         (["train", "--model", "text", "--split", "other"], "no split 'other'"),
         (["train", "--config", "nowhere.yaml"], "no configuration file"),
+        (["train", "--config", "nowhere.yaml", "--paper", "i3d"], "give one of them"),
+        (["train", "--model", "text", "--set", "sizes.scales=[1"], "is not YAML"),
+        (["train", "--model", "text", "--set", "text.tiny_dim=30"], "multiple of 4"),
+        (["train", "--model", "text", "--seed", "9000000000"], "less than 2147483648"),
+        (["train", "--model", "text", "--log", "numpy"], "--log takes tensorboard, wandb, mlflow"),
+        (["sweep", "--name", "a b"], "sweep: name"),
         (["evaluate", "nobody"], "no finished run 'nobody'"),
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], "no finished run 'nobody'"),
     ],

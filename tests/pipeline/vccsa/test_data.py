@@ -219,6 +219,23 @@ def test_comments_of_a_video_share_batches_when_asked(root: Store, bucketed: boo
     assert all((a == b).all() for a, b in zip(four, epoch(4), strict=True))
 
 
+def test_the_released_model_is_evaluated_at_full_length_unless_padded_rows_are_equal(root: Store) -> None:
+    config = CONFIG.replace({"model": "vccsa-paper", "sizes.paper_text_length": 40})
+    corpus = load_corpus(root, config)
+    ids = HashTokenizer(64).encode(corpus.texts, 16)
+    rows = np.arange(4)
+
+    for equal, length in ((False, 40), (True, max(len(ids[row]) for row in rows) + 1)):
+        batches = Batches(corpus, config, ids, 0, padded_rows_are_equal=equal)
+        assert batches.join(rows, training=False).ids.shape[1] == length
+        assert batches.join(rows, training=True).ids.shape[1] == 40
+
+
+def test_videos_longer_than_what_is_used_are_counted(root: Store) -> None:
+    counts = load_corpus(root, CONFIG.replace({"sizes.visual_length": 8})).counts
+    assert 0 < counts["train"]["with_cut_video"] < counts["train"]["comments"]
+
+
 def test_sets_of_different_rates_are_aligned_or_kept_apart(new_root, write_features) -> None:
     store = new_root()
     for shard in store.shards():

@@ -36,7 +36,6 @@ INNER = [
     "emotion_loss",
     "loss",
 ]
-ZERO_GRADIENT = {"multiview_attention_fusion.ffn_visual.bias"}  # softmax ignores what all scales share
 
 
 @pytest.fixture(scope="module")
@@ -245,9 +244,9 @@ def test_each_video_once_gives_what_each_comment_with_its_video_gives(tiny, gold
 
 
 def test_padding_rule() -> None:
-    assert pad_length([5, 9], 512, training=True) == 512
-    assert pad_length([5, 9], 512, training=False) == 10
-    assert pad_length([5, 512], 512, training=False) == 512
+    assert pad_length([5, 9], 512, rows_differ=True) == 512
+    assert pad_length([5, 9], 512, rows_differ=False) == 10
+    assert pad_length([5, 512], 512, rows_differ=False) == 512
 
 
 def test_unknown_size_names_the_nearest() -> None:

@@ -16,11 +16,11 @@ from safetensors.torch import load
 
 from pipeline.errors import CsmvError
 from pipeline.store import Store
-from pipeline.vccsa import train
+from pipeline.vccsa import loop, train
 from pipeline.vccsa.config import MODELS, TextConfig, TrainConfig
 from pipeline.vccsa.loop import learning_rate_factor
 from pipeline.vccsa.predict import predict
-from pipeline.vccsa.text import load_encoder
+from pipeline.vccsa.text import HubTokenizer, load_encoder
 from pipeline.vccsa.training import read_run
 
 QUICK = TrainConfig(
@@ -88,6 +88,23 @@ def test_same_seed_same_weights_other_seed_other_weights(root: Store) -> None:
         train(root, QUICK.replace({"seed": seed}), name)
         weights.append(root.read_file(f"models/{name}/best-1.safetensors"))
     assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_run_trained_anew_forgets_the_old_one_at_once(root: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = QUICK.replace({"model": "video", "keep_best": 2, "select_by": "last"})
+    train(root, config, "anew")
+    assert root.exists("models/anew/best-2.safetensors")
+
+    step, other = loop._step, config.replace({"seed": 9, "keep_best": 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_step", lambda *arguments: step(*arguments) if arguments[6] < 3 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(root, other, "anew")
+    with pytest.raises(CsmvError, match="no finished run"):
+        read_run(root, "anew")
+
+    train(root, other, "anew")
+    assert not root.exists("models/anew/best-2.safetensors")
 
 
 KILLER = """
@@ -249,7 +266,7 @@ def test_an_encoder_directory_is_tuned_or_left_as_it_is(root: Store, encoder_fol
 
 
 def test_emoji_that_the_vocabulary_lacks_become_tokens_named_in_its_words(encoder_folder: Path) -> None:
-    config = TextConfig(encoder=str(encoder_folder))
+    config = TextConfig(encoder=str(encoder_folder), max_tokens=20)
     encoder, tokenizer = load_encoder(config)
     blind, known = load_encoder(config.model_copy(update={"emoji": False}))
 
@@ -287,3 +304,20 @@ def test_the_best_weights_are_those_that_answer_whatever_file_they_are_in(root: 
 
     for row, answer in zip(asked, answers, strict=True):
         assert [*answer.emotion.values()] == pytest.approx(rows[row["comment_id"]]["emotion_probabilities"], abs=1e-5)
+
+
+def test_a_text_without_a_word_has_a_token_whatever_the_tokenizer() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "so": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    assert HubTokenizer(plain).encode(["", "so", " "], 8) == [[1], [2], [1]]
+
+
+def test_texts_longer_than_the_encoder_reads_are_refused(root: Store, encoder_folder: Path) -> None:
+    with pytest.raises(CsmvError, match="at most 32 tokens, and texts may have 33"):
+        train(
+            root, QUICK.replace({"model": "text", "text.encoder": str(encoder_folder), "text.max_tokens": 33}), "long"
+        )
