@@ -4,7 +4,11 @@ A checkpoint is one file and so appears whole or not at all; its progress is JSO
 """
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from pipeline.store import Store
+from pipeline.vccsa.text import TextTower, Tokenizer, keep_encoder
 
 
 class Best(NamedTuple):
@@ -57,6 +62,28 @@ def save_weights(store: Store, path: str, network: nn.Module) -> None:
 def load_weights(store: Store, path: str, network: nn.Module) -> None:
     """Put saved weights into the network."""
     network.load_state_dict(load(store.read_file(path)))
+
+
+def save_encoder(store: Store, folder: str, network: nn.Module, tokenizer: Tokenizer) -> None:
+    """What the text encoder is besides its weights, so that the run can be asked wherever the root is."""
+    [tower] = [module for module in network.modules() if isinstance(module, TextTower)]
+    with tempfile.TemporaryDirectory(prefix="csmv-") as kept:
+        keep_encoder(tower.text_encoder, tokenizer, Path(kept))
+        for file in sorted(Path(kept).rglob("*")):
+            if file.is_file():
+                store.write_file(f"{folder}/encoder/{file.relative_to(kept).as_posix()}", file.read_bytes())
+
+
+@contextmanager
+def kept_encoder(store: Store, folder: str) -> Iterator[Path | None]:
+    """A local copy of what `save_encoder` kept; None if that was nothing."""
+    files = store.files(f"{folder}/encoder")
+    with tempfile.TemporaryDirectory(prefix="csmv-") as kept:
+        for file in files:
+            place = Path(kept) / file.removeprefix(f"{folder}/encoder/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(store.read_file(file))
+        yield Path(kept) if files else None
 
 
 def save_last(

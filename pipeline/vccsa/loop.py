@@ -25,11 +25,20 @@ from pipeline.errors import CsmvError
 from pipeline.progress import track
 from pipeline.store import Store
 from pipeline.vccsa.batches import Batches, Rows
-from pipeline.vccsa.checkpoints import Best, Progress, clear, load_last, load_weights, save_last, save_weights
+from pipeline.vccsa.checkpoints import (
+    Best,
+    Progress,
+    clear,
+    load_last,
+    load_weights,
+    save_encoder,
+    save_last,
+    save_weights,
+)
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.metrics import both_tasks, f1_sum
-from pipeline.vccsa.networks import assemble, fit_to_data, parameter_groups
+from pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
 
 ONE_THREAD_PARAMETERS = 5_000_000
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -66,9 +75,11 @@ def fit(
         accelerator = _accelerator(config, store, run, trackers)
         with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             torch.manual_seed(config.seed)
-            network, batches = prepare(config, corpus)
+            network, batches, tokenizer = prepare(config, corpus)
             with _threads(network):
                 progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
+                if tokenizer is not None and accelerator.is_main_process:
+                    save_encoder(store, folder, network, tokenizer)
                 accelerator.wait_for_everyone()
                 weights = f"{folder}/{progress.best[0].file}"
                 load_weights(store, weights, network)
@@ -90,11 +101,11 @@ def _threads(network: nn.Module) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def prepare(config: TrainConfig, corpus: Corpus) -> tuple[nn.Module, Batches]:
+def prepare(config: TrainConfig, corpus: Corpus) -> Assembled:
     """A new network, fitted to the corpus where that is counting, and the corpus in batches for it."""
-    network, batches = assemble(config, corpus)
-    fit_to_data(network, batches)
-    return network, batches
+    assembled = assemble(config, corpus)
+    fit_to_data(assembled.network, assembled.batches)
+    return assembled
 
 
 def _train(

@@ -1,6 +1,8 @@
 """From a configuration to the network it names, every one taking a Batch and giving a Prediction."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.model import Heads, Standardise, Vccsa
 from pipeline.vccsa.paper import PaperConfig, PaperVccsa
-from pipeline.vccsa.text import TextTower, dim_of, load_encoder, padded_rows_are_equal
+from pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
 
 
 class PaperNetwork(nn.Module):
@@ -47,16 +49,24 @@ def _one_hot(label: Tensor, classes: int) -> Tensor:
     return torch.where((label == NO_LABEL).unsqueeze(1), torch.ones_like(hot), hot)
 
 
-def assemble(config: TrainConfig, corpus: Corpus) -> tuple[nn.Module, Batches]:
-    """The network of a configuration as it is before training, and a corpus in batches for it."""
+class Assembled(NamedTuple):
+    """A network, a corpus in batches for it, and the tokenizer that read the texts, if any were read."""
+
+    network: nn.Module
+    batches: Batches
+    tokenizer: Tokenizer | None
+
+
+def assemble(config: TrainConfig, corpus: Corpus, kept: Path | None = None) -> Assembled:
+    """The network of a configuration as it is before training; `kept`: see `pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
         batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
-        return build_network(config, None, batches.dims), batches
+        return Assembled(build_network(config, None, batches.dims), batches, None)
     limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
-    encoder, tokenizer = load_encoder(config.text, limit)
+    encoder, tokenizer = load_encoder(config.text, limit, kept)
     ids = tokenizer.encode(corpus.texts, limit)
     batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
-    return build_network(config, encoder, batches.dims), batches
+    return Assembled(build_network(config, encoder, batches.dims), batches, tokenizer)
 
 
 def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Sequence[int]) -> nn.Module:

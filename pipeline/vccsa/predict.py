@@ -70,7 +70,7 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
 
     Raises CsmvError if the run has no network or its features can't be made again, or the file can't be read.
     """
-    from pipeline.vccsa.checkpoints import load_weights
+    from pipeline.vccsa.checkpoints import kept_encoder, load_weights
     from pipeline.vccsa.networks import assemble
 
     config, result = read_run(store, run)
@@ -81,7 +81,8 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
     features, spans = _features(store, config, video)
     _refuse_other_widths(store, run, features)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, batches = assemble(config, _corpus(comments, features))
+    with kept_encoder(store, f"models/{run}") as kept:
+        network, batches, _ = assemble(config, _corpus(comments, features), kept)
     load_weights(store, result.weights, network)
     network.to(device).eval()
     with torch.inference_mode():

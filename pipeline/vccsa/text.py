@@ -89,6 +89,10 @@ class HubTokenizer:
         # A tokenizer without special tokens finds nothing in an empty text, and attention to nothing is no number.
         return [list(ids) or [self._unknown] for ids in found["input_ids"]]
 
+    def save(self, folder: Path) -> None:
+        """The tokenizer's files, in Hugging Face's layout."""
+        self._tokenizer.save_pretrained(folder)
+
 
 class Encoded(NamedTuple):
     """What an encoder returns; named as in transformers."""
@@ -163,17 +167,24 @@ def padded_rows_are_equal(encoder: nn.Module) -> bool:
     return getattr(getattr(encoder, "config", None), "model_type", "") in _NUMBERED_FROM_PADDING
 
 
-def load_encoder(config: TextConfig, most_tokens: int | None = None) -> tuple[nn.Module, Tokenizer]:
+def load_encoder(
+    config: TextConfig, most_tokens: int | None = None, kept: Path | None = None
+) -> tuple[nn.Module, Tokenizer]:
     """The encoder and its tokenizer, for texts of `most_tokens` (by default the configuration's `max_tokens`).
 
-    Raises CsmvError that says what to do if it can't be had or has too few positions.
+    `kept` is a folder of `keep_encoder`: the encoder is then built from it, its weights still to be loaded. Raises
+    CsmvError that says what to do if it can't be had or has too few positions.
     """
     if config.encoder == "tiny":
         return TinyEncoder(config.tiny_vocabulary, config.tiny_dim), HashTokenizer(config.tiny_vocabulary)
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if kept is not None:
+        told = AutoConfig.from_pretrained(kept, local_files_only=True)
+        built = AutoModel.from_config(told, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        return built, HubTokenizer(AutoTokenizer.from_pretrained(kept, local_files_only=True))
     local = Path(config.encoder).is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
@@ -188,6 +199,13 @@ def load_encoder(config: TextConfig, most_tokens: int | None = None) -> tuple[nn
     if config.emoji:
         _add_emoji(encoder, tokenizer)
     return encoder, HubTokenizer(tokenizer)
+
+
+def keep_encoder(encoder: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write down what builds the encoder and reads texts for it, without weights; nothing for `tiny`."""
+    if isinstance(tokenizer, HubTokenizer):
+        encoder.config.save_pretrained(folder)
+        tokenizer.save(folder)
 
 
 def _refuse_longer_texts(encoder: Any, most_tokens: int) -> None:
@@ -217,11 +235,11 @@ def _add_emoji(encoder: Any, tokenizer: Any) -> None:
         return
     names = [unicodedata.name(sign, "").lower().replace("-", " ") for sign in unknown]
     spelled = tokenizer(names, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    known = encoder.get_input_embeddings().weight.detach().clone()
     tokenizer.add_tokens(unknown)
-    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    encoder.resize_token_embeddings(max(len(tokenizer), len(known)), mean_resizing=False)
     weight = encoder.get_input_embeddings().weight
     with torch.no_grad():
-        known = weight[: len(weight) - len(unknown)]
         for sign, ids in zip(unknown, spelled, strict=True):
             told = [piece for piece in ids if piece != tokenizer.unk_token_id]
             weight[tokenizer.convert_tokens_to_ids(sign)] = known[told].mean(0) if told else known.mean(0)

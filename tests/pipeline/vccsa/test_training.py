@@ -1,6 +1,7 @@
 """One call trains every model; a finished run is not trained again; a killed one ends in the same weights."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,7 +185,7 @@ def test_early_stopping_ends_a_run_that_gets_no_better(root: Store) -> None:
     assert len(train(root, stuck, "stuck").history) == 3
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precision_trains(root: Store, precision: str) -> None:
     result = train(root, QUICK.replace({"optimizer.precision": precision}), f"precision-{precision}")
     assert result.history[-1]["loss"] < result.history[0]["loss"]
@@ -284,11 +285,14 @@ def test_emoji_that_the_vocabulary_lacks_become_tokens_named_in_its_words(encode
     assert torch.equal(again.get_input_embeddings().weight, new)
 
 
-def test_the_best_weights_are_those_that_answer_whatever_file_they_are_in(root: Store, encoder_folder: Path) -> None:
+def test_the_best_weights_are_those_that_answer_wherever_the_encoder_is_now(
+    root: Store, encoder_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(encoder_folder, tmp_path / "encoder")
     config = QUICK.replace(
         {
             "model": "text",
-            "text.encoder": str(encoder_folder),
+            "text.encoder": str(folder),
             "text.max_tokens": 20,
             "keep_best": 2,
             "select_by": "last",
@@ -300,6 +304,7 @@ def test_the_best_weights_are_those_that_answer_whatever_file_they_are_in(root: 
     comments = root.read_all("comments").to_pylist()
     asked = [row for row in comments if row["comment_id"] in rows][:20]
 
+    shutil.rmtree(folder)
     answers = predict(root, "answers", Path("not-looked-at.mp4"), [row["text"] for row in asked])
 
     for row, answer in zip(asked, answers, strict=True):
