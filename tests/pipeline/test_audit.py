@@ -111,7 +111,7 @@ def _zip() -> bytes:
         ("import_report.json", b'{"ids": [7679404102228377857]}', KNOWN_ID),
         ("logs/run.log", b"done\nfailed for a.person@gmail.com\n", "EMAIL"),
         ("logs/run.log", b"see https://www.tiktok.com/@someone.else\n", "URL"),
-        ("logs/run.log.gz", gzip.compress(b"kai.river9 failed"), KNOWN_NAME),
+        ("logs/run.log.gz", gzip.compress(b"kai.river9 failed", mtime=0), KNOWN_NAME),
         ("release/features.npz", _npz(), KNOWN_NAME),
         ("release/all.zip", _zip(), KNOWN_NAME),
         ("models/best.bin", b"\0\1\2\3" * 50 + b"lunarpost77" + b"\0\xff" * 50, KNOWN_NAME),
