@@ -146,14 +146,17 @@ def sweep(
 ) -> None:
     """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
     from flows.here import sweep_here
+    from pipeline.errors import CsmvError
     from pipeline.store import Store
     from pipeline.validated import parse
-    from pipeline.vccsa.sweep import TABLE_1, SweepConfig, write_sweep
+    from pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
     from pipeline.vccsa.sweep import results as results_of
 
     store = Store.open(root)
     [base] = _base(store, model or (None if config else "vccsa"), config, None)
     grid = {field: tuple(_list(value)) for field, value in _changes(values).items()}
+    if not SWEEP_NAME.fullmatch(name):
+        raise CsmvError(f"A sweep's name is 1 to 40 letters, digits, - and _; '{name[:80]}' is not.")
     settings = {
         "name": name,
         "base": base,

@@ -7,6 +7,7 @@ and spreads over seeds.
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,10 +30,13 @@ TABLE_1: tuple[dict[str, Any], ...] = tuple(
 """The paper's Table 1: 2-6 scales, 1-3 consensus tokens, 1-3 consensus layers around 4, 1, 1."""
 
 
+SWEEP_NAME = re.compile(r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")
+
+
 class SweepConfig(Validated):
     """What is swept. `grid` is crossed; `points` are taken as they stand; both name fields as in sizes.scales."""
 
-    name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")
+    name: str = Field(pattern=SWEEP_NAME.pattern)
     base: TrainConfig = TrainConfig()
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     points: tuple[dict[str, Any], ...] = ()

@@ -198,7 +198,7 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["train", "--model", "text", "--set", "text.tiny_dim=30"], "multiple of 4"),
         (["train", "--model", "text", "--seed", "9000000000"], "less than 2147483648"),
         (["train", "--model", "text", "--log", "numpy"], "--log takes tensorboard, wandb, mlflow"),
-        (["sweep", "--name", "a b"], "sweep: name"),
+        (["sweep", "--name", "a b"], "1 to 40 letters"),
         (["evaluate", "nobody"], "no finished run 'nobody'"),
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], "no finished run 'nobody'"),
     ],
