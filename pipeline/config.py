@@ -14,8 +14,8 @@ from pipeline.splits import SplitConfig
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 
-FORMAT_VERSION: Final = 1
-"""Of the dataset root. A root of another version is refused, never guessed at."""
+FORMAT_VERSION: Final = 2
+"""Of new roots. What a root's own is, its header says; a configuration written for format 1 reads the same."""
 
 
 class FolderSource(Validated):
@@ -40,7 +40,7 @@ Source = Annotated[FolderSource | PublishedSource | WebSource | ResearchSource, 
 class DatasetConfig(Validated):
     """All that decides what is in a root. Two roots of one configuration and one source are equal, byte for byte."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
     source: Source
@@ -68,12 +68,12 @@ class DatasetConfig(Validated):
         if not isinstance(data, dict):
             raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
         version = data.get("format_version", FORMAT_VERSION)
-        if version != FORMAT_VERSION:
+        if version not in (1, FORMAT_VERSION):
             raise CsmvError(
                 f"{where}: this root has format version {str(version)[:20]!r} and this csmv reads version "
                 f"{FORMAT_VERSION}: use the csmv that made it, or build the root anew."
             )
-        return parse(cls, data, where)
+        return parse(cls, data | {"format_version": FORMAT_VERSION}, where)
 
     def to_yaml(self) -> str:
         """The configuration as YAML, every setting written out, keys in the order of this class."""

@@ -42,7 +42,7 @@ def extract_command(
     as_json: AsJson = False,
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
-    from pipeline.features import FeatureConfig
+    from pipeline.features import FeatureConfig, complete
     from pipeline.store import Store
     from pipeline.validated import parse
 
@@ -56,6 +56,8 @@ def extract_command(
         _on_devices(store, configs, devices)
     else:
         _extract_shards(store, configs, store.shards())
+    for config in configs:
+        complete(store, config)
     counts = {config.name: _counts(store, config) for config in configs}
     _say(counts, as_json)
 
