@@ -3,6 +3,7 @@
 Splits, training and the report all ask `resolve`, so a comment is counted in the class that a model learns.
 """
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,6 +30,9 @@ EMOTIONS = {
 
 TASKS: Mapping[str, tuple[str, ...]] = {"opinion": tuple(OPINIONS), "emotion": tuple(EMOTIONS)}
 """The two tasks and their classes in the order of the published numbers."""
+
+CLASSES: Mapping[str, str] = {f"classes.{task}": json.dumps(list(names)) for task, names in TASKS.items()}
+"""The same as schema metadata: labels and predictions name their classes, in the order of their numbers."""
 
 ADJUDICATED = "adjudicated"
 PUBLISHED = "published"
@@ -74,6 +78,15 @@ def resolve(labels: pa.Table) -> pa.Table:
 def labelled(settled: pa.Table) -> pa.Table:
     """The rows of `resolve` with an opinion, an emotion or both."""
     return settled.filter(pc.or_(pc.is_valid(settled["opinion"]), pc.is_valid(settled["emotion"])))
+
+
+def named_classes(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """The classes of each task that a table's metadata name, in the order of their numbers.
+
+    Tables by earlier versions name none; those had the classes that there are now.
+    """
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return {task: tuple(json.loads({**CLASSES, **metadata}[f"classes.{task}"])) for task in TASKS}
 
 
 def _numbers(column: pa.ChunkedArray, task: str, classes: tuple[str, ...]) -> NDArray[np.int64]:

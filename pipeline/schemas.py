@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
+from pipeline.labels import CLASSES
 from pipeline.labels import EMOTIONS as EMOTIONS
 from pipeline.labels import OPINIONS as OPINIONS
 
@@ -127,7 +128,8 @@ LABELS = TableSpec(
             _field("opinion", pa.string(), "one of " + ", ".join(OPINIONS) + "; null where none was given"),
             _field("emotion", pa.string(), "one of " + ", ".join(EMOTIONS) + "; null where none was given"),
             _field("source", pa.string(), "published, an annotator's pseudonym, or adjudicated", nullable=False),
-        ]
+        ],
+        metadata=dict(CLASSES),
     ),
     key=("comment_id", "source"),
 )

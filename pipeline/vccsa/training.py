@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
-from pipeline.labels import TASKS
+from pipeline.labels import CLASSES, TASKS
 from pipeline.store import Store, is_safe_id, parquet_bytes
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
@@ -184,7 +184,8 @@ def predictions_table(
 ) -> pa.Table:
     """comment_id, video_id, split, video_in_train, and for each task the label, the predicted class, all probabilities.
 
-    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video.
+    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video. The
+    schema's metadata name the classes of each task in the order of the probabilities.
     """
     seen = {corpus.video_ids[row] for row in corpus.rows("train")}
     columns: dict[str, Any] = {
@@ -200,7 +201,7 @@ def predictions_table(
         columns[f"predicted_{task}"] = [names[k] for k in values.argmax(1)]
         flat = pa.array(values.astype(np.float32).ravel())
         columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
-    return pa.table(columns).sort_by("comment_id")
+    return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")
 
 
 def _json(data: object) -> bytes:
