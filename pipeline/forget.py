@@ -104,6 +104,7 @@ def _remove(store: "Store", what: Wanted, gone: Forgotten) -> Removal:
 def _from_table(store: "Store", name: str, gone: Forgotten, eraser: LandingEraser, removal: Removal) -> None:
     place = place_of(name)
     with store.open_table(*place) if place else nullcontext(pq.ParquetFile(io.BytesIO(store.read_file(name)))) as file:
+        assert file is not None
         table = file.read()
     left = gone.drop(table)
     removed = table.num_rows - left.num_rows
