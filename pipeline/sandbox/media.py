@@ -56,7 +56,7 @@ def _encoded(pattern: int, rendition: Rendition, seconds: float) -> bytes:
             if rendition.codec == "h264":
                 codec, options = "libx264", SAME_BYTES
             else:
-                # x265 gives the same picture anywhere; with `info` it would write the processor's features into the file.
+                # x265 gives the same picture anywhere; with `info` it would add which processor it ran on.
                 codec, options = "libx265", {"threads": "1", "x265-params": "log-level=none:pools=none:info=0"}
             stream = cast(
                 "av.VideoStream", container.add_stream(codec, rate=_RATE, options={"preset": "ultrafast"} | options)

@@ -1,4 +1,4 @@
-"""Makes films as a processor without any vector instructions beyond SSE2 would: PyAV's FFmpeg, x264, NumPy, the C library.
+"""Makes films as a plain processor would: without the vector code of FFmpeg, x264, NumPy and the C library.
 
 Run as: python plain_processor.py plain|here FOLDER, where `here` makes them as this processor does.
 """
