@@ -13,7 +13,7 @@ import typer
 from extractors.errors import ExtractorError
 from pipeline.errors import CsmvError
 
-GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "ops")
+GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "roots", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
 
 Each has `commands`, a `typer.Typer` with one function a command; a new group is a module there and a name here. A
