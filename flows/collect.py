@@ -26,7 +26,6 @@ from flows.shards import _discreet as discreet
 from pipeline.collect import collect as land
 from pipeline.download import DownloadReport, MediaSettings, apply_retention, download_shard
 from pipeline.errors import CsmvError
-from pipeline.pseudonym import load_or_create_key
 from pipeline.sources.base import LandReport, Part, Reach
 from pipeline.sources.pacing import Pacer, interval_for
 from pipeline.sources.registry import source_of
@@ -116,7 +115,7 @@ def tables_of(root: str, shard: int) -> None:
     """One shard of landing into tables, scrubbed."""
     with discreet(root, "tables"):
         store = Store.open(root)
-        write_shard(store, source_of(store.config.source), store.config.scrub, load_or_create_key(store), shard)
+        write_shard(store, source_of(store.config.source), store.config.scrub, store.key(), shard)
 
 
 @task(name="download-shard", task_run_name="media-{shard:04d}", tags=["csmv", "csmv-web"], **_ONCE)

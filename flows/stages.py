@@ -11,12 +11,11 @@ from pipeline.store import Store
 @stage_task(INGEST, "ingest-{shard:04d}")
 def ingest_shard(root: str, shard: int) -> None:
     """One shard of videos, comments and labels from what landed, scrubbed."""
-    from pipeline.pseudonym import load_or_create_key
     from pipeline.sources.registry import source_of
     from pipeline.sources.tables import write_shard
 
     store = Store.open(root)
-    write_shard(store, source_of(store.config.source), store.config.scrub, load_or_create_key(store), shard)
+    write_shard(store, source_of(store.config.source), store.config.scrub, store.key(), shard)
 
 
 @stage_task(MEDIA, "media-{shard:04d}")

@@ -9,10 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from pydantic import SecretStr
+
 from pipeline.errors import CsmvError
+from pipeline.scrub.policy import ScrubPolicy
 from pipeline.sources.base import LandReport, Part, Reach, Source
 from pipeline.sources.pacing import Interval, Pacer, interval_for
 from pipeline.sources.settings import Manners
+from pipeline.sources.tables import TableSummary, write_tables
 from pipeline.store import Store
 
 RunParts = Callable[[Sequence[Part]], Iterable[LandReport]]
@@ -58,6 +62,12 @@ def collect(
         report.merge(_run(again, steps))
     report.left = source.left(store)
     return report
+
+
+def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> TableSummary:
+    """Land a source in this process, and bring the tables up to date with it. Arguments as in `write_tables`."""
+    collect(store, source, Reach())
+    return write_tables(store, source, policy, key)
 
 
 def reasons(store: Store) -> Counter[str]:

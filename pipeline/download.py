@@ -365,8 +365,7 @@ def _fill(store: Store, shard: int, columns: dict[str, dict[str, Any]]) -> None:
     if now is None:
         return
     rows = [{**row, **columns.get(row["video_id"], {})} for row in now.to_pylist()]
-    made_from = store.made_from("videos", shard) or ""
-    store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema), made_from=made_from)
+    store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
 
 
 # ---------------------------------------------------------------------- retention

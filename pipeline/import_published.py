@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.collect import collect
+from pipeline.collect import ingest
 from pipeline.config import DatasetConfig
-from pipeline.pseudonym import load_or_create_key
 from pipeline.scrub import ScrubPolicy
-from pipeline.sources.base import Reach
 from pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
-from pipeline.sources.tables import write_tables
 from pipeline.store import CONFIG_FILE, Store
 
 
@@ -37,6 +34,5 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
         config = DatasetConfig(name="csmv", n_shards=n_shards, source=recorded, scrub=scrub)
     store = Store.create(root, config)
     source = Published(PublishedSource(annotations=str(annotations), links=str(links), files=published.sha256))
-    collect(store, source, Reach())
-    write_tables(store, source, scrub, load_or_create_key(store))
+    ingest(store, source, scrub, store.key())
     return published

@@ -173,8 +173,7 @@ def _save(store: Store, shard: int, found: _Found) -> None:
     now = store.read("videos", shard)
     assert now is not None
     rows = [{**row, **found.columns.get(row["video_id"], {})} for row in now.to_pylist()]
-    made_from = store.made_from("videos", shard) or ""
-    store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema), made_from=made_from)
+    store.write("videos", shard, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
     store.record_failures(STAGE, shard, found.failures)
     store.clear_failures(STAGE, shard, found.columns.keys() - {failure.key for failure in found.failures})
 

@@ -17,7 +17,7 @@ from pipeline.errors import CsmvError
 from pipeline.known_names import COMMENT_KEY
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
-from pipeline.sources.parts import digest_of, is_landed, land_parts, look_of, part_state, read_part
+from pipeline.sources.by_shard import digest_of, is_landed, land_parts, look_of, part_state, read_part
 from pipeline.store import Failure, Store, is_safe_id
 from pipeline.validated import Validated
 

@@ -20,8 +20,8 @@ from pydantic import Field
 from pipeline.errors import CsmvError
 from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import inputs_of, is_landed, land_parts, look_of, part_state, read_part, sha256_of
 from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from pipeline.sources.parts import inputs_of, is_landed, land_parts, look_of, part_state, read_part, sha256_of
 from pipeline.store import Failure, Store, is_safe_id
 from pipeline.validated import Validated
 

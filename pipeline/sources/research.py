@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 from pipeline.errors import CsmvError
 from pipeline.schemas import CommentKind, FailureReason
 from pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
 from pipeline.sources.landing import Record, read_records, write_records
 from pipeline.sources.links import canonical_url
-from pipeline.sources.parts import digest_of
 from pipeline.sources.plain_http import http_client
 from pipeline.sources.research_api import (
     COMMENT_FIELDS,

@@ -98,7 +98,7 @@ def believed(store: Store, rounds: Sequence[Round], rows: str) -> list[Round]:
 
 
 def research_videos(store: Store, searched: Searched) -> tuple[dict[str, ResearchVideo], set[str]]:
-    """Every video that the service gives, the newest answer about each, and the ids of those that it no longer gives."""
+    """Every video that the service gives, the newest answer about each, and the ids of those it let go of."""
     found: dict[str, ResearchVideo] = {}
     for one in rounds_of(store, f"{LANDING}/videos"):
         found.update(_videos(store, one))

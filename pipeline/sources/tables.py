@@ -22,6 +22,7 @@ from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
 from pipeline.scrub.policy import Kind, ScrubPolicy
 from pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
 from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
 from pipeline.store import Failure, Store
 
@@ -87,7 +88,7 @@ def write_shard(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     forgotten = Forgotten.of(store)
     rows = _remembered(source.rows(store, shard), forgotten)
     writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
-    videos = keep_media_columns(store.read("videos", shard), writer.videos(rows.videos))
+    videos = keep_media_columns(store.read("videos", shard, remake=True), writer.videos(rows.videos))
     store.write("comments", shard, writer.comments(rows.comments), made_from=made_from)
     store.write("labels", shard, writer.labels(rows.labels, rows.comments), made_from=made_from)
     _settle_failures(store, shard, rows.failures)
@@ -111,7 +112,8 @@ def write_published_split(store: Store, source: Source) -> None:
         for comment, video in zip(comments["comment_id"].to_pylist(), comments["video_id"].to_pylist(), strict=True)
         if comment in split_of
     ]
-    store.write_split(SPLIT, pa.Table.from_pylist(rows, schema=SPLITS.schema))
+    made_from = digest_of([store.made_from("comments", shard) for shard in store.shards()])
+    store.write_split(SPLIT, pa.Table.from_pylist(rows, schema=SPLITS.schema), made_from=made_from)
 
 
 # ---------------------------------------------------------------------- what a shard is made from

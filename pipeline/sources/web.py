@@ -15,10 +15,10 @@ from pydantic import Field
 
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
 from pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from pipeline.sources.links import LinkFile, canonical_url, read_links
 from pipeline.sources.pacing import Interval, Pacer, interval_for
-from pipeline.sources.parts import digest_of
 from pipeline.sources.pending import pending_hashtags, pending_videos
 from pipeline.sources.plain_http import check_robots, resolve_short_links
 from pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
