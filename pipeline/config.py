@@ -1,7 +1,7 @@
 """The configuration of a dataset, `dataset.yaml`: what made a root, validated, and nothing that is secret."""
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -9,33 +9,20 @@ from pydantic import Field, field_validator
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
 from pipeline.scrub import ScrubPolicy
-from pipeline.sources.settings import ResearchSource, WebSource
+from pipeline.sources.folder import FolderSource
+from pipeline.sources.published import PublishedSource
+from pipeline.sources.registry import Section
+from pipeline.sources.research import ResearchSource
+from pipeline.sources.web import WebSource
 from pipeline.splits import SplitConfig
 from pipeline.store import CONFIG_FILE, Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 
+__all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
+
 FORMAT_VERSION: Final = 2
 """Of new roots. What a root's own is, its header says; a configuration written for format 1 reads the same."""
-
-
-class FolderSource(Validated):
-    """A folder of videos, a JSONL of comments, and labels if there are any: see `pipeline.sources.folder`."""
-
-    kind: Literal["folder"] = "folder"
-    path: str
-    comments: str = "comments.jsonl"
-    videos: str | None = Field(default=None, description="a JSONL about the videos, if there is one")
-
-
-class PublishedSource(Validated):
-    """The published CSMV files, by name and SHA-256: see `pipeline.sources.published`."""
-
-    kind: Literal["published"] = "published"
-    files: dict[str, str] = Field(default_factory=dict, description="file name -> SHA-256, as imported")
-
-
-Source = Annotated[FolderSource | PublishedSource | WebSource | ResearchSource, Field(discriminator="kind")]
 
 
 class DatasetConfig(Validated):
@@ -44,7 +31,7 @@ class DatasetConfig(Validated):
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
-    source: Source
+    source: Section
     scrub: ScrubPolicy = ScrubPolicy()
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
