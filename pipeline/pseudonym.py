@@ -53,6 +53,12 @@ class Pseudonymiser:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:DIGEST_CHARS]
 
 
+def key_fingerprint(key: SecretStr) -> str:
+    """What may be told of a key: equal for equal keys, and no help in finding one."""
+    secret = key.get_secret_value().encode("utf-8", "surrogatepass")
+    return hmac.new(secret, b"csmv: the fingerprint of a key", hashlib.sha256).hexdigest()[:DIGEST_CHARS]
+
+
 def load_key(store: "Store") -> SecretStr | None:
     """The key of a root, or None if it has none yet. The environment's CSMV_PSEUDONYM_KEY comes first."""
     given = os.environ.get(KEY_VARIABLE)

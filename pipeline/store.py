@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import CsmvError
-from pipeline.forgotten import Forgotten
+from pipeline.privacy.forgotten import settling
 from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class Store:
 
     def __init__(self, root: str) -> None:
         try:
-            self.fs, path = fsspec.core.url_to_fs(root)
+            # Other processes write too, so that no listing may be remembered.
+            remote = {"use_listings_cache": False} if root.startswith(("s3://", "s3a://")) else {}
+            self.fs, path = fsspec.core.url_to_fs(root, **remote)
         except (ImportError, ValueError) as error:
             raise CsmvError(f"The root '{root}' can't be used: {error}.") from None
         self.root = root
@@ -150,6 +152,29 @@ class Store:
         with self.writing(relative) as file:
             file.write(data)
 
+    def create_file(self, relative: str, data: bytes) -> bool:
+        """Commit `data` as a new file, whole or not at all; False if one of that name is there, which stays."""
+        final = self.path(relative)
+        if not self.is_local:
+            try:
+                self.fs.pipe_file(final, data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        Path(final).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = Path(f"{final}{_temporary_suffix()}")
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, final)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
     @contextmanager
     def writing(self, relative: str) -> Iterator[IO[bytes]]:
         """A new file to write to, committed when the block ends well and forgotten when it does not.
@@ -232,7 +257,14 @@ class Store:
             raise CsmvError(f"The root '{self.root}' has no table '{table}' yet; make it with `csmv extract`.")
         return spec.schema.empty_table()
 
-    def write(self, table: str, shard: int, rows: pa.Table, spec: TableSpec | None = None) -> None:
+    def made_from(self, table: str, shard: int | None) -> str | None:
+        """The digest of what a shard was made from, as its footer records it; None if there is no shard."""
+        rows = self._read_parquet(f"{table}.parquet" if shard is None else f"{table}/{shard:04d}.parquet")
+        return None if rows is None else (rows.schema.metadata or {}).get(b"made_from", b"").decode()
+
+    def write(
+        self, table: str, shard: int, rows: pa.Table, spec: TableSpec | None = None, *, made_from: str | None = None
+    ) -> None:
         """Commit a shard of a table: columns and types as in its spec, rows sorted by key, none that was forgotten.
 
         `spec` is needed for features (`pipeline.schemas.features_spec`), whose width is the extractor's.
@@ -240,8 +272,11 @@ class Store:
         spec = spec or spec_of(table)
         if spec is None:
             raise CsmvError(f"Writing '{table}' needs the spec of its features.")
-        kept = Forgotten.of(self).drop(spec.conform(rows))
-        self.write_file(f"{table}/{shard:04d}.parquet", parquet_bytes(kept))
+        rows = spec.conform(rows)
+        if made_from:
+            rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), b"made_from": made_from.encode()})
+        for gone in settling(self):
+            self.write_file(f"{table}/{shard:04d}.parquet", parquet_bytes(gone.applied(rows)))
 
     def read_split(self, name: str) -> pa.Table:
         """The split `name`. Raises CsmvError if it has not been built."""
@@ -255,15 +290,16 @@ class Store:
         """The splits that have been built."""
         return [name.removeprefix("splits/").removesuffix(".parquet") for name in self.files("splits")]
 
-    def write_split(self, name: str, rows: pa.Table) -> None:
+    def write_split(self, name: str, rows: pa.Table, *, made_from: str | None = None) -> None:
         """Commit the split `name`."""
         if not is_safe_id(name):
             raise CsmvError(f"A split's name is letters, digits, - and _; '{name[:80]}' is not.")
-        data = parquet_bytes(Forgotten.of(self).drop(SPLITS.conform(rows)))
         relative = f"splits/{name}.parquet"
-        # A split is made from the whole root each time; one that came out the same is left as it is.
-        if not self.exists(relative) or self.read_file(relative) != data:
-            self.write_file(relative, data)
+        for gone in settling(self):
+            data = parquet_bytes(gone.applied(SPLITS.conform(rows)))
+            # A split is made from the whole root each time; one that came out the same is left as it is.
+            if not self.exists(relative) or self.read_file(relative) != data:
+                self.write_file(relative, data)
 
     def _read_parquet(self, relative: str) -> pa.Table | None:
         path = self.path(relative)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
+from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names

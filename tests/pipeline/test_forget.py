@@ -9,9 +9,9 @@ import zstandard
 
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
-from pipeline.forget import forget
-from pipeline.forget_landing import LandingEraser, Wanted
-from pipeline.forgotten import Forgotten
+from pipeline.privacy.forget import forget
+from pipeline.privacy.forget_landing import LandingEraser
+from pipeline.privacy.forgotten import Forgotten, Request, remember
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, load_key, load_or_create_key
 from pipeline.sources.folder import ingest
 from pipeline.sources.landing import Landing
@@ -230,17 +230,29 @@ def test_tables_lose_the_name_where_others_wrote_it(root: Store) -> None:
     assert "kai" not in "".join(texts(root)).casefold()
 
 
-def test_a_text_without_a_name_stays_byte_for_byte() -> None:
-    eraser = LandingEraser(Wanted(handles={"kai.river9"}))
+def test_a_text_without_a_name_stays_byte_for_byte(root: Store) -> None:
+    eraser = LandingEraser(remember(root, Request(handles=frozenset({"kai.river9"}))))
     assert eraser.text(r"caf\u00e9 \ud83d stays") == r"caf\u00e9 \ud83d stays"
     assert eraser.text(r"caf\u00e9 \ud83d of KAI.river9") == "café \N{REPLACEMENT CHARACTER} of <USERNAME>"
 
 
-def test_files_that_it_can_not_rewrite_are_named(root: Store) -> None:
+def test_what_it_can_not_clean_is_named(root: Store, tmp_path: Path) -> None:
     root.write_file("logs/run.log", b"failed for Kai.River9\n")
     root.write_file("logs/other.log", b"failed for somebody\n")
+    root.write_file("private/logs/tables-KeyError.txt", f"in {raw(3)}\n".encode())
+    root.write_file("models/first/run.json", b"{}")
+    root.write_file("release/README.md", b"a release")
+    (tmp_path / "worker.log").write_text("took kai.river9 in")
 
-    assert forget(root, handles=["kai.river9"]).left == ["logs/run.log"]
+    left = forget(root, handles=["kai.river9"], also=[tmp_path / "worker.log"]).left
+
+    holding = [sentence.split(" ", 1)[0] for sentence in left if "still holds a name or an id" in sentence]
+    assert holding == [str(tmp_path / "worker.log"), "logs/run.log", "private/logs/tables-KeyError.txt"]
+    assert "models/first was trained before this and can't be cleaned: train it again, or delete it." in left
+    assert any(sentence.startswith("release/ was made before this") for sentence in left)
+    assert any("2 rows of its lists are of it or name it" in sentence for sentence in left)
+    assert len(left) == 6
+    assert "kai" not in "".join(left).casefold()
 
 
 def test_killed_half_way_it_finishes(root: Store, monkeypatch: pytest.MonkeyPatch) -> None:
