@@ -83,6 +83,7 @@ def forget(
     """
     also = list(also)
     _refuse_absent(also)
+    store.sweep()  # what killed processes left half-written may hold anything
     asked = Wanted(set(comment_ids), set(video_ids), set(handles))
     what = wanted(store, asked.comments, asked.videos, asked.handles)
     pseudonyms = _pseudonyms(store, set() if even_unknown else what.comments)

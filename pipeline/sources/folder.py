@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from pipeline.errors import CsmvError
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, MediaStatus
@@ -148,16 +149,26 @@ def ingest_shard(store: Store, source: "FolderSource", key: SecretStr, shard: in
 
     `key` makes the comments' pseudonyms. Killed at any moment and run again, it ends in the same bytes.
     """
-    listing = read_folder(source)
-    videos = [row for name, row in sorted(listing.videos.items()) if store.shard_of(name) == shard]
+    listing, gone = read_folder(source), Forgotten.of(store)
+    videos = [
+        row
+        for name, row in sorted(listing.videos.items())
+        if store.shard_of(name) == shard and not gone.is_forgotten_video(name)
+        if not gone.is_forgotten_person(row.creator)
+    ]
     here = {row.video for row in videos}
-    comments = [row for row in listing.comments if row.video in here]
+    comments = [
+        row
+        for row in listing.comments
+        if row.video in here and not gone.is_forgotten_comment(row.id) and not gone.is_forgotten_person(row.author)
+    ]
     rejected = [failure for place, failure in listing.rejected if store.shard_of(place) == shard]
     found = SourceSummary(len(videos), len(comments), sum(_is_labelled(row) for row in comments), len(rejected))
 
     pseudonyms = Pseudonymiser(key)
     policy = store.config.scrub
-    state = pseudonyms.comment_id(_fingerprint(policy, listing.names, videos, comments, rejected))
+    # A request may take a name out of texts whose rows stay.
+    state = pseudonyms.comment_id(_fingerprint(policy, listing.names, videos, comments, rejected) + gone.digest)
     marker = f"private/ingest/{shard:04d}"
     tables = [f"{table}/{shard:04d}.parquet" for table in ("videos", "comments", "labels")]
     if all(map(store.exists, [marker, *tables])) and store.read_file(marker).decode() == state:
