@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import CsmvError
-from pipeline.forgotten import Forgotten
 from pipeline.manifest import without_identity
 from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
 from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse

@@ -23,7 +23,6 @@ from pydantic import SecretStr
 
 from pipeline.errors import CsmvError
 from pipeline.files import Files
-from pipeline.forgotten import Forgotten
 from pipeline.manifest import (
     HEADER_FILE,
     Entry,
@@ -38,6 +37,7 @@ from pipeline.manifest import (
     with_identity,
     without_identity,
 )
+from pipeline.privacy.forgotten import settling
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
 
@@ -453,12 +453,9 @@ class Store(Files):
             made_from = self.made_from(table, shard) or ""
         said = identity(self.header, table, shard, made_from)
         rows = rows.replace_schema_metadata(with_identity(rows.schema, said).metadata)
-        while True:
-            gone = Forgotten.of(self)
-            self._commit(table, shard, gone.drop(rows), made_from)
-            # A request that came in the meantime may have looked at the shard before this was there.
-            if Forgotten.of(self) == gone:
-                return
+        # Once more if a request comes in the meantime: it may have looked at the shard before this was there.
+        for gone in settling(self):
+            self._commit(table, shard, gone.applied(rows), made_from)
 
     def _commit(self, table: str, shard: int | None, rows: pa.Table, made_from: str) -> None:
         data = parquet_bytes(rows)

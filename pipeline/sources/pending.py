@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.forgotten import Forgotten
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.sources.landing import Landing, Record, latest, new_visit
 from pipeline.sources.responses import Item, ItemList, items_in, read_list
 from pipeline.sources.settings import Limits, Manners
