@@ -6,19 +6,17 @@ of persons only as HMAC-SHA256 under a key of their own, so that the list of who
 """
 
 import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import CsmvError
-from pipeline.privacy.traces import PLACEHOLDER, Digester, Trace, Traces, plain_handle
+from pipeline.privacy.traces import Digester, Trace, Traces, plain_handle
 
 REQUESTS = "private/forgotten"
 FORGET_KEY = "private/forget.key"

@@ -93,10 +93,10 @@ class Traces:
         self._of = lru_cache(_CACHED)(Digester(key).of)
         self._digests: dict[str, frozenset[str]] = {}
         self._chars: dict[str, frozenset[int]] = {}
-        for kind in Trace:
-            of_kind = [entry for entry in entries if entry[0] == kind]
-            self._digests[kind] = frozenset(digest for _, digest, _, _ in of_kind)
-            self._chars[kind] = frozenset(chars for _, _, _, chars in of_kind)
+        for trace in Trace:
+            of_kind = [entry for entry in entries if entry[0] == trace]
+            self._digests[trace] = frozenset(digest for _, digest, _, _ in of_kind)
+            self._chars[trace] = frozenset(chars for _, _, _, chars in of_kind)
         self._id_chars = frozenset().union(*(self._chars[kind] for kind in _IDS))
         self._handle_chars = sorted(self._chars[Trace.HANDLE], reverse=True)
         self._unspaced_chars = sorted(self._chars[Trace.UNSPACED], reverse=True)

@@ -14,7 +14,6 @@ from pipeline.scrub.forms import MOST_WORDS, SHORTEST_UNSPACED, SPACE, WORD, For
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
-
 _BEGINNING = SHORTEST_UNSPACED
 """The characters by which names in scripts without spaces are looked up."""
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from pipeline.config import DatasetConfig, PublishedSource
 from pipeline.errors import CsmvError
-from pipeline.privacy.forgotten import Forgotten
 from pipeline.known_names import LANDING
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import load_or_create_key
 from pipeline.schemas import (

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
+from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
 from pipeline.sources.folder import ingest
 from pipeline.store import Store

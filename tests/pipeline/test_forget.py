@@ -570,7 +570,18 @@ def test_what_lands_while_a_shard_is_written_is_settled_after(root: Store) -> No
 
 # ---------------------------------------------------------------------- names known by digest only
 
-NAMES = ("kai.river9", "Velda Quorn 🌸", "love", "Sunny Day", "John Smith", "Łukasz_99", "小红书的猫", "the", "ab", "Ｋａｉ")
+NAMES = (
+    "kai.river9",
+    "Velda Quorn 🌸",
+    "love",
+    "Sunny Day",
+    "John Smith",
+    "Łukasz_99",
+    "小红书的猫",
+    "the",
+    "ab",
+    "Ｋａｉ",
+)
 TEXTS = (
     *("as KAI.river9 said", "kai.river99 is another", "kai river9", "kai.river9kai.river9", "velda   quorn!", "Velda"),
     *("i love you @love", "sunny day", "what a Sunny Day", "john smith john", "lukasz_99, ŁUKASZ_99", "say kai"),
