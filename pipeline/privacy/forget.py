@@ -152,8 +152,8 @@ def _refuse_unknown(store: "Store", asked: Wanted, what: Wanted, pseudonyms: Pse
     total = len(asked.comments) + len(asked.videos) + len(asked.handles)
     which = "What is to be forgotten is" if total == 1 else f"{unknown} of the {total} ids and handles given are"
     raise CsmvError(
-        f"{which} not known in the root '{store.root}', so nothing was forgotten: check the spelling (a comment's id, a "
-        "video's id and a handle each have an option of their own), or add --even-unknown to keep out what may come."
+        f"{which} not known in the root '{store.root}', so nothing was forgotten: check the spelling (the ids of "
+        "comments and videos and a handle have an option each), or add --even-unknown to keep out what may come."
     )
 
 

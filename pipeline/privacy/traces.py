@@ -26,6 +26,7 @@ _DIGITS = re.compile(r"\d{8,}")
 _PLACEHOLDERS = re.compile(r"<[A-Z_]{2,20}(?::[0-9a-f]{12})?>")
 _INERT = "\ue000"
 _GOES_ON = re.compile(r"\w|\.\w")
+_SPACED_OUT = re.compile(r"\s\s|[^\S ]")
 _CACHED = 1 << 17
 
 
@@ -92,19 +93,18 @@ class Traces:
         self._of = lru_cache(_CACHED)(Digester(key).of)
         self._digests: dict[str, frozenset[str]] = {}
         self._chars: dict[str, frozenset[int]] = {}
-        for kind in Trace:
-            of_kind = [entry for entry in entries if entry[0] == kind]
-            self._digests[kind] = frozenset(digest for _, digest, _, _ in of_kind)
-            self._chars[kind] = frozenset(chars for _, _, _, chars in of_kind)
+        for trace in Trace:
+            of_kind = [entry for entry in entries if entry[0] == trace]
+            self._digests[trace] = frozenset(digest for _, digest, _, _ in of_kind)
+            self._chars[trace] = frozenset(chars for _, _, _, chars in of_kind)
         self._id_chars = frozenset().union(*(self._chars[kind] for kind in _IDS))
         self._handle_chars = sorted(self._chars[Trace.HANDLE], reverse=True)
         self._unspaced_chars = sorted(self._chars[Trace.UNSPACED], reverse=True)
-        by_words: dict[int, set[int]] = {}
-        for sort, _, words, chars in entries:
-            if sort in (Trace.LOOSE, Trace.EXACT):
-                by_words.setdefault(words, set()).add(chars)
-        # The longest first: "kai river" goes before "kai".
-        self._by_words = sorted(((words, frozenset(chars)) for words, chars in by_words.items()), reverse=True)
+        shapes: dict[int, dict[Trace, set[int]]] = {}
+        for kind, _, words, chars in entries:
+            if kind in (Trace.LOOSE, Trace.EXACT):
+                shapes.setdefault(words, {Trace.LOOSE: set(), Trace.EXACT: set()})[Trace(kind)].add(chars)
+        self._shapes = [(words, kinds[Trace.LOOSE], kinds[Trace.EXACT]) for words, kinds in sorted(shapes.items())]
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -150,7 +150,7 @@ class Traces:
         return spans
 
     def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
-        if self._by_words:
+        if self._shapes:
             yield from self._names(text)
         if self._handle_chars and "@" in text:
             yield from self._marked(text)
@@ -161,18 +161,19 @@ class Traces:
 
     def _names(self, text: str) -> Iterator[tuple[int, int, str]]:
         words = [found.span() for found in WORD.finditer(text)]
-        for first, (start, _) in enumerate(words):
-            for count, chars in self._by_words:
-                if first + count > len(words):
-                    continue
-                end = words[first + count - 1][1]
-                # Only spaces can be more in the text than in the name.
-                if count == 1 and end - start not in chars:
-                    continue
-                written = text[start:end] if count == 1 else SPACE.sub(" ", text[start:end])
-                if len(written) in chars and (self.has(Trace.LOOSE, written.lower()) or self.has(Trace.EXACT, written)):
-                    yield start, end, PLACEHOLDER
-                    break
+        # Only spaces can be more in the text than in the name.
+        is_spaced_out = _SPACED_OUT.search(text) is not None
+        for count, loose, exact in self._shapes:
+            for (start, _), (_, end) in zip(words, words[count - 1 :], strict=False):
+                chars = end - start
+                if is_spaced_out:
+                    chars = len(SPACE.sub(" ", text[start:end]))
+                if chars in loose or chars in exact:
+                    written = SPACE.sub(" ", text[start:end])
+                    if (chars in loose and self._of(Trace.LOOSE, written.lower()) in self._digests[Trace.LOOSE]) or (
+                        chars in exact and self._of(Trace.EXACT, written) in self._digests[Trace.EXACT]
+                    ):
+                        yield start, end, PLACEHOLDER
 
     def _marked(self, text: str) -> Iterator[tuple[int, int, str]]:
         at = text.find("@")

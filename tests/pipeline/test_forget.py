@@ -296,6 +296,30 @@ def test_killed_half_way_it_finishes(root: Store, monkeypatch: pytest.MonkeyPatc
 _files = Store.files
 
 
+def test_killed_before_a_page_is_reached_it_still_knows_what_the_page_holds(
+    root: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = {"cid": raw(2), "text": "a long text that only this person wrote", "user": {"unique_id": "lunarpost77"}}
+    land(root, LANDED, {"comments": [wrote]})
+    page = "private/landing/z.html"
+    root.write_file(page, b"<p>a long text that only this person wrote</p>")
+    real = Store.write_file
+
+    def dies_after_landing(store: Store, relative: str, data: bytes) -> None:
+        real(store, relative, data)
+        if relative == LANDED:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write_file", dies_after_landing)
+    with pytest.raises(KeyboardInterrupt):
+        forget(root, handles=["lunarpost77"])
+    monkeypatch.setattr(Store, "write_file", real)
+
+    forget(root, handles=["lunarpost77"])
+
+    assert not root.exists(page)
+
+
 def test_what_is_forgotten_is_remembered(root: Store) -> None:
     forget(root, comment_ids=[raw(1)])
     forget(root, video_ids=["v2"])
@@ -670,6 +694,17 @@ def test_forgetting_beside_a_writer_leaves_nothing(root: Store, tmp_path: Path) 
     assert texts(root) == {"comment 1"}
     assert root.read_all("features/i3d")["video_id"].to_pylist() == ["v1"]
     assert not root.exists(media)
+
+
+@pytest.mark.parametrize("task", ["write_slowly", "forget_slowly"])
+def test_a_write_that_began_before_a_request_brings_nothing_back(root: Store, task: str) -> None:
+    slow = start(task, root.root, root.shard_of("v1") if task == "write_slowly" else raw(2))
+    assert heard(slow) == "about to write"
+    forget(root, comment_ids=[raw(1)])
+    assert "comment 1" not in texts(root)
+    tell(slow)
+    assert slow.wait(300) == 0
+    assert texts(root) == {"comment 2", "comment 3"} - ({"comment 2"} if task == "forget_slowly" else set())
 
 
 def test_another_process_on_s3_knows_of_a_request_at_once(s3_bucket: str) -> None:
