@@ -11,6 +11,7 @@ from pipeline.features import FeatureConfig
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.settings import ResearchSource, WebSource
 from pipeline.splits import SplitConfig
+from pipeline.store import CONFIG_FILE, Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 
@@ -82,3 +83,36 @@ class DatasetConfig(Validated):
     def fingerprint(self) -> str:
         """SHA-256 of the YAML: the same for the same settings."""
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
+
+
+def record_section(
+    store: Store, name: Literal["features", "splits", "train"], section: FeatureConfig | SplitConfig | TrainConfig
+) -> None:
+    """Write what a command did into a root's configuration, so that later commands and `csmv build` know of it.
+
+    Nothing happens if the same section stands there. A feature set or split of that name is replaced; a training run
+    has no name but its settings, so it is added.
+
+    Args:
+        store: the root; its `config` is the new one afterwards.
+        name: the list in the configuration.
+        section: what was done.
+    """
+    sections: tuple[Any, ...] = getattr(store.config, name)
+    if section in sections:
+        return
+    same_name = [one for one in sections if _title(one) is not None and _title(one) == _title(section)]
+    if same_name:
+        sections = tuple(section if one is same_name[0] else one for one in sections if one not in same_name[1:])
+    else:
+        sections = (*sections, section)
+    config = store.config.model_copy(update={name: sections})
+    store.write_file(CONFIG_FILE, config.to_yaml().encode())
+    del store.config  # read anew when asked for
+
+
+def _title(section: FeatureConfig | SplitConfig | TrainConfig) -> str | None:
+    """The name under which a section's result stands in the root; None for a training run."""
+    if isinstance(section, FeatureConfig):
+        return section.name
+    return section.title if isinstance(section, SplitConfig) else None

@@ -5,6 +5,7 @@ the same bytes however often it was. Decoding and networks are in `extractors/`;
 """
 
 import heapq
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import CsmvError
-from pipeline.validated import Validated
+from pipeline.validated import Validated, parse
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
@@ -281,6 +282,7 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
         "weights": network.weights_origin,
         "weights_sha256": network.weights_sha256,
         "clip_rule": str(network.rule),
+        "max_clips": str(network.rule.max_clips),
         "dtype": config.dtype,
         "granularity": config.granularity,
         "storage": config.storage,
@@ -302,6 +304,42 @@ def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None
     with store.local_file(relative) as path:
         metadata = pq.read_schema(path).metadata or {}
     return {key.decode(): value.decode() for key, value in metadata.items()}
+
+
+def set_footer(store: "Store", name: str) -> dict[str, str]:
+    """The metadata of the feature set `name`, from its first shard; empty where there is none."""
+    footers = (read_footer(store, f"features/{name}", shard) for shard in store.shards())
+    return next((found for found in footers if found is not None), {})
+
+
+def made_with(store: "Store", name: str) -> FeatureConfig | None:
+    """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
+
+    A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
+
+    Raises:
+        CsmvError: the footer says something that no feature set can be made with.
+    """
+    said = set_footer(store, name)
+    if "extractor" not in said:
+        return None
+    asked: dict[str, Any] = {key: said[key] for key in ("extractor", "granularity", "dtype", "storage") if key in said}
+    asked |= {"device": said.get("device", "cpu"), "weights": _weights_named(said.get("weights", "default"))}
+    # Footers by earlier versions have the number only inside the rule.
+    most = re.search(r"at most (\d+)", said.get("clip_rule", ""))
+    if number := said.get("max_clips", most[1] if most else ""):
+        asked["max_clips"] = number
+    return parse(FeatureConfig, asked, f"The footers of features/{name}")
+
+
+def _weights_named(origin: str) -> str:
+    """What to ask an extractor for, so that it loads the weights of this origin."""
+    from extractors.weights import cache_dir
+
+    if origin == "none":
+        return "default"
+    downloaded = cache_dir() / origin
+    return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 
 
 def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:

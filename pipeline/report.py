@@ -5,7 +5,7 @@ One self-contained HTML file, no external reference. It shows numbers and ids, n
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.features import read_footer
-from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, MediaStatus
+from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
+from pipeline.schemas import SPLIT_NAMES, MediaStatus
 from pipeline.scrub import Kind
 from pipeline.splits import overlap
 from pipeline.store import Store
@@ -34,7 +35,6 @@ MODEL_TITLES = {
     "vccsa": "VC-CSA",
     "vccsa-paper": "VC-CSA as released",
 }
-TASKS: Mapping[str, Sequence[str]] = {"opinion": tuple(OPINIONS), "emotion": tuple(EMOTIONS)}
 
 _EXAMPLES = 3
 _BINS = 12
@@ -53,7 +53,8 @@ def write_report(store: Store, path: str = PATH) -> str:
 
 def facts(store: Store) -> dict[str, Any]:
     """All that the page says, as plain data."""
-    videos, comments, labels = (store.read_all(table) for table in ("videos", "comments", "labels"))
+    videos, comments = store.read_all("videos"), store.read_all("comments")
+    labels = labelled(resolve(store.read_all("labels")))
     feature_sets = _features(store)
     runs = _runs(store, {found["name"]: found for found in feature_sets})
     return {
@@ -112,7 +113,7 @@ def _tiles(videos: pa.Table, comments: pa.Table, labels: pa.Table) -> list[tuple
     ok = _status(videos, MediaStatus.OK)
     hours = (pc.sum(videos["duration_s"]).as_py() or 0) / 3600
     length = f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:,.1f} min"
-    labelled = len(labels["comment_id"].unique())
+    labelled = labels.num_rows
     cleaned = int(pc.sum(pc.greater(pc.list_value_length(comments["pii"]), 0)).as_py() or 0)
     return [
         (f"{videos.num_rows:,}", "videos", f"{ok:,} with media, {length}" if ok else "no media yet"),
@@ -338,7 +339,7 @@ def _f1(run: Mapping[str, Any], task: str, average: str = "micro") -> float:
 def _counts(column: pa.ChunkedArray, names: Iterable[str]) -> list[Count]:
     """How often each of `names` stands in a column, and how often nothing does."""
     found = Counter(column.to_pylist())
-    missing = [("none given", found[None])] if found[None] else []
+    missing = [("none settled", found[None])] if found[None] else []
     return _bars([*((str(name), found[str(name)]) for name in names), *missing])
 
 

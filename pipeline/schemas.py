@@ -10,21 +10,9 @@ import pyarrow as pa
 
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
-
-OPINIONS = {"positive": 0, "neutral": 1, "negative": 2}
-"""The opinion a comment holds, with the published label numbers."""
-
-EMOTIONS = {
-    "joy": 0,
-    "disgust": 1,
-    "surprise": 2,
-    "sadness": 3,
-    "trust": 4,
-    "fear": 5,
-    "anger": 6,
-    "anticipation": 7,
-}
-"""The emotion the video induced in the commenter, with the published label numbers."""
+from pipeline.labels import CLASSES
+from pipeline.labels import EMOTIONS as EMOTIONS
+from pipeline.labels import OPINIONS as OPINIONS
 
 SPLIT_NAMES = ("train", "dev", "test")
 
@@ -140,7 +128,8 @@ LABELS = TableSpec(
             _field("opinion", pa.string(), "one of " + ", ".join(OPINIONS) + "; null where none was given"),
             _field("emotion", pa.string(), "one of " + ", ".join(EMOTIONS) + "; null where none was given"),
             _field("source", pa.string(), "published, an annotator's pseudonym, or adjudicated", nullable=False),
-        ]
+        ],
+        metadata=dict(CLASSES),
     ),
     key=("comment_id", "source"),
 )

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.errors import CsmvError
-from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, SPLITS
+from pipeline.labels import labelled, resolve
+from pipeline.schemas import SPLIT_NAMES, SPLITS
 from pipeline.store import Store
 from pipeline.validated import Validated
-
-_CLASSES = [f"{opinion}/{emotion}" for opinion in OPINIONS for emotion in EMOTIONS]
 
 
 class SplitConfig(Validated):
@@ -64,20 +63,13 @@ def build_split(store: Store, config: SplitConfig) -> pa.Table:
 def labelled_comments(store: Store) -> pa.Table:
     """comment_id, video_id, class of every comment with at least one label, sorted by comment_id.
 
-    class is "opinion/emotion", with "-" for a missing one; where several sources label a comment, the adjudicated
-    or else the first by name counts.
+    class is "opinion/emotion", with "-" for a missing one. Where several sources label a comment,
+    `pipeline.labels.resolve` says which label counts.
     """
-    labels = store.read_all("labels")
-    if labels.num_rows == 0:
-        return pa.table({"comment_id": [], "video_id": [], "class": []})
-    rank = pc.if_else(pc.equal(labels["source"], "adjudicated"), 0, 1)
-    labels = labels.append_column("rank", rank).sort_by(
-        [("comment_id", "ascending"), ("rank", "ascending"), ("source", "ascending")]
-    )
-    first = labels.group_by("comment_id", use_threads=False).aggregate([("opinion", "first"), ("emotion", "first")])
+    labels = labelled(resolve(store.read_all("labels")))
     comments = store.read_all("comments").select(["comment_id", "video_id"])
-    rows = first.join(comments, keys="comment_id", join_type="inner").sort_by("comment_id")
-    opinion, emotion = (pc.fill_null(rows[f"{task}_first"], "-") for task in ("opinion", "emotion"))
+    rows = labels.join(comments, keys="comment_id", join_type="inner").sort_by("comment_id")
+    opinion, emotion = (pc.fill_null(rows[task], "-") for task in ("opinion", "emotion"))
     kinds = pc.binary_join_element_wise(opinion, emotion, "/")
     return pa.table({"comment_id": rows["comment_id"], "video_id": rows["video_id"], "class": kinds})
 

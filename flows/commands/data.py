@@ -67,6 +67,7 @@ def split(
     as_json: AsJson = False,
 ) -> None:
     """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""
+    from pipeline.config import record_section
     from pipeline.splits import SplitConfig, build_split, summary
     from pipeline.store import Store
     from pipeline.validated import parse
@@ -75,6 +76,7 @@ def split(
     config = parse(SplitConfig, asked, "csmv split")
     store = Store.open(root)
     build_split(store, config)
+    record_section(store, "splits", config)
     rows = summary(store.split_names(), store)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))

@@ -42,6 +42,7 @@ def extract_command(
     as_json: AsJson = False,
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
+    from pipeline.config import record_section
     from pipeline.features import FeatureConfig
     from pipeline.store import Store
     from pipeline.validated import parse
@@ -57,6 +58,9 @@ def extract_command(
     else:
         _extract_shards(store, configs, store.shards())
     counts = {config.name: _counts(store, config) for config in configs}
+    for config in configs:
+        if counts[config.name]["videos"]:
+            record_section(store, "features", config)
     _say(counts, as_json)
 
 

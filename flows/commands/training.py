@@ -38,6 +38,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
+    from pipeline.config import record_section
     from pipeline.errors import CsmvError
     from pipeline.store import Store
     from pipeline.vccsa.training import train as train_run
@@ -52,6 +53,9 @@ def train(
     results = [train_run(store, one, run, trackers=tuple(log or ())) for one in configs]
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes that trained together tells what came of it
+    if run is None:  # a name of one's own has no place in a section: the run would be trained again under another
+        for one in configs:
+            record_section(store, "train", one)
     if as_json:
         typer.echo(json.dumps([_summary(result) for result in results], indent=2))
         return

@@ -7,10 +7,12 @@ session tokens and cookies are not kept.
 
 import json
 import secrets
+import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +26,7 @@ WEB = "private/landing/web"
 ABOUT = "about:visit"
 MAX_RECORD_BYTES = 64 << 20
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_QUERY = frozenset({"challengeName", "challengeID", "aweme_id", "item_id", "comment_id", "cursor", "count"})
 
 
@@ -58,19 +61,51 @@ class Visit:
 
     @property
     def began(self) -> str:
-        """The beginning, as 20261123T171500000Z and something random."""
+        """The beginning, as 20261123T171500123Z456 (the microseconds after the Z) and something random.
+
+        Names by earlier versions end at the millisecond: 20261123T171500123Z and something random. Of one
+        millisecond they sort first.
+        """
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
     @property
     def when(self) -> datetime:
         """The beginning as a time."""
-        return datetime.strptime(self.began[:18], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+        milliseconds, _, rest = self.began.partition("Z")
+        microseconds = rest.partition("-")[0]
+        return datetime.strptime(milliseconds + microseconds, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+
+
+class VisitNames:
+    """Names of visits that sort in the order in which they were made; any thread may ask.
+
+    A name holds the time in microseconds, or one microsecond more than the name before it where the clock stood
+    still or stepped back. Names of several processes sort as well as their clocks agree.
+
+    Args:
+        clock: the time in nanoseconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def new(self) -> str:
+        """The name of a visit that begins now. No two are equal, of other processes either."""
+        with self._lock:
+            self._last = max(self._clock() // 1000, self._last + 1)
+            began = _EPOCH + timedelta(microseconds=self._last)
+        milliseconds, microseconds = divmod(began.microsecond, 1000)
+        return f"{began:%Y%m%dT%H%M%S}{milliseconds:03d}Z{microseconds:03d}-{secrets.token_hex(3)}"
+
+
+_NAMES = VisitNames()
 
 
 def new_visit() -> str:
-    """The name of a visit that begins now: names sort by time, and no two are equal."""
-    now = datetime.now(UTC)
-    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+    """The name of a visit that begins now, after all that this process has named before."""
+    return _NAMES.new()
 
 
 class Landing:

@@ -8,14 +8,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
-from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES
+from pipeline.labels import EMOTIONS, OPINIONS, resolve
+from pipeline.schemas import SPLIT_NAMES
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
@@ -126,29 +126,13 @@ def _known_rows(split: pa.Table, comments: pa.Table, counts: dict[str, Counter[s
 
 
 def _labels(table: pa.Table) -> dict[str, tuple[int, int]]:
-    """comment_id -> (opinion, emotion). Adjudicated labels come first, then published ones, then annotators' votes."""
-    by_comment: dict[str, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        by_comment.setdefault(row["comment_id"], []).append(row)
-    return {
-        comment: (_vote(found, "opinion", OPINIONS), _vote(found, "emotion", EMOTIONS))
-        for comment, found in by_comment.items()
-    }
-
-
-def _vote(rows: list[dict[str, Any]], task: str, numbers: dict[str, int]) -> int:
-    for source in ("adjudicated", "published"):
-        for row in rows:
-            if row["source"] == source and row[task] is not None:
-                return numbers[row[task]]
-    votes = Counter(row[task] for row in rows if row[task] is not None and row["source"] not in _SETTLED)
-    (first, most), *others = [*votes.most_common(2), (None, 0)]
-    if first is None or (others and others[0][1] == most):
-        return NO_LABEL  # nobody said, or the annotators are tied
-    return numbers[first]
-
-
-_SETTLED = ("adjudicated", "published")
+    """comment_id -> (opinion, emotion) as class numbers, of the label that counts (`pipeline.labels.resolve`)."""
+    settled = resolve(table)
+    opinions, emotions = (
+        [numbers.get(name, NO_LABEL) for name in settled[task].to_pylist()]
+        for task, numbers in (("opinion", OPINIONS), ("emotion", EMOTIONS))
+    )
+    return dict(zip(settled["comment_id"].to_pylist(), zip(opinions, emotions, strict=True), strict=True))
 
 
 def _labelled(rows: list[_Row], labels: dict[str, tuple[int, int]], counts: dict[str, Counter[str]]) -> list[_Row]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
+from pipeline.labels import named_classes
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.metrics import TASKS, both_tasks
@@ -50,11 +51,20 @@ class Predictions:
 
 
 def read_predictions(store: Store, run: str, part: str) -> Predictions:
-    """What a finished run answered for dev or test. Raises CsmvError if there is no such run or part."""
+    """What a finished run answered for dev or test.
+
+    Raises CsmvError if there is no such run or part, or if the run was trained for other classes than there are now.
+    """
     config, result = read_run(store, run)
     table = pq.read_table(io.BytesIO(store.read_file(result.predictions)), filters=[("split", "=", part)])
     if "video_in_train" not in table.column_names:
         raise CsmvError(f"Run '{run}' was trained by an earlier version, which kept less; train it again.")
+    for task, names in named_classes(table.schema).items():
+        if names != TASKS[task]:
+            raise CsmvError(
+                f"Run '{run}' answers with the {task} classes {', '.join(names)}, and here they are "
+                f"{', '.join(TASKS[task])}: train it again."
+            )
     if not table.num_rows:
         raise CsmvError(f"Run '{run}' has no predictions for '{part}'; there are some for dev and test.")
     labels, probabilities = {}, {}

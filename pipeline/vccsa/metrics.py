@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from pipeline.schemas import EMOTIONS, OPINIONS
+from pipeline.labels import TASKS as TASKS
 from pipeline.vccsa.batch import NO_LABEL
-
-TASKS: Mapping[str, tuple[str, ...]] = {"opinion": tuple(OPINIONS), "emotion": tuple(EMOTIONS)}
-"""The two tasks and their classes in the order of the published numbers."""
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]

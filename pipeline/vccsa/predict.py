@@ -1,13 +1,14 @@
 """Asking a trained run about a video and comments on it: probabilities, and which seconds of the video weighed most.
 
-The video's features are made exactly as the root's configuration says the run's were. Keeps nothing of what it is
-asked, but for the page it is told to write.
+The video's features are made exactly as the root's configuration, or else the feature shards, say the run's were.
+Keeps nothing of what it is asked, but for the page it is told to write.
 """
 
 import base64
 import html
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from extractors.base import Extractor
 from extractors.sampling import ClipRule
 from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig, load, made_with, set_footer
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
@@ -118,18 +121,19 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
     if not config.needs_features:
         return (), []
     from extractors import extract
-    from pipeline.features import load
 
-    networks = {one.name: load(one) for one in _made_by(store, config)}
+    made_by = _made_by(store, config)
+    networks = {name: load(one) for name, one in made_by.items()}
+    _refuse_other_weights(store, networks)
     [result] = extract([video], networks)
     found, spans = [], []
-    for one in _made_by(store, config):
-        if one.name in result.failures:
-            reason, detail = result.failures[one.name]
-            raise CsmvError(f"'{video.name}' gives no {one.name} features: {reason}, {detail}.")
-        vectors = result.features[one.name]
-        found.append(FeatureSet(one.name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
-        network = networks[one.name]
+    for name, one in made_by.items():
+        if name in result.failures:
+            reason, detail = result.failures[name]
+            raise CsmvError(f"'{video.name}' gives no {name} features: {reason}, {detail}.")
+        vectors = result.features[name]
+        found.append(FeatureSet(name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
+        network = networks[name]
         count = min(len(vectors), config.sizes.visual_length)
         spans.append(vector_spans(network.rule, network.vectors_per_window, count))
     return tuple(found), spans if config.combine == "streams" else spans[:1]
@@ -145,15 +149,32 @@ def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...
         )
 
 
-def _made_by(store: Store, config: TrainConfig) -> list[Any]:
-    known = {one.name: one for one in store.config.features}
-    unknown = [name for name in config.features if name not in known]
-    if unknown:
-        raise CsmvError(
-            f"dataset.yaml does not say how the feature set '{unknown[0]}' was made (it knows "
-            f"{', '.join(known) or 'none'}), so a new video can't be given the same features."
-        )
-    return [known[name] for name in config.features]
+def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
+    """How each of the run's feature sets was made: as dataset.yaml says, or else the footers of its shards."""
+    recorded = {one.name: one for one in store.config.features}
+    found = {}
+    for name in config.features:
+        one = recorded.get(name) or made_with(store, name)
+        if one is None:
+            raise CsmvError(
+                f"Neither dataset.yaml nor the shards of features/{name} say how that feature set was made, so a new "
+                "video can't be given the same features."
+            )
+        # Vectors of one network differ by rounding from device to device, so a machine without a GPU can answer too.
+        has_device = not one.device.startswith("cuda") or torch.cuda.is_available()
+        found[name] = one if has_device else one.model_copy(update={"device": "cpu"})
+    return found
+
+
+def _refuse_other_weights(store: Store, networks: Mapping[str, Extractor]) -> None:
+    for name, network in networks.items():
+        then = set_footer(store, name).get("weights_sha256", network.weights_sha256)
+        if then != network.weights_sha256:
+            raise CsmvError(
+                f"The weights of '{name}' that are loaded now (sha256 {network.weights_sha256[:12]}...) are not those "
+                f"that features/{name} was made with ({then[:12]}...): name the same weights in dataset.yaml, or "
+                "extract and train again."
+            )
 
 
 def vector_spans(rule: ClipRule, per_window: int, count: int) -> list[Span]:

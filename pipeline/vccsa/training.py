@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
-from pipeline.schemas import EMOTIONS, OPINIONS
+from pipeline.labels import CLASSES, TASKS
 from pipeline.store import Store, is_safe_id, parquet_bytes
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
-from pipeline.vccsa.metrics import TASKS, both_tasks
+from pipeline.vccsa.metrics import both_tasks
 
 CODE = 2
 """Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""
@@ -184,7 +184,8 @@ def predictions_table(
 ) -> pa.Table:
     """comment_id, video_id, split, video_in_train, and for each task the label, the predicted class, all probabilities.
 
-    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video.
+    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video. The
+    schema's metadata name the classes of each task in the order of the probabilities.
     """
     seen = {corpus.video_ids[row] for row in corpus.rows("train")}
     columns: dict[str, Any] = {
@@ -193,14 +194,14 @@ def predictions_table(
         "split": [PARTS[corpus.part[row]] for row in rows],
         "video_in_train": [corpus.video_ids[row] in seen for row in rows],
     }
-    for task, numbers in (("opinion", OPINIONS), ("emotion", EMOTIONS)):
-        names, values = list(numbers), probabilities[task]
+    for task, names in TASKS.items():
+        values = probabilities[task]
         truth = corpus.labels(rows)[task]
         columns[task] = [names[k] if k >= 0 else None for k in truth]
         columns[f"predicted_{task}"] = [names[k] for k in values.argmax(1)]
         flat = pa.array(values.astype(np.float32).ravel())
         columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
-    return pa.table(columns).sort_by("comment_id")
+    return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")
 
 
 def _json(data: object) -> bytes:

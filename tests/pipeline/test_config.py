@@ -1,10 +1,15 @@
 """A configuration says what is wrong with it in one sentence, and comes back from YAML as it went in."""
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, record_section
 from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig
 from pipeline.splits import SplitConfig
+from pipeline.store import Store
+from pipeline.vccsa.config import TrainConfig
 
 GOOD = """
 name: mine
@@ -43,3 +48,21 @@ def test_every_mistake_is_one_sentence(text: str, says: str) -> None:
     with pytest.raises(CsmvError, match=says) as caught:
         DatasetConfig.from_yaml(text, "dataset.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_section_is_recorded_once_and_replaces_the_one_of_its_name(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=1, source=FolderSource(path="x")))
+    record_section(store, "splits", SplitConfig(kind="video"))
+    record_section(store, "splits", SplitConfig(kind="comment", name="mixed"))
+    record_section(store, "splits", SplitConfig(kind="video", seed=7))
+    record_section(store, "features", FeatureConfig(extractor="i3d"))
+    record_section(store, "features", FeatureConfig(extractor="i3d", granularity="temporal"))
+    record_section(store, "train", TrainConfig(model="text"))
+    record_section(store, "train", TrainConfig(model="text"))
+    record_section(store, "train", TrainConfig(model="text", seed=1))
+
+    config = Store.open(str(tmp_path)).config
+    assert config == store.config
+    assert config.splits == (SplitConfig(kind="video", seed=7), SplitConfig(kind="comment", name="mixed"))
+    assert [one.name for one in config.features] == ["i3d", "i3d_temporal"]
+    assert [one.seed for one in config.train] == [3407, 1]

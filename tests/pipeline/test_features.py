@@ -23,9 +23,9 @@ from extractors.transforms import Stretch
 from pipeline import features as stage
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, extract_shard, features
+from pipeline.features import FeatureConfig, extract_shard, features, made_with
 from pipeline.schemas import VIDEOS
-from pipeline.store import Store, media_path
+from pipeline.store import Store, media_path, parquet_bytes
 
 
 class Tiny(Extractor):
@@ -112,6 +112,38 @@ def test_the_footer_says_how_the_numbers_were_made(tmp_path: Path) -> None:
     assert footer["dtype"] == "float32"
     assert footer["cpu_threads"] == str(torch.get_num_threads())
     assert "deviation_from_float32" not in footer
+
+
+def test_a_set_can_be_made_again_from_what_its_footer_says(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16])
+    changes = {"granularity": "temporal", "dtype": "bfloat16", "storage": "float16", "max_clips": 7}
+    asked = TINY.model_copy(update=changes)
+    extract_shard(store, 0, asked)
+    assert made_with(store, "tiny_temporal") == asked.model_copy(update={"workers": 0})
+    assert made_with(store, "never_made") is None
+
+
+def test_footers_of_earlier_versions_hold_the_most_windows_in_the_rule(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16])
+    extract_shard(store, 0, TINY.model_copy(update={"max_clips": 7}))
+    table = store.read("features/tiny", 0)
+    kept = {key: value for key, value in table.schema.metadata.items() if key != b"max_clips"}
+    store.write_file("features/tiny/0000.parquet", parquet_bytes(table.replace_schema_metadata(kept)))
+    found = made_with(store, "tiny")
+    assert found is not None
+    assert found.max_clips == 7
+
+
+def test_weights_that_were_downloaded_are_found_again_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSMV_CACHE", str(tmp_path / "cache"))
+    weights = tmp_path / "cache" / "weights" / "tiny.pt"
+    weights.parent.mkdir(parents=True)
+    torch.save({"0.weight": torch.ones(5, 192), "0.bias": torch.zeros(5)}, weights)
+    store = make_root(tmp_path / "root", [16])
+    extract_shard(store, 0, TINY.model_copy(update={"weights": str(weights)}))
+    found = made_with(store, "tiny")
+    assert found is not None
+    assert found.weights == str(weights)
 
 
 def test_the_footer_says_how_far_another_dtype_is_from_float32(tmp_path: Path) -> None:

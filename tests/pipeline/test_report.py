@@ -154,7 +154,7 @@ def test_the_numbers_are_those_of_the_root(store: Store) -> None:
     assert [tile[0] for tile in found["tiles"]] == ["4", "40", "36", "20"]
     assert {row["name"]: row["count"] for row in found["pii"]} == {"USERNAME": 20, "EMAIL": 10}
     assert {row["name"]: row["count"] for row in found["labels"]["opinion"]} == dict.fromkeys(OPINIONS, 12)
-    assert {row["name"]: row["count"] for row in found["labels"]["emotion"]}["none given"] == 1
+    assert {row["name"]: row["count"] for row in found["labels"]["emotion"]}["none settled"] == 1
     assert sum(map(sum, found["joint"]["cells"])) == 35
     assert {row["name"]: row["count"] for row in found["media"]["shape"]} == {
         "portrait": 1,

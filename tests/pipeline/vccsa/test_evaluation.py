@@ -1,14 +1,16 @@
 """Evaluation from predictions: figures that can be worked out by hand, intervals by video, paired comparison."""
 
+import io
 import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.errors import CsmvError
-from pipeline.store import Store
+from pipeline.store import Store, parquet_bytes
 from pipeline.vccsa import train
 from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
@@ -112,6 +114,23 @@ def test_evaluation_of_a_run(judged: Store) -> None:
     assert plain["unseen"]["opinion"] == {"n": 0}
     assert found["videos"] == 30
     assert json.loads(json.dumps(found)) == found
+
+
+def test_predictions_name_their_classes_and_others_are_refused(new_root) -> None:
+    store = new_root(videos=9)
+    path = train(store, TrainConfig(model="majority"), "named").predictions
+    table = pq.read_table(io.BytesIO(store.read_file(path)))
+    assert json.loads(table.schema.metadata[b"classes.opinion"]) == ["positive", "neutral", "negative"]
+    whole = evaluate(store, "named", resamples=20)
+
+    # Runs by earlier versions name none; they had the classes that there are now.
+    store.write_file(path, parquet_bytes(table.replace_schema_metadata(None)))
+    assert evaluate(store, "named", resamples=20) == whole
+
+    turned = {**table.schema.metadata, b"classes.opinion": b'["negative", "neutral", "positive"]'}
+    store.write_file(path, parquet_bytes(table.replace_schema_metadata(turned)))
+    with pytest.raises(CsmvError, match=r"'named'.*opinion.*negative, neutral, positive.*train it again"):
+        evaluate(store, "named", resamples=20)
 
 
 def test_a_task_without_labels_is_left_open(new_root) -> None:
