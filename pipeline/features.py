@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from extractors.errors import ExtractorError
+from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
+from pipeline.schemas import FailureReason, TableSpec, features_spec
+from pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
+from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
     from extractors.engine import VideoResult
-    from pipeline.schemas import TableSpec
-    from pipeline.store import Store
 
 Vectors = NDArray[Any]
 
@@ -65,7 +68,7 @@ class FeatureConfig(Validated):
 
 
 def extract_shard(
-    store: "Store", shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
+    store: Store, shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
 ) -> None:
     """Bring a shard of one or more feature sets up to date, decoding each video once for all that lack it.
 
@@ -82,10 +85,8 @@ def extract_shard(
                 _extract(store, shard, videos, group, tick)
 
 
-def missing(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
+def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     """Ids, sorted, of the shard's videos whose file is there and that this set neither has nor gave up on."""
-    from pipeline.store import media_path
-
     videos = store.read("videos", shard)
     if videos is None:
         return []
@@ -103,7 +104,7 @@ def missing(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
     return wanted
 
 
-def _worth_another_try(store: "Store", media: str, failure: Mapping[str, Any]) -> bool:
+def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> bool:
     """Whether the file is newer than its failure, or failed in a way that may pass."""
     changed = store.fs.modified(store.path(media))
     if changed.tzinfo is None:
@@ -124,7 +125,6 @@ def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
     from extractors import create
-    from extractors.errors import ExtractorError
 
     try:
         return create(
@@ -142,7 +142,7 @@ def load(config: FeatureConfig) -> "Extractor":
 
 
 def _extract(
-    store: "Store", shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
+    store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
     from extractors.engine import Engine, Settings
 
@@ -158,9 +158,7 @@ def _extract(
         writer.commit()
 
 
-def _local_files(store: "Store", shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
-    from pipeline.store import media_path
-
+def _local_files(store: Store, shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
     for video in videos:
         yield files.enter_context(store.local_file(media_path(shard, video)))
 
@@ -168,9 +166,7 @@ def _local_files(store: "Store", shard: int, videos: Sequence[str], files: ExitS
 class _ShardWriter:
     """One set's shard while it grows: what was there, and what has come since, merged at every commit."""
 
-    def __init__(self, store: "Store", shard: int, config: FeatureConfig, network: "Extractor") -> None:
-        from pipeline.schemas import features_spec
-
+    def __init__(self, store: Store, shard: int, config: FeatureConfig, network: "Extractor") -> None:
         self._store, self._shard, self._config = store, shard, config
         self._metadata = footer(config, network)
         self._spec = features_spec(network.dim, config.storage, self._metadata)
@@ -192,9 +188,6 @@ class _ShardWriter:
 
     def commit(self) -> None:
         """Write the whole shard anew, with everything so far."""
-        from pipeline.schemas import FailureReason
-        from pipeline.store import Failure
-
         if self._new:
             self._write()
         stage = self._config.table
@@ -229,7 +222,7 @@ def _groups(rows: Iterator[tuple[str, Vectors]]) -> Iterator[list[tuple[str, Vec
         yield group
 
 
-def _as_table(rows: list[tuple[str, Vectors]], spec: "TableSpec") -> pa.Table:
+def _as_table(rows: list[tuple[str, Vectors]], spec: TableSpec) -> pa.Table:
     """(video id, (T, D)) rows as a table of the features schema."""
     kind = spec.schema.field("features").type
     flat = np.concatenate([vectors.reshape(-1) for _, vectors in rows])
@@ -239,7 +232,7 @@ def _as_table(rows: list[tuple[str, Vectors]], spec: "TableSpec") -> pa.Table:
     return pa.Table.from_arrays([pa.array([video for video, _ in rows]), lists], schema=spec.schema)
 
 
-def _stored_rows(store: "Store", relative: str) -> Iterator[tuple[str, Vectors]]:
+def _stored_rows(store: Store, relative: str) -> Iterator[tuple[str, Vectors]]:
     """The rows of a shard in order, one row group in memory at a time; none where there is no shard."""
     if not store.exists(relative):
         return
@@ -260,7 +253,7 @@ def _rows_of(table: pa.Table) -> Iterator[tuple[str, Vectors]]:
             yield video, numbers[offsets[at] : offsets[at + 1]]
 
 
-def _ids(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
+def _ids(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     relative = f"{config.table}/{shard:04d}.parquet"
     if not store.exists(relative):
         return []
@@ -296,7 +289,7 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     return said
 
 
-def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None:
+def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
     """The metadata of a feature shard; None where there is no shard."""
     relative = f"{table}/{shard:04d}.parquet"
     if not store.exists(relative):
@@ -306,13 +299,13 @@ def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None
     return {key.decode(): value.decode() for key, value in metadata.items()}
 
 
-def set_footer(store: "Store", name: str) -> dict[str, str]:
+def set_footer(store: Store, name: str) -> dict[str, str]:
     """The metadata of the feature set `name`, from its first shard; empty where there is none."""
     footers = (read_footer(store, f"features/{name}", shard) for shard in store.shards())
     return next((found for found in footers if found is not None), {})
 
 
-def made_with(store: "Store", name: str) -> FeatureConfig | None:
+def made_with(store: Store, name: str) -> FeatureConfig | None:
     """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
 
     A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
@@ -342,7 +335,7 @@ def _weights_named(origin: str) -> str:
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 
 
-def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
+def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     """What can be compared with a shard that is there without loading a network."""
     there = read_footer(store, config.table, shard)
     if there is None:
@@ -355,7 +348,7 @@ def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
         _compare(config, shard, there, {"weights_sha256": config.sha256})
 
 
-def _check_weights(store: "Store", shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
+def _check_weights(store: Store, shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
     there = read_footer(store, config.table, shard)
     if there is not None:
         kept = ("weights_sha256", "clip_rule", "granularity", "device")
@@ -374,12 +367,62 @@ def _compare(config: FeatureConfig, shard: int, there: dict[str, str], asked: di
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def features(root: "str | Store", extractor: str) -> Mapping[str, Vectors]:
+def features(root: str | Store, extractor: str) -> Mapping[str, Vectors]:
     """(T, D) arrays by video id of a set (`i3d`, or `i3d_temporal`), views of what was read, never copies.
 
     What training reads too, so large sets are memory-mapped. CsmvError where the root has no such set.
     """
-    from pipeline.store import Store
     from pipeline.vccsa.features import load_features
 
     return load_features(Store.open(root) if isinstance(root, str) else root, extractor).videos
+
+
+# ---------------------------------------------------------------------------------------------- the stage
+
+
+class FeaturesStage(ShardStage):
+    """Every feature set of the configuration, for every video whose file is in the root."""
+
+    name = "features"
+    summary = "clip features of every video, on a GPU where there is one"
+    section = "features"
+    reads = ("videos", "private/media")
+    writes = ("features/<set>",)
+    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason(reason.value) for reason in MediaFailure)
+    failure_tables = ("features",)
+    # A shard of features fills a machine: the network uses every core, or the whole GPU.
+    needs = Needs(gpu=True, network=True, memory_gb=8)
+    everywhere = 16
+    timeout_s = 24 * 3600.0
+    when_stale = "refuse"
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Shards with a video whose file is there and that a set neither has nor gave up on."""
+        configs = dataset.entries(self.section, FeatureConfig)
+        return [
+            shard_name(shard)
+            for shard in dataset.store.shards()
+            if any(missing(dataset.store, shard, config) for config in configs)
+        ]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Shards of a set that were made with other weights, numbers or clip rule than are asked for."""
+        found: dict[str, str] = {}
+        for config in dataset.entries(self.section, FeatureConfig):
+            for shard in dataset.store.shards():
+                try:
+                    _check_settings(dataset.store, shard, config)
+                except CsmvError as error:
+                    found.setdefault(shard_name(shard), str(error))
+        return found
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """Raises CsmvError if the configuration names no feature set."""
+        if not dataset.entries(self.section, FeatureConfig):
+            raise CsmvError(
+                "There is nothing to extract: dataset.yaml has no features section. Add one, or use `csmv extract`."
+            )
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
+        """One shard of every set, each video decoded once for all that lack it."""
+        extract_shard(dataset.store, int(unit), *dataset.entries(self.section, FeatureConfig), tick=tick)

@@ -5,7 +5,7 @@ Secrets are never settings: cookies come from a file, keys from the environment.
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -48,8 +48,19 @@ class Manners(Validated):
         return self
 
 
-class WebSource(Validated):
+class SourceSection(Validated):
+    """Base of a source's section of dataset.yaml."""
+
+    identity: ClassVar[tuple[str, ...]] = ()
+    """Fields that make it another source when they change; a root takes that only when asked to by name."""
+    grows: ClassVar[tuple[str, ...]] = ()
+    """Fields that may gain values and not lose any."""
+
+
+class WebSource(SourceSection):
     """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
+
+    grows = ("hashtags",)
 
     kind: Literal["web"] = "web"
     hashtags: tuple[str, ...] = Field(default=(), description="without #")
@@ -57,8 +68,10 @@ class WebSource(Validated):
     manners: Manners = Manners()
 
 
-class ResearchSource(Validated):
+class ResearchSource(SourceSection):
     """Videos and comments from TikTok's Research API. Never mixed with the public pages."""
+
+    grows = ("hashtags",)
 
     kind: Literal["research"] = "research"
     hashtags: tuple[str, ...] = Field(min_length=1, description="without #")
