@@ -86,9 +86,16 @@ def media(dataset: Dataset) -> "State[None]":
 @stage_flow(FEATURES)
 def features(dataset: Dataset) -> "State[None]":
     """Every feature set of the configuration, for every video that can be decoded."""
+    from pipeline.features import complete
+
     store = dataset.open()
     store.sweep()
-    return run_all(FEATURES, (features_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
+    runs = (features_shard.submit(dataset.root, shard) for shard in dataset.chosen(store))
+    state = run_all(FEATURES, runs, "shards")
+    if state.is_completed():
+        for config in store.config.features:
+            complete(store, config)
+    return state
 
 
 @stage_flow(SPLITS)

@@ -4,15 +4,17 @@ Does only the videos that the shard lacks, commits now and then so that little i
 the same bytes however often it was. Decoding and networks are in `extractors/`; nothing is trained here.
 """
 
+import hashlib
 import heapq
+import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +22,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extractors.errors import ExtractorError
-from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
-from pipeline.schemas import FailureReason, TableSpec, features_spec
-from pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
-from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
     from extractors.engine import VideoResult
+    from pipeline.store import Store
 
 Vectors = NDArray[Any]
 
@@ -68,7 +66,7 @@ class FeatureConfig(Validated):
 
 
 def extract_shard(
-    store: Store, shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
+    store: "Store", shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
 ) -> None:
     """Bring a shard of one or more feature sets up to date, decoding each video once for all that lack it.
 
@@ -78,25 +76,31 @@ def extract_shard(
     todo = {config: tuple(missing(store, shard, config)) for config in configs}
     for config in configs:
         _check_settings(store, shard, config)
+        _tell_deleted(store, shard, config)
     for videos in dict.fromkeys(todo.values()):
         same = [config for config in configs if todo[config] == videos]
         for group in _passes(same):
             if videos:
                 _extract(store, shard, videos, group, tick)
+    for config in configs:
+        compact(store, shard, config)
 
 
-def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
-    """Ids, sorted, of the shard's videos whose file is there and that this set neither has nor gave up on."""
-    videos = store.read("videos", shard)
-    if videos is None:
-        return []
-    done = set(_ids(store, shard, config))
+def missing(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
+    """Ids, sorted, of the shard's videos whose file is there and that this set neither has nor gave up on.
+
+    A row that was made from another file than the video has now does not count.
+    """
+    from pipeline.store import media_path
+
+    videos = _media_of(store, shard)
+    done = _done(store, shard, config)
     failed = store.read(f"failures/{config.table}", shard)
     given_up = {} if failed is None else {row["key"]: row for row in failed.to_pylist()}
     wanted = []
-    for video in sorted(videos["video_id"].to_pylist()):
+    for video, (sha, _status) in sorted(videos.items()):
         media = media_path(shard, video)
-        if video in done or not store.exists(media):
+        if _is_current(sha, done.get(video, ())) or not store.exists(media):
             continue
         if video in given_up and not _worth_another_try(store, media, given_up[video]):
             continue
@@ -104,7 +108,52 @@ def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     return wanted
 
 
-def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> bool:
+def _media_of(store: "Store", shard: int) -> dict[str, tuple[str | None, str]]:
+    """video_id -> (SHA-256 of its file, media status) of a shard's videos that were not forgotten."""
+    from pipeline.forgotten import Forgotten
+
+    rows = store.read_columns("videos", shard, ["video_id", "media_sha256", "media_status"])
+    if rows is None:
+        return {}
+    columns = (rows[name].to_pylist() for name in ("video_id", "media_sha256", "media_status"))
+    gone = Forgotten.of(store).videos
+    return {video: (sha, status) for video, sha, status in zip(*columns, strict=True) if video not in gone}
+
+
+def _done(store: "Store", shard: int, config: FeatureConfig) -> dict[str, set[str | None]]:
+    """video_id -> the files that rows of the shard and its parts were made from."""
+    from pipeline.parts import SHA, ids_in_parts, rows_made_from
+
+    found = ids_in_parts(store, config.table, shard)
+    rows = store.read_columns(config.table, shard, ["video_id", SHA], remake=True)
+    for video, sha in [] if rows is None else rows_made_from(rows):
+        found.setdefault(video, set()).add(sha)
+    return found
+
+
+def _is_current(sha: str | None, made_from: Collection[str | None]) -> bool:
+    """Whether a row was made from the file that the video has; of old rows nobody recorded it."""
+    return sha in made_from or None in made_from
+
+
+def _tell_deleted(store: "Store", shard: int, config: FeatureConfig) -> None:
+    """Record the videos whose file the retention rule deleted before this set could use it."""
+    from pipeline.schemas import FailureReason, MediaStatus
+    from pipeline.store import Failure
+
+    done = _done(store, shard, config)
+    failed = store.read(f"failures/{config.table}", shard)
+    told = set() if failed is None else set(failed["key"].to_pylist())
+    text = "its file was deleted by the retention rule before this feature set was asked for"
+    lost = [
+        Failure(video, FailureReason.MISSING_MEDIA, text)
+        for video, (sha, status) in sorted(_media_of(store, shard).items())
+        if status == MediaStatus.DELETED and not _is_current(sha, done.get(video, ())) and video not in told
+    ]
+    store.record_failures(config.table, shard, lost)
+
+
+def _worth_another_try(store: "Store", media: str, failure: Mapping[str, Any]) -> bool:
     """Whether the file is newer than its failure, or failed in a way that may pass."""
     changed = store.fs.modified(store.path(media))
     if changed.tzinfo is None:
@@ -125,6 +174,7 @@ def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
     from extractors import create
+    from extractors.errors import ExtractorError
 
     try:
         return create(
@@ -142,7 +192,7 @@ def load(config: FeatureConfig) -> "Extractor":
 
 
 def _extract(
-    store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
+    store: "Store", shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
     from extractors.engine import Engine, Settings
 
@@ -158,18 +208,23 @@ def _extract(
         writer.commit()
 
 
-def _local_files(store: Store, shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
+def _local_files(store: "Store", shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
+    from pipeline.store import media_path
+
     for video in videos:
         yield files.enter_context(store.local_file(media_path(shard, video)))
 
 
 class _ShardWriter:
-    """One set's shard while it grows: what was there, and what has come since, merged at every commit."""
+    """One set's shard while it grows: what has come since the last part was kept."""
 
-    def __init__(self, store: Store, shard: int, config: FeatureConfig, network: "Extractor") -> None:
+    def __init__(self, store: "Store", shard: int, config: FeatureConfig, network: "Extractor") -> None:
+        from pipeline.schemas import features_spec
+
         self._store, self._shard, self._config = store, shard, config
         self._metadata = footer(config, network)
         self._spec = features_spec(network.dim, config.storage, self._metadata)
+        self._files = {video: sha for video, (sha, _) in _media_of(store, shard).items()}
         self._new: dict[str, Vectors] = {}
         self._failed: dict[str, tuple[Any, str]] = {}
         self._bytes, self._since = 0, time.monotonic()
@@ -187,9 +242,14 @@ class _ShardWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Write the whole shard anew, with everything so far."""
+        """Keep what has come as a part, which nobody else writes."""
+        from pipeline.parts import add_part
+        from pipeline.schemas import FailureReason
+        from pipeline.store import Failure
+
         if self._new:
-            self._write()
+            rows = [Row(video, vectors, self._files.get(video)) for video, vectors in sorted(self._new.items())]
+            add_part(self._store, self._config.table, self._shard, _as_table(rows, self._spec.schema))
         stage = self._config.table
         failures = [Failure(key, FailureReason(str(reason)), detail) for key, (reason, detail) in self._failed.items()]
         self._store.record_failures(stage, self._shard, failures)
@@ -197,22 +257,120 @@ class _ShardWriter:
         self._new, self._failed = {}, {}
         self._bytes, self._since = 0, time.monotonic()
 
-    def _write(self) -> None:
-        relative = f"{self._config.table}/{self._shard:04d}.parquet"
-        old = _stored_rows(self._store, relative)
-        rows = heapq.merge(old, iter(sorted(self._new.items())), key=lambda row: row[0])
-        with (
-            self._store.writing(relative) as file,
-            pq.ParquetWriter(
-                file, self._spec.schema, compression="zstd", compression_level=3, version="2.6", store_schema=True
-            ) as writer,
-        ):
-            for group in _groups(rows):
-                writer.write_table(_as_table(group, self._spec), row_group_size=GROUP_ROWS)
+
+class Row(NamedTuple):
+    """A video's vectors (T, D) and the SHA-256 of the file that they were made from."""
+
+    video: str
+    vectors: Vectors
+    media_sha256: str | None
 
 
-def _groups(rows: Iterator[tuple[str, Vectors]]) -> Iterator[list[tuple[str, Vectors]]]:
-    group: list[tuple[str, Vectors]] = []
+def compact(store: "Store", shard: int, config: FeatureConfig) -> None:
+    """Merge a shard and its parts into the shard, each video once and from the file that it has now.
+
+    Parts go only once the shard, read again, holds their rows: whatever two processes do at the same time, a row is
+    either in a part or in the shard, or missing and made again by the next run.
+    """
+    from pipeline.forgotten import Forgotten
+    from pipeline.parts import part_names
+
+    while True:
+        gone = Forgotten.of(store)
+        parts = part_names(store, config.table, shard)
+        files = {video: sha for video, (sha, _) in _media_of(store, shard).items()}
+        done = store.read_columns(config.table, shard, ["video_id", "media_sha256"], remake=True)
+        if done is None and not parts:
+            return
+        if parts or not _holds_only(done, files):
+            _merge(store, shard, config, parts, files)
+        _drop_parts(store, shard, config, parts, files)
+        if Forgotten.of(store) == gone:
+            return
+
+
+def complete(store: "Store", config: FeatureConfig) -> None:
+    """Write the shards that have nothing to hold as empty ones, so that a missing one is a lost one.
+
+    Only where some shard says what the set is made of; nothing is done for a shard that still misses a video.
+    """
+    like = next((found for shard in store.shards() if (found := _schema(store, shard, config)) is not None), None)
+    if like is None:
+        return
+    for shard in store.shards():
+        absent = not store.exists(f"{config.table}/{shard:04d}.parquet")
+        if absent and store.exists(f"videos/{shard:04d}.parquet") and not missing(store, shard, config):
+            with store.writing_table(config.table, shard, like, made_from=_made_from(like.metadata)):
+                pass
+
+
+def _schema(store: "Store", shard: int, config: FeatureConfig) -> pa.Schema | None:
+    if not store.exists(f"{config.table}/{shard:04d}.parquet"):
+        return None
+    with store.open_table(config.table, shard) as file:
+        return None if file is None else file.schema_arrow
+
+
+def _holds_only(rows: pa.Table | None, files: Mapping[str, str | None]) -> bool:
+    """Whether a shard is there and every row of it is of a video that is there, made from the file that it has."""
+    from pipeline.parts import rows_made_from
+
+    if rows is None:
+        return False
+    return all(video in files and _is_current(files[video], (sha,)) for video, sha in rows_made_from(rows))
+
+
+def _merge(
+    store: "Store", shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
+) -> None:
+    from pipeline.parts import open_part
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(store.open_table(config.table, shard, remake=True))]
+        opened += [stack.enter_context(open_part(store, name)) for name in parts]
+        sources = [file for file in opened if file is not None]
+        if not sources:
+            return
+        # Of two rows of one video the first source's counts: the shard's, then the parts' in the order of their names.
+        rows = heapq.merge(*(_rows_in(file, files) for file in sources), key=lambda row: row.video)
+        schema = _with_media_column(sources[0].schema_arrow)
+        with store.writing_table(config.table, shard, schema, made_from=_made_from(schema.metadata)) as writer:
+            for group in _groups(_once(rows)):
+                writer.write_table(_as_table(group, writer.schema), row_group_size=GROUP_ROWS)
+
+
+def _drop_parts(
+    store: "Store", shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
+) -> None:
+    from pipeline.parts import open_part, rows_made_from
+
+    now = store.read_columns(config.table, shard, ["video_id"], remake=True)
+    held = set() if now is None else set(now["video_id"].to_pylist())
+    for name in parts:
+        with open_part(store, name) as file:
+            rows = [] if file is None else list(rows_made_from(file.read(columns=["video_id", "media_sha256"])))
+        if all(video in held for video, sha in rows if video in files and _is_current(files[video], (sha,))):
+            store.remove(name)
+
+
+def _rows_in(file: pq.ParquetFile, files: Mapping[str, str | None]) -> Iterator[Row]:
+    """The rows of a file in order that still count, one row group in memory at a time."""
+    for number in range(file.num_row_groups):
+        for row in _rows_of(file.read_row_group(number)):
+            if row.video in files and _is_current(files[row.video], (row.media_sha256,)):
+                yield row
+
+
+def _once(rows: Iterator[Row]) -> Iterator[Row]:
+    before = None
+    for row in rows:
+        if row.video != before:
+            yield row
+        before = row.video
+
+
+def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
     for row in rows:
         group.append(row)
         if len(group) == GROUP_ROWS:
@@ -222,44 +380,38 @@ def _groups(rows: Iterator[tuple[str, Vectors]]) -> Iterator[list[tuple[str, Vec
         yield group
 
 
-def _as_table(rows: list[tuple[str, Vectors]], spec: TableSpec) -> pa.Table:
-    """(video id, (T, D)) rows as a table of the features schema."""
-    kind = spec.schema.field("features").type
-    flat = np.concatenate([vectors.reshape(-1) for _, vectors in rows])
+def _with_media_column(schema: pa.Schema) -> pa.Schema:
+    """A features schema with the column that says which file the vectors were made from; old shards lack it."""
+    from pipeline.schemas import features_spec
+
+    vectors = schema.field("features").type.value_type
+    spec = features_spec(vectors.list_size, {"float": "float32", "halffloat": "float16"}[str(vectors.value_type)])
+    return spec.schema.with_metadata(schema.metadata)
+
+
+def _as_table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of a features schema."""
+    kind = schema.field("features").type
+    flat = np.concatenate([row.vectors.reshape(-1) for row in rows])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, kind.value_type.value_type), type=kind.value_type)
-    offsets = np.cumsum([0] + [len(vectors) for _, vectors in rows], dtype=np.int32)
+    offsets = np.cumsum([0] + [len(row.vectors) for row in rows], dtype=np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), vectors, type=kind)
-    return pa.Table.from_arrays([pa.array([video for video, _ in rows]), lists], schema=spec.schema)
+    files = pa.array([row.media_sha256 for row in rows], pa.string())
+    return pa.Table.from_arrays([pa.array([row.video for row in rows]), lists, files], schema=schema)
 
 
-def _stored_rows(store: Store, relative: str) -> Iterator[tuple[str, Vectors]]:
-    """The rows of a shard in order, one row group in memory at a time; none where there is no shard."""
-    if not store.exists(relative):
-        return
-    with store.local_file(relative) as path, pq.ParquetFile(path, memory_map=True) as file:
-        for number in range(file.num_row_groups):
-            yield from _rows_of(file.read_row_group(number))
-
-
-def _rows_of(table: pa.Table) -> Iterator[tuple[str, Vectors]]:
-    """(video id, (T, D) array) of each row; the arrays are views of the table's memory."""
+def _rows_of(table: pa.Table) -> Iterator[Row]:
+    """The rows of a table; their arrays are views of its memory."""
     for batch in table.to_batches():
         lists = batch.column("features")
         dim = lists.type.value_type.list_size
         vectors = lists.values  # not flatten(): offsets count from the start of the values
         numbers = vectors.values.to_numpy(zero_copy_only=True).reshape(-1, dim)[vectors.offset :]
         offsets = lists.offsets.to_numpy()
-        for at, video in enumerate(batch.column("video_id").to_pylist()):
-            yield video, numbers[offsets[at] : offsets[at + 1]]
-
-
-def _ids(store: Store, shard: int, config: FeatureConfig) -> list[str]:
-    relative = f"{config.table}/{shard:04d}.parquet"
-    if not store.exists(relative):
-        return []
-    with store.local_file(relative) as path:
-        found: list[str] = pq.read_table(path, columns=["video_id"])["video_id"].to_pylist()
-    return found
+        there = "media_sha256" in batch.schema.names
+        files = batch.column("media_sha256").to_pylist() if there else [None] * batch.num_rows
+        for at, (video, sha) in enumerate(zip(batch.column("video_id").to_pylist(), files, strict=True)):
+            yield Row(video, numbers[offsets[at] : offsets[at + 1]], sha)
 
 
 # ---------------------------------------------------------------------------------------------- what made a shard
@@ -289,23 +441,39 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     return said
 
 
-def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
-    """The metadata of a feature shard; None where there is no shard."""
-    relative = f"{table}/{shard:04d}.parquet"
-    if not store.exists(relative):
+_DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", "storage")
+"""What of a footer decides the numbers: the rest (threads, versions, device) moves their last digits only."""
+
+
+def _made_from(metadata: Mapping[bytes, bytes]) -> str:
+    """The digest of the settings that a set's shards are made with."""
+    said = {key: metadata.get(key.encode(), b"").decode() for key in _DECIDES}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None:
+    """The metadata of a feature shard, or of one of its parts; None where there is neither."""
+    from pipeline.manifest import without_identity
+    from pipeline.parts import open_part, part_names
+
+    found = store.footer(table, shard, remake=True)
+    for name in part_names(store, table, shard) if found is None else ():
+        with open_part(store, name) as file:
+            found = None if file is None else file.schema_arrow.metadata
+        if found is not None:
+            break
+    if found is None:
         return None
-    with store.local_file(relative) as path:
-        metadata = pq.read_schema(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items()}
+    return {key.decode(): value.decode() for key, value in without_identity(found).items()}
 
 
-def set_footer(store: Store, name: str) -> dict[str, str]:
+def set_footer(store: "Store", name: str) -> dict[str, str]:
     """The metadata of the feature set `name`, from its first shard; empty where there is none."""
     footers = (read_footer(store, f"features/{name}", shard) for shard in store.shards())
     return next((found for found in footers if found is not None), {})
 
 
-def made_with(store: Store, name: str) -> FeatureConfig | None:
+def made_with(store: "Store", name: str) -> FeatureConfig | None:
     """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
 
     A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
@@ -335,7 +503,7 @@ def _weights_named(origin: str) -> str:
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 
 
-def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
+def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
     """What can be compared with a shard that is there without loading a network."""
     there = read_footer(store, config.table, shard)
     if there is None:
@@ -348,7 +516,7 @@ def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
         _compare(config, shard, there, {"weights_sha256": config.sha256})
 
 
-def _check_weights(store: Store, shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
+def _check_weights(store: "Store", shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
     there = read_footer(store, config.table, shard)
     if there is not None:
         kept = ("weights_sha256", "clip_rule", "granularity", "device")
@@ -367,62 +535,12 @@ def _compare(config: FeatureConfig, shard: int, there: dict[str, str], asked: di
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def features(root: str | Store, extractor: str) -> Mapping[str, Vectors]:
+def features(root: "str | Store", extractor: str) -> Mapping[str, Vectors]:
     """(T, D) arrays by video id of a set (`i3d`, or `i3d_temporal`), views of what was read, never copies.
 
     What training reads too, so large sets are memory-mapped. CsmvError where the root has no such set.
     """
+    from pipeline.store import Store
     from pipeline.vccsa.features import load_features
 
     return load_features(Store.open(root) if isinstance(root, str) else root, extractor).videos
-
-
-# ---------------------------------------------------------------------------------------------- the stage
-
-
-class FeaturesStage(ShardStage):
-    """Every feature set of the configuration, for every video whose file is in the root."""
-
-    name = "features"
-    summary = "clip features of every video, on a GPU where there is one"
-    section = "features"
-    reads = ("videos", "private/media")
-    writes = ("features/<set>",)
-    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason(reason.value) for reason in MediaFailure)
-    failure_tables = ("features",)
-    # A shard of features fills a machine: the network uses every core, or the whole GPU.
-    needs = Needs(gpu=True, network=True, memory_gb=8)
-    everywhere = 16
-    timeout_s = 24 * 3600.0
-    when_stale = "refuse"
-
-    def missing(self, dataset: DatasetView) -> list[str]:
-        """Shards with a video whose file is there and that a set neither has nor gave up on."""
-        configs = dataset.entries(self.section, FeatureConfig)
-        return [
-            shard_name(shard)
-            for shard in dataset.store.shards()
-            if any(missing(dataset.store, shard, config) for config in configs)
-        ]
-
-    def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Shards of a set that were made with other weights, numbers or clip rule than are asked for."""
-        found: dict[str, str] = {}
-        for config in dataset.entries(self.section, FeatureConfig):
-            for shard in dataset.store.shards():
-                try:
-                    _check_settings(dataset.store, shard, config)
-                except CsmvError as error:
-                    found.setdefault(shard_name(shard), str(error))
-        return found
-
-    def prepare(self, dataset: DatasetView) -> None:
-        """Raises CsmvError if the configuration names no feature set."""
-        if not dataset.entries(self.section, FeatureConfig):
-            raise CsmvError(
-                "There is nothing to extract: dataset.yaml has no features section. Add one, or use `csmv extract`."
-            )
-
-    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
-        """One shard of every set, each video decoded once for all that lack it."""
-        extract_shard(dataset.store, int(unit), *dataset.entries(self.section, FeatureConfig), tick=tick)

@@ -6,6 +6,7 @@ landing included, and says what it removed; it never says what that was.
 
 import io
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pipeline.errors import CsmvError
 from pipeline.forget_landing import LandingEraser, Wanted, wanted
 from pipeline.forgotten import Forgotten
 from pipeline.known_names import LANDING, KnownNames
+from pipeline.manifest import place_of
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser, load_key
 from pipeline.store import media_path, parquet_bytes
@@ -100,7 +102,10 @@ def _remove(store: "Store", what: Wanted, gone: Forgotten) -> Removal:
 
 
 def _from_table(store: "Store", name: str, gone: Forgotten, eraser: LandingEraser, removal: Removal) -> None:
-    table = pq.ParquetFile(io.BytesIO(store.read_file(name))).read()
+    place = place_of(name)
+    with store.open_table(*place) if place else nullcontext(pq.ParquetFile(io.BytesIO(store.read_file(name)))) as file:
+        assert file is not None
+        table = file.read()
     left = gone.drop(table)
     removed = table.num_rows - left.num_rows
     eraser.blotted = 0
@@ -115,7 +120,10 @@ def _from_table(store: "Store", name: str, gone: Forgotten, eraser: LandingErase
         removal.videos += removed
     removal.names += eraser.blotted
     removal.rows[name] = removed
-    store.write_file(name, parquet_bytes(left))
+    if place:
+        store.rewrite(*place, left)
+    else:
+        store.write_file(name, parquet_bytes(left))
 
 
 def _without_names(table: pa.Table, column: str, eraser: LandingEraser) -> pa.Table:

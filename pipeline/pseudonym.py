@@ -6,17 +6,12 @@ the key nobody can go from one to the other, nor test a guess. Published CSMV da
 
 import hashlib
 import hmac
-import os
 import secrets
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pydantic import SecretStr
 
 from pipeline.errors import CsmvError
-
-if TYPE_CHECKING:
-    from pipeline.store import Store
 
 KEY_FILE = "private/pseudonym.key"
 KEY_VARIABLE = "CSMV_PSEUDONYM_KEY"
@@ -25,6 +20,10 @@ SHORTEST_KEY = 16
 
 DIGEST_CHARS = 32
 """Hexadecimal characters kept: 128 bits, so that two of 10^9 comments share one with a chance below 10^-20."""
+
+
+class MissingKeyError(CsmvError):
+    """The key of a root's pseudonyms is not there."""
 
 
 class Pseudonymiser:
@@ -53,27 +52,33 @@ class Pseudonymiser:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:DIGEST_CHARS]
 
 
-def load_key(store: "Store") -> SecretStr | None:
-    """The key of a root, or None if it has none yet. The environment's CSMV_PSEUDONYM_KEY comes first."""
-    given = os.environ.get(KEY_VARIABLE)
-    if given:
-        return SecretStr(given)
-    if not store.exists(KEY_FILE):
-        return None
-    return SecretStr(store.read_file(KEY_FILE).decode("ascii", "replace").strip())
+def key_fingerprint(key: SecretStr) -> str:
+    """What may be told of a key: equal for equal keys, and no help in finding one."""
+    secret = key.get_secret_value().encode("utf-8", "surrogatepass")
+    return hmac.new(secret, b"csmv: the fingerprint of a key", hashlib.sha256).hexdigest()[:DIGEST_CHARS]
 
 
-def load_or_create_key(store: "Store") -> SecretStr:
-    """The key of a root; made from the system's randomness and kept in `private/pseudonym.key` if there is none.
+def new_key() -> bytes:
+    """The content of a new key file, from the system's randomness.
 
     Losing the file means that comments can no longer be deleted by their original ids; publishing it means that every
     pseudonym can be tested against guesses.
     """
-    key = load_key(store)
-    if key is not None:
-        return key
-    store.write_file(KEY_FILE, secrets.token_hex(32).encode("ascii") + b"\n")
-    if store.is_local:
-        Path(store.path(KEY_FILE)).chmod(0o600)
-    # Read back rather than kept: a second process may have made one in the meantime.
-    return SecretStr(store.read_file(KEY_FILE).decode("ascii").strip())
+    return secrets.token_hex(32).encode("ascii") + b"\n"
+
+
+class _Root(Protocol):
+    def key(self) -> SecretStr: ...
+
+
+def load_or_create_key(store: _Root) -> SecretStr:
+    """The key of a root, which was made with it. Raises CsmvError if it is gone or another one is there."""
+    return store.key()
+
+
+def load_key(store: _Root) -> SecretStr | None:
+    """The key of a root, or None if it is gone. Raises CsmvError if another one is there."""
+    try:
+        return store.key()
+    except MissingKeyError:
+        return None

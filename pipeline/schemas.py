@@ -66,9 +66,12 @@ class TableSpec:
 
         Raises CsmvError if a column is missing or a key stands twice.
         """
-        missing = [name for name in self.schema.names if name not in table.column_names]
+        absent = [field for field in self.schema if field.name not in table.column_names]
+        missing = [field.name for field in absent if not field.nullable]
         if missing:
             raise CsmvError(f"A table lacks the column(s) {', '.join(missing)} that its schema has.")
+        for field in absent:  # written before the column was thought of
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         metadata = {**(self.schema.metadata or {}), **(table.schema.metadata or {})} or None
         table = table.select(self.schema.names).cast(self.schema.with_metadata(metadata))
         table = table.sort_by([(name, "ascending") for name in self.key]).combine_chunks()
@@ -173,6 +176,7 @@ def features_spec(dim: int, dtype: str = "float32", metadata: dict[str, str] | N
         [
             _field("video_id", pa.string(), "the video", nullable=False),
             _field("features", vectors, "T vectors in time order", nullable=False),
+            _field("media_sha256", pa.string(), "SHA-256 of the file that the vectors were made from, hexadecimal"),
         ],
         metadata=metadata,
     )

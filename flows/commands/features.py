@@ -43,7 +43,7 @@ def extract_command(
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
     from pipeline.config import record_section
-    from pipeline.features import FeatureConfig
+    from pipeline.features import FeatureConfig, complete
     from pipeline.store import Store
     from pipeline.validated import parse
 
@@ -57,6 +57,8 @@ def extract_command(
         _on_devices(store, configs, devices)
     else:
         _extract_shards(store, configs, store.shards())
+    for config in configs:
+        complete(store, config)
     counts = {config.name: _counts(store, config) for config in configs}
     for config in configs:
         if counts[config.name]["videos"]:

@@ -103,7 +103,7 @@ class Part:
 class Reach:
     """How this machine reaches the outside, and what a run of a collection was asked to do differently."""
 
-    connection: Connection = Connection()
+    connection: Connection = field(default_factory=Connection)
     pacer: Callable[[Store, Manners], Pacer] | None = None
     links: Path | None = None
     again: bool = False

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
+from pipeline.parts import read_with_parts
 from pipeline.progress import track
 from pipeline.store import Store
 
@@ -52,7 +53,7 @@ def load_features(store: Store, name: str) -> FeatureSet:
     held, spill = 0, None
     with track(f"read {table}", store.n_shards) as tick:
         for shard in store.shards():
-            rows = store.read(table, shard)
+            rows = read_with_parts(store, table, shard)
             if rows is not None and rows.num_rows:
                 ids, offsets, vectors = _vectors(rows, f"{table}/{shard:04d}.parquet")
                 if dim and vectors.shape[1] != dim:

@@ -59,7 +59,12 @@ def make_root(folder: Path, videos: int, comments: int, dim: int, npy: int) -> S
             pa.array(values.reshape(-1)), type=spec.schema.field(1).type.value_type
         )
         lists = pa.ListArray.from_arrays(pa.array(range(0, len(values) + 1, FRAMES), pa.int32()), vectors)
-        store.write("features/size", shard, pa.table([pa.array(names), lists], schema=spec.schema), spec)
+        store.write(
+            "features/size",
+            shard,
+            pa.table([pa.array(names), lists, pa.nulls(len(names), pa.string())], schema=spec.schema),
+            spec,
+        )
         rows = [(f"{name}-{c:02d}", name) for name in names for c in range(comments)]
         text = {"text": "so good", "pii": [], "like_count": 0, "reply_to": None, "created_on": None}
         store.write(

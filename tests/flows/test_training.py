@@ -54,7 +54,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
     store.write("labels", 0, pa.Table.from_pylist(labels))
     spec = features_spec(512)
     vectors = np.random.default_rng(0).normal(size=(12, 4, 512)).astype(np.float32)
-    rows = {"video_id": [f"v{v}" for v in range(12)], "features": vectors.tolist()}
+    rows = {"video_id": [f"v{v}" for v in range(12)], "features": vectors.tolist(), "media_sha256": [None] * 12}
     store.write("features/r2plus1d_18", 0, pa.table(rows, schema=spec.schema), spec)
     build_split(store, SplitConfig(kind="video"))
     return store.root

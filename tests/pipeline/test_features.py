@@ -1,5 +1,6 @@
 """A feature shard holds every video that gives features, in the same bytes whatever was resumed."""
 
+import multiprocessing
 import os
 import re
 import time
@@ -24,8 +25,9 @@ from pipeline import features as stage
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig, extract_shard, features, made_with
+from pipeline.parts import part_names
 from pipeline.schemas import VIDEOS
-from pipeline.store import Store, media_path, parquet_bytes
+from pipeline.store import Store, media_path
 
 
 class Tiny(Extractor):
@@ -54,6 +56,7 @@ TINY = FeatureConfig(extractor="tiny", weights="random", workers=1)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "one key, so that equal roots are equal bytes")
     monkeypatch.setitem(registry._classes, "tiny", Tiny)
     stage.load.cache_clear()
     yield
@@ -128,7 +131,7 @@ def test_footers_of_earlier_versions_hold_the_most_windows_in_the_rule(tmp_path:
     extract_shard(store, 0, TINY.model_copy(update={"max_clips": 7}))
     table = store.read("features/tiny", 0)
     kept = {key: value for key, value in table.schema.metadata.items() if key != b"max_clips"}
-    store.write_file("features/tiny/0000.parquet", parquet_bytes(table.replace_schema_metadata(kept)))
+    store.rewrite("features/tiny", 0, table.replace_schema_metadata(kept))
     found = made_with(store, "tiny")
     assert found is not None
     assert found.max_clips == 7
@@ -226,7 +229,7 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     os.utime(bad, (later, later))
     extract_shard(store, 0, TINY)
     assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
-    assert store.read("failures/features/tiny", 0) is None
+    assert store.failures() == {}
 
 
 @pytest.mark.parametrize(
@@ -274,6 +277,112 @@ def test_two_sets_share_one_pass_and_granularities_have_their_own_place(tmp_path
     assert rows["v01"].shape == (4, 5)
     assert rows["v01"].dtype == np.float16
     np.testing.assert_allclose(rows["v01"].reshape(2, 2, 5).mean(1), clip["v01"], atol=2e-3)
+
+
+def extract_in_a_process(root: str) -> None:
+    registry._classes["tiny"] = Tiny
+    torch.set_num_threads(1)
+    extract_shard(Store.open(root), 0, TINY)
+
+
+def test_two_processes_that_extract_one_shard_write_every_video_once(tmp_path: Path) -> None:
+    lengths = [40, 20, 33, 50, 16, 70]
+    whole = make_root(tmp_path / "whole", lengths)
+    pair = make_root(tmp_path / "pair", lengths)
+    context = multiprocessing.get_context("spawn")
+    for store, count in ((whole, 1), (pair, 3)):
+        processes = [context.Process(target=extract_in_a_process, args=(store.root,)) for _ in range(count)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+            assert process.exitcode == 0
+
+    assert pair.read("features/tiny", 0)["video_id"].to_pylist() == [f"v{n:02d}" for n in range(6)]
+    assert shard_bytes(pair) == shard_bytes(whole)
+    assert not part_names(pair, "features/tiny", 0)
+
+
+def test_rows_of_an_interrupted_run_are_read_and_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_root(tmp_path, [16, 40, 20])
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "compact", lambda *_: None)
+        extract_shard(store, 0, TINY)
+    assert not store.exists("features/tiny/0000.parquet")
+    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
+    done: list[int] = []
+    extract_shard(store, 0, TINY, tick=done.append)
+    assert (done, part_names(store, "features/tiny", 0)) == ([], [])
+    assert store.read("features/tiny", 0).num_rows == 3
+
+
+def test_a_damaged_part_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_root(tmp_path, [16, 40])
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "compact", lambda *_: None)
+        extract_shard(store, 0, TINY)
+    [name] = part_names(store, "features/tiny", 0)
+    data = bytearray(store.read_file(name))
+    data[len(data) // 2] ^= 1
+    store.write_file(name, bytes(data))
+    done: list[int] = []
+    extract_shard(store, 0, TINY, tick=done.append)
+    assert sum(done) == 2
+    assert sorted(features(store, "tiny")) == ["v00", "v01"]
+
+
+def test_another_media_file_gives_other_features(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 40])
+
+    def tell(**shas: str) -> None:
+        rows = [{"video_id": video, "media_status": "ok", "media_sha256": sha} for video, sha in shas.items()]
+        store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+
+    tell(v00="a" * 64, v01="b" * 64)
+    extract_shard(store, 0, TINY)
+    before = dict(features(store, "tiny"))
+    shoot(tmp_path / media_path(0, "v01"), 64, 9)
+    assert stage.missing(store, 0, TINY) == []
+    tell(v00="a" * 64, v01="c" * 64)
+    assert stage.missing(store, 0, TINY) == ["v01"]
+    extract_shard(store, 0, TINY)
+    after = features(store, "tiny")
+    assert np.array_equal(after["v00"], before["v00"])
+    assert len(after["v01"]) == 4
+    assert store.read("features/tiny", 0)["media_sha256"].to_pylist() == ["a" * 64, "c" * 64]
+    tell(v00="a" * 64)
+    extract_shard(store, 0, TINY)
+    assert sorted(features(store, "tiny")) == ["v00"]
+
+
+def test_a_file_that_was_deleted_before_the_set_was_asked_for_is_told(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16, 40])
+    rows = store.read("videos", 0).to_pylist()
+    rows[1]["media_status"] = "deleted"
+    store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+    store.remove(media_path(0, "v01"))
+    extract_shard(store, 0, TINY)
+    assert [(row["key"], row["reason"]) for row in store.failures()["features/tiny"].to_pylist()] == [
+        ("v01", "missing_media")
+    ]
+
+
+def test_shards_without_videos_are_written_too(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=2, source=FolderSource(path="x")))
+    video = next(name for name in map(str, range(99)) if store.shard_of(name) == 1)
+    store.write("videos", 0, VIDEOS.schema.empty_table())
+    row = {"video_id": video, "media_status": "ok"}
+    store.write("videos", 1, pa.Table.from_pylist([row], schema=VIDEOS.schema))
+    shoot(tmp_path / media_path(1, video), 16, 1)
+    for shard in (0, 1):
+        extract_shard(store, shard, TINY)
+    stage.complete(store, TINY)
+    assert [store.read("features/tiny", shard).num_rows for shard in (0, 1)] == [0, 1]
+    store.remove("features/tiny/0000.parquet")
+    with pytest.raises(CsmvError, match="should be in the root"):
+        store.read("features/tiny", 0)
 
 
 def test_an_unknown_extractor_is_one_sentence_that_names_the_nearest(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ BROKEN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal roots are equal bytes, and their key is part of what they are."""
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "one key for all roots of these tests")
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return make_sample(tmp_path_factory.mktemp("media") / "sample", videos=GOOD, comments_each=2)

@@ -34,10 +34,27 @@ def test_the_key_is_made_once_and_kept_private(store: Store) -> None:
     assert Path(store.path(KEY_FILE)).stat().st_mode & 0o077 == 0
 
 
-def test_the_environment_comes_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_made_with_a_key_of_the_environment_keeps_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "e" * 40)
-    assert load_or_create_key(store).get_secret_value() == "e" * 40
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", source=FolderSource(path=str(tmp_path))))
+
+    assert store.key().get_secret_value() == "e" * 40
     assert not store.exists(KEY_FILE)
+    monkeypatch.delenv(KEY_VARIABLE)
+    with pytest.raises(CsmvError, match=r"not in private/pseudonym\.key nor in CSMV_PSEUDONYM_KEY"):
+        store.key()
+
+
+def test_another_key_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "e" * 40)
+    with pytest.raises(CsmvError, match="CSMV_PSEUDONYM_KEY is not the one"):
+        store.key()
+    monkeypatch.delenv(KEY_VARIABLE)
+    store.write_file(KEY_FILE, b"f" * 64)
+    with pytest.raises(CsmvError, match=r"private/pseudonym\.key is not the one"):
+        store.key()
 
 
 def test_a_key_that_can_be_guessed_is_refused() -> None:

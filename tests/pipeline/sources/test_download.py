@@ -194,7 +194,10 @@ def test_retention_deletes_what_every_extractor_has_seen(trial: Callable[..., Tr
     site.run()
     videos = sorted(site.status())
     for name, seen in (("one", videos[:2]), ("two", videos[1:])):
-        rows = pa.table({"video_id": seen, "features": [[[0.0, 1.0]]] * 2}, schema=features_spec(2).schema)
+        rows = pa.table(
+            {"video_id": seen, "features": [[[0.0, 1.0]]] * 2, "media_sha256": [None] * 2},
+            schema=features_spec(2).schema,
+        )
         site.store.write(f"features/{name}", 0, rows, features_spec(2))
 
     assert apply_retention(site.store, 0, ["one", "two"]) == 1

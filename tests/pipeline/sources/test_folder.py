@@ -33,6 +33,12 @@ GOOD: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal roots are equal bytes, and their key is part of what they are."""
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "one key for all roots of these tests")
+
+
 def make_folder(
     folder: Path, comments: Iterable[dict[str, Any] | bytes], videos: list[dict[str, Any]] | None = None
 ) -> FolderSource:

@@ -91,7 +91,7 @@ def test_landing_tells_from_names_where_a_target_stands(store: Store) -> None:
 def test_landing_takes_no_id_that_leaves_its_folder(store: Store, bad: str) -> None:
     with pytest.raises(CsmvError):
         Landing(store).close_video(bad, new_visit(), DONE)
-    assert store.files("private") == []
+    assert store.files("private/landing") == []
 
 
 def test_a_damaged_landing_file_is_named(store: Store) -> None:

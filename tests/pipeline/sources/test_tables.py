@@ -19,6 +19,12 @@ from pipeline.store import Store
 A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"
 
 
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal roots are equal bytes, and their key is part of what they are."""
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "one key for all roots of these tests")
+
+
 def land(store: Store, video: str, creator: str, visit: str, comments: dict[str, str]) -> None:
     """One visit of a video: its page, and comments as author -> text."""
     item = {"id": video, "desc": "a caption", "author": {"uniqueId": creator, "nickname": f"{creator.title()} Exa"}}

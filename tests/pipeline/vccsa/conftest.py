@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import DatasetConfig
-from pipeline.schemas import EMOTIONS, OPINIONS, features_spec
+from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, features_spec
 from pipeline.store import Store
 
 PRAISE = ["love this", "so good", "amazing work", "best one yet", "my favourite"]
@@ -66,9 +66,8 @@ def make_root(
             part = ("train", "train", "train", "train", "train", "train", "train", "dev", "test", "test")
             split.append({"comment_id": comment, "video_id": video, "split": part[(v + c) % 10]})
     for shard, rows in tables.items():
-        for table in ("comments", "labels"):
-            if rows[table]:
-                store.write(table, shard, pa.Table.from_pylist(rows[table]))
+        for table, spec in (("comments", COMMENTS), ("labels", LABELS)):
+            store.write(table, shard, pa.Table.from_pylist(rows[table], schema=spec.schema))
         if rows["features"]:
             _write_features(store, "synthetic", shard, {row["video_id"]: row["features"] for row in rows["features"]})
     store.write_split("comment", pa.Table.from_pylist(split))
@@ -78,7 +77,8 @@ def make_root(
 def _write_features(store: Store, name: str, shard: int, videos: dict[str, np.ndarray]) -> None:
     dims = {vectors.shape[1] for vectors in videos.values()}
     spec = features_spec(dims.pop())
-    rows = {"video_id": list(videos), "features": [vectors.tolist() for vectors in videos.values()]}
+    vectors = [found.tolist() for found in videos.values()]
+    rows = {"video_id": list(videos), "features": vectors, "media_sha256": [None] * len(videos)}
     store.write(f"features/{name}", shard, pa.table(rows, schema=spec.schema), spec)
 
 

@@ -1,0 +1,195 @@
+"""Checks everything that a root says of itself: every table against the manifest, every row's place, every media file.
+
+Reads all of it and changes nothing. What it finds is named by file, with what to do.
+"""
+
+import hashlib
+import json
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import CsmvError
+from pipeline.files import PRIVATE
+from pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
+from pipeline.progress import track
+from pipeline.schemas import MediaStatus, spec_of
+from pipeline.store import Store, media_path
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be: the file, and a sentence that says what is wrong and what to do."""
+
+    file: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was read, and what is wrong with it."""
+
+    tables: int
+    rows: int
+    media: int
+    problems: tuple[Problem, ...]
+
+
+def verify(store: Store, *, media: bool = True) -> Verification:
+    """Check a whole root.
+
+    Args:
+        store: the root; that it opens says that its header is in order.
+        media: also read every media file and compare its SHA-256.
+    """
+    problems: list[Problem] = [*_key(store), *_access(store)]
+    names = [name for name in store.files() if not name.startswith(f"{PRIVATE}/")]
+    tables = [name for name in names if place_of(name) is not None]
+    rows = 0
+    with track("verify", len(tables)) as tick:
+        for name in tables:
+            found, count = _table(store, name)
+            problems += found
+            rows += count
+            tick(1)
+    problems += _manifest(store, names)
+    problems += _begun(store, tables)
+    problems += _documents(store, names)
+    checked, found = _media(store) if media else (0, [])
+    return Verification(len(tables), rows, checked, tuple(problems + found))
+
+
+def _key(store: Store) -> Iterator[Problem]:
+    try:
+        store.key()
+    except CsmvError as error:
+        yield Problem("private/pseudonym.key", str(error))
+
+
+def _access(store: Store) -> Iterator[Problem]:
+    """Whether others may read what is private; only a local disk tells."""
+    folder = Path(store.path(PRIVATE))
+    if store.is_local and folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
+        yield Problem(PRIVATE, f"'{PRIVATE}' may be read by everybody on this machine: `chmod 700` it.")
+
+
+def _table(store: Store, name: str) -> tuple[list[Problem], int]:
+    place = place_of(name)
+    assert place is not None
+    table, shard = place
+    try:
+        with store.open_table(table, shard) as file:
+            assert file is not None
+            return [Problem(name, what) for what in _rows(store, table, shard, file)], file.metadata.num_rows
+    except CsmvError as error:
+        return [Problem(name, str(error))], 0
+
+
+def _rows(store: Store, table: str, shard: int | None, file: pq.ParquetFile) -> Iterator[str]:
+    """What is wrong with the rows of a file whose bytes are as they were written."""
+    spec = spec_of(table)
+    key = ("video_id",) if spec is None else spec.key
+    columns = [name for name in dict.fromkeys((*key, "video_id")) if name in file.schema_arrow.names]
+    rows = file.read(columns=columns)
+    repeated = rows.num_rows - rows.select(list(key)).group_by(list(key)).aggregate([]).num_rows
+    if repeated:
+        yield f"'{table_file(table, shard)}' has {repeated} row(s) that repeat a key ({', '.join(key)})."
+    ordered = rows.sort_by([(name, "ascending") for name in key])
+    if not ordered.select(list(key)).equals(rows.select(list(key))):
+        yield f"'{table_file(table, shard)}' is not sorted by {', '.join(key)}."
+    if shard is not None and "video_id" in columns:
+        videos = pc.unique(rows["video_id"]).to_pylist()
+        strange = sum(store.shard_of(video) != shard for video in videos if video is not None)
+        if strange:
+            yield f"'{table_file(table, shard)}' has {strange} video(s) that belong into other shards."
+
+
+def _manifest(store: Store, names: list[str]) -> Iterator[Problem]:
+    """Entries that can't be read, and files that are listed and not there."""
+    there = set(names)
+    wanted: dict[str, str] = {}
+    for name in names:
+        if not name.startswith("manifest/") or name == HEADER_FILE:
+            continue
+        try:
+            entry = Entry(**json.loads(store.read_file(name)))
+            right = entry.file == name and entry.root == store.header.root
+        except (ValueError, TypeError, CsmvError):
+            right = False
+        if not right:
+            yield Problem(name, f"'{name}' is a damaged manifest entry: put it back from a copy of the root.")
+            continue
+        file = table_file(entry.table, entry.shard)
+        if file not in there:
+            wanted[file] = entry.table
+    for file, table in sorted(wanted.items()):
+        place = place_of(file)
+        try:
+            store.read(table, place[1] or 0) if place and place[1] is not None else store.read_split(table[7:])
+        except CsmvError as error:
+            yield Problem(file, str(error))
+
+
+def _begun(store: Store, tables: list[str]) -> Iterator[Problem]:
+    """Tables of which only some shards are there."""
+    shards = Counter(name.split("/")[0] for name in tables)
+    for table in ("videos", "comments", "labels"):
+        if 0 < shards[table] < store.n_shards:
+            what = f"'{table}' has {shards[table]} of its {store.n_shards} shards: run `csmv run tables`."
+            yield Problem(table, what)
+
+
+def _documents(store: Store, names: list[str]) -> Iterator[Problem]:
+    """JSON documents and predictions of runs that can't be read any more."""
+    for name in names:
+        if name.startswith("manifest/"):
+            continue
+        try:
+            if name.endswith(".json"):
+                json.loads(store.read_file(name))
+            elif name.startswith("models/") and name.endswith(".parquet"):
+                data = pa.BufferReader(store.read_file(name))
+                pq.ParquetFile(data, page_checksum_verification=True).read()
+        except (ValueError, pa.ArrowException, OSError):
+            yield Problem(name, f"'{name}' is damaged: put it back from a copy, or delete it and make it anew.")
+
+
+def _media(store: Store) -> tuple[int, list[Problem]]:
+    """Every media file against the SHA-256 in `videos`."""
+    found: list[tuple[int, str, str]] = []
+    for shard in store.shards():
+        try:
+            rows = store.read_columns("videos", shard, ["video_id", "media_status", "media_sha256"])
+        except CsmvError:
+            continue  # named above
+        for row in [] if rows is None else rows.to_pylist():
+            if row["media_status"] == MediaStatus.OK:
+                found.append((shard, row["video_id"], row["media_sha256"]))
+    problems = []
+    with track("verify media", len(found)) as tick:
+        for shard, video, wanted in found:
+            name = media_path(shard, video)
+            if not store.exists(name):
+                problems.append(Problem(name, f"'{name}' is gone: `csmv run media` gets it again."))
+            elif _sha256(store, name) != wanted:
+                problems.append(
+                    Problem(name, f"'{name}' is not the file that was kept: delete it, then run `csmv run media`.")
+                )
+            tick(1)
+    return len(found), problems
+
+
+def _sha256(store: Store, name: str) -> str:
+    digest = hashlib.sha256()
+    with store.fs.open(store.path(name), "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
