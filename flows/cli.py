@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from extractors.errors import ExtractorError
-from pipeline.errors import CsmvError
+from flows import server
+from pipeline.errors import CsmvError, sentence_for, shown
 
 GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
@@ -40,14 +41,17 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; a failure ends it with one sentence on standard error and exit code 1."""
+    server.end_when_it_dies = server.end_process
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         build_app()()
     except (CsmvError, ExtractorError) as error:
-        _fail(error, str(error))
+        _fail(error, shown(str(error)))
     except Exception as error:
         _fail(
             error,
-            f"csmv stopped on something it did not expect ({type(error).__name__}); "
+            sentence_for(error)
+            or f"csmv stopped on something it did not expect ({type(error).__name__}); "
             f"run it again as `csmv --debug ...`, or with {DEBUG}=1, to see where.",
         )
 

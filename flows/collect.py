@@ -13,14 +13,12 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.concurrency.sync import rate_limit
-from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.limits import PACE, declare_pace
 from flows.shards import Dataset
 from flows.shards import _discreet as discreet
 from pipeline.collect import BACKOFF_S, Part, Phase, collect_part, prepare, web_source
@@ -33,9 +31,6 @@ from pipeline.sources.tables import landing_state, tabulate_shard
 from pipeline.sources.walls import Outcome
 from pipeline.sources.web import Report, Watch
 from pipeline.store import Store
-
-PACE = "csmv-web-pace"
-"""The shared limit's name on the Prefect server."""
 
 watchers: list[Watch] = []
 """Who follows the runs of this process; set by the command line, empty on a worker."""
@@ -78,22 +73,6 @@ class SharedPace:
             time.sleep(max(0.0, self.interval_s * 1.01 - since))
             rate_limit(PACE, strict=True)
             SharedPace._granted = time.monotonic()
-
-
-def declare_pace(manners: Manners, connection: Connection) -> None:
-    """Set the shared limit to one request an interval."""
-    decay = 1.0 / max(interval_for(manners, connection), 0.001)
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(PACE)
-        except ObjectNotFound:
-            client.create_global_concurrency_limit(
-                GlobalConcurrencyLimitCreate(name=PACE, limit=1, slot_decay_per_second=decay)
-            )
-        else:
-            client.update_global_concurrency_limit(
-                PACE, GlobalConcurrencyLimitUpdate(limit=1, slot_decay_per_second=decay)
-            )
 
 
 _ONCE: dict[str, Any] = {"retries": 0, "persist_result": False, "cache_policy": NO_CACHE}

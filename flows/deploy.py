@@ -3,15 +3,14 @@
 from typing import Any
 
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
+from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
 from flows.build import BY_SHARD, DEPLOYMENT, ON_THE_WHOLE, Build, build_dataset
 from flows.collect import collect, download
-from flows.settings import FEATURES, STAGES, TRAIN
+from flows.limits import declare_limits, ensure_pool
+from flows.settings import FEATURES, TRAIN
 from flows.shards import Dataset
 from flows.sweep import sweep
 
@@ -27,7 +26,7 @@ def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, s
     """
     with get_client(sync_client=True) as client:
         for name in sorted({pool, gpu_pool}):
-            _ensure_pool(client, name)
+            ensure_pool(client, name)
         declare_limits(client)
     registered = []
     for flow in FLOWS:
@@ -35,30 +34,6 @@ def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, s
         _deployment(flow, dataset).apply(work_pool_name=chosen)
         registered.append((f"{flow.name}/{DEPLOYMENT}", chosen))
     return registered
-
-
-def declare_limits(client: SyncPrefectClient, *, forget_holders: bool = False) -> None:
-    """Make each stage's concurrency limit if it is not there; one that somebody changed stays as it is.
-
-    `forget_holders` frees all slots: right only where nobody else uses the server.
-    """
-    for limits in STAGES:
-        try:
-            client.read_global_concurrency_limit_by_name(limits.slot)
-        except ObjectNotFound:
-            client.create_global_concurrency_limit(
-                GlobalConcurrencyLimitCreate(name=limits.slot, limit=limits.everywhere)
-            )
-            continue
-        if forget_holders:
-            client.update_global_concurrency_limit(limits.slot, GlobalConcurrencyLimitUpdate(active_slots=0))
-
-
-def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
-    try:
-        client.read_work_pool(name)
-    except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
 def _deployment(flow: "Flow[..., Any]", dataset: Build | None) -> RunnerDeployment:

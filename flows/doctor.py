@@ -9,6 +9,8 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.errors import shown
+
 LEAST_DISK_GB = 5.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CODECS = ("h264", "hevc", "vp9", "av1", "aac")
@@ -138,7 +140,7 @@ def _prefect_api(_root: Path) -> Iterator[Finding]:
         yield Finding("Prefect API", False, "PREFECT_API_URL is not set", "deployments and workers", how, False)
         return
     healthy = is_healthy(url)
-    found = f"answers at {url}" if healthy else f"no answer at {url}"
+    found = f"answers at {shown(url)}" if healthy else f"no Prefect API answers at {shown(url)}"
     yield Finding("Prefect API", healthy, found, "deployments and workers", how, required=False)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.server import prefect_api
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, shown
 from pipeline.store import Store
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
     from pipeline.download import DownloadReport
     from pipeline.sources.web import Report, Watch
 
@@ -22,11 +24,11 @@ def prefect_here(root: str) -> Iterator[None]:
 
     Prefect reads its settings when it is imported: import flows inside the block, not before.
     """
-    own_server = "PREFECT_API_URL" not in os.environ
-    with prefect_api(_home(root)):
+    own_server = not os.environ.get("PREFECT_API_URL")
+    with prefect_api(_home(root), root):
         from prefect.client.orchestration import get_client
 
-        from flows.deploy import declare_limits
+        from flows.limits import declare_limits
 
         with get_client(sync_client=True) as client:
             declare_limits(client, forget_holders=own_server)
@@ -42,8 +44,7 @@ def build_here(root: str, config: dict[str, Any] | None = None) -> None:
         from flows.build import Build, build_dataset
 
         state = build_dataset(Build(root=root, config=config), return_state=True)
-    if not state.is_completed():
-        raise CsmvError(_sentence(state.message))
+    _require_completed(state)
 
 
 def sweep_here(root: str, name: str) -> None:
@@ -52,8 +53,7 @@ def sweep_here(root: str, name: str) -> None:
         from flows.sweep import Sweep, sweep
 
         state = sweep(Sweep(root=root, name=name), return_state=True)
-    if not state.is_completed():
-        raise CsmvError(_sentence(state.message))
+    _require_completed(state)
 
 
 def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "Report":
@@ -87,6 +87,11 @@ def _home(root: str) -> Path:
     return cache / "prefect" / hashlib.sha256(root.encode()).hexdigest()[:16]
 
 
-def _sentence(message: str | None) -> str:
-    told = (message or "The build did not end well.").removeprefix("Flow run encountered an exception: ")
-    return told.removeprefix("CsmvError: ")
+def _require_completed(state: "State[Any]") -> None:
+    """Raise what ended a flow: CsmvError with its summary or with what was foreseeable, else the exception itself."""
+    if state.is_completed():
+        return
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, Exception) and not type(error).__module__.startswith("prefect."):
+        raise error
+    raise CsmvError(shown(state.message or "The build did not end well, and Prefect does not say why."))

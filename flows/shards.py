@@ -23,7 +23,7 @@ from pydantic import Field
 
 from extractors.errors import ExtractorError
 from flows.settings import StageLimits
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, sentence_for
 from pipeline.progress import track
 from pipeline.store import Store
 from pipeline.validated import Validated, parse
@@ -116,18 +116,41 @@ def run_all(limits: StageLimits, runs: Iterable["PrefectFuture[None]"], what: st
 
 @contextmanager
 def _discreet(root: str, stage: str) -> Iterator[None]:
+    """Let out only what may be read by everybody: a CsmvError, or an UnexpectedError that names a log in `private/`."""
+    failure: Exception | None = None
     try:
         yield
-    except CsmvError:
-        raise
-    except ExtractorError as error:
-        raise CsmvError(str(error)) from None
     except Exception as error:
-        place = f"private/logs/{stage}-{type(error).__name__}.txt"
-        Store.open(root).write_file(place, "".join(traceback.format_exception(error)).encode())
-        raise UnexpectedError(
-            f"{stage} stopped on an unexpected {type(error).__name__}; see {place} in the root."
-        ) from None
+        failure = _fit_to_be_read(error, root, stage)
+    if failure is None:
+        return
+    try:
+        raise failure
+    except Exception:
+        # Raising in a `with` block's end hangs the block's own exception on the new one as its context, and Prefect
+        # writes both into its database. A bare raise leaves the context as it is.
+        failure.__context__ = failure.__cause__ = None
+        raise
+
+
+def _fit_to_be_read(error: Exception, root: str, stage: str) -> Exception:
+    if isinstance(error, CsmvError):
+        return error
+    if isinstance(error, ExtractorError):
+        return CsmvError(str(error))
+    foreseen = sentence_for(error, f"{root}, at {stage}")
+    if foreseen is not None:
+        return CsmvError(foreseen)
+    kind = type(error).__name__
+    place = f"private/logs/{stage}-{kind}.txt"
+    try:
+        Store(root).write_file(place, "".join(traceback.format_exception(error)).encode())
+    except Exception as unwritable:
+        why = sentence_for(unwritable, root) or f"it ended in a {type(unwritable).__name__}"
+        return UnexpectedError(
+            f"{stage} stopped on an unexpected {kind}, and what it was could not be written to {place}: {why}"
+        )
+    return UnexpectedError(f"{stage} stopped on an unexpected {kind}; see {place} in the root.")
 
 
 class UnexpectedError(Exception):

@@ -49,7 +49,7 @@ def deploy(
     """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
     import os
 
-    from flows.server import CLIENT_SETTINGS, is_healthy
+    from flows.server import CLIENT_SETTINGS, require_api
     from pipeline.config import DatasetConfig
     from pipeline.errors import CsmvError
 
@@ -59,9 +59,9 @@ def deploy(
         raise CsmvError(f"The configuration '{config}' is not there.")
     settings = DatasetConfig.from_yaml(config.read_text("utf-8"), str(config)) if config else None
     url = os.environ.get("PREFECT_API_URL", "")
-    if not is_healthy(url):
-        where = f"at {url}" if url else "because PREFECT_API_URL is not set"
-        raise CsmvError(f"No Prefect server answers {where}: start one with `prefect server start`, then set it.")
+    if not url:
+        raise CsmvError("PREFECT_API_URL is not set: start a server with `prefect server start`, then set it.")
+    require_api(url)
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
 

@@ -109,8 +109,8 @@ def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     places = {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage")}
     clients = environment | places | {"DO_NOT_TRACK": "1", "PREFECT_API_URL": url}
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
-        env=clients | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_API_BLOCKS_REGISTER_ON_START": "false"},
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui", "--analytics-off"],
+        env=clients | {"PREFECT_API_BLOCKS_REGISTER_ON_START": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -69,15 +69,6 @@ def test_it_goes_when_its_starter_is_killed(tmp_path: Path, environment: dict[st
     assert not server.is_healthy(url)
 
 
-def test_a_server_that_is_given_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-
-    with server.prefect_api(tmp_path / "prefect") as url:
-        assert url == "http://127.0.0.1:9/api"
-
-    assert not (tmp_path / "prefect").exists()
-
-
 def test_one_that_can_not_start_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setitem(server.SERVER_SETTINGS, "PREFECT_LOGGING_SERVER_LEVEL", "NO_SUCH_LEVEL")

@@ -1,0 +1,44 @@
+"""How object stores are asked: with time limits, so that one that never answers ends in an error and not in silence."""
+
+import re
+from typing import Any
+
+from pipeline.errors import CsmvError, shown
+
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 20
+ATTEMPTS = 2
+"""By botocore, of each request. s3fs tries again by itself what broke off in the middle."""
+
+_S3 = re.compile(r"(?:^|::)(?:s3|s3a)://(?P<rest>[^:]*(?::(?!:)[^:]*)*)")
+
+
+def storage_options(root: str) -> dict[str, Any]:
+    """What `fsspec.core.url_to_fs(root, **storage_options(root))` needs to know beside the address.
+
+    Args:
+        root: a folder or an fsspec URL.
+
+    Returns:
+        Time limits and the number of attempts for S3; nothing for others.
+
+    Raises:
+        CsmvError: The address holds a user name or a key. An address is shown, logged and kept in Prefect's database.
+    """
+    found = _S3.search(root)
+    if found is None:
+        return {}
+    if shown(root) != root:
+        raise CsmvError(
+            f"The address '{shown(root)}' was given with a key in it, and addresses are logged: leave the key out, "
+            "and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead."
+        )
+    options = {
+        "config_kwargs": {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": READ_TIMEOUT_S,
+            "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
+        }
+    }
+    # A chained address (simplecache::s3://...) names the protocol that each option is for.
+    return {"s3": options} if "::" in root else options

@@ -1,0 +1,90 @@
+"""First starts at the same time on a server that knows nothing yet: every one of them succeeds."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+AT_ONCE = 4
+ROUNDS = 5
+
+STARTER = """
+import sys, traceback
+from prefect.client.orchestration import get_client
+from flows.limits import declare_limits, declare_pace, ensure_pool
+from pipeline.sources.settings import Connection, Manners
+
+with get_client(sync_client=True) as client:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        try:
+            declare_limits(client)
+            declare_pace(Manners(), Connection())
+            ensure_pool(client, line.strip())
+            print("ok", flush=True)
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}".replace(chr(10), " "), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def starters(server: Any) -> "Iterator[list[subprocess.Popen[str]]]":
+    """Processes that have loaded Prefect and declare everything for each line they are given."""
+    command = [sys.executable, "-c", STARTER]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, env=server.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(AT_ONCE)
+        ]
+        for process in processes:
+            assert process.stdout and process.stdout.readline() == "ready\n"
+        yield processes
+        for process in processes:
+            assert process.stdin
+            process.stdin.close()
+
+
+def limits(server: Any) -> set[str]:
+    listed = httpx.post(f"{server.url}/v2/concurrency_limits/filter", json={"limit": 200}).raise_for_status()
+    return {limit["name"] for limit in listed.json()}
+
+
+def forget_all(server: Any) -> None:
+    for name in limits(server):
+        httpx.delete(f"{server.url}/v2/concurrency_limits/{name}").raise_for_status()
+    assert limits(server) == set()
+
+
+def test_first_starts_at_the_same_time_all_succeed(server: Any, starters: "list[subprocess.Popen[str]]") -> None:
+    for number in range(ROUNDS):
+        forget_all(server)
+
+        for process in starters:
+            assert process.stdin
+            print(f"pool-{number}", file=process.stdin, flush=True)
+        answers = [process.stdout.readline().strip() for process in starters if process.stdout]
+
+        assert answers == ["ok"] * AT_ONCE
+        assert {"csmv-media", "csmv-features", "csmv-web-pace"} <= limits(server)
+
+
+def test_two_deployments_at_the_same_time_both_succeed(server: Any, start_csmv: Any, tmp_path: Path) -> None:
+    forget_all(server)
+
+    running = [
+        start_csmv("deploy", "--pool", "two-at-once", "--root", tmp_path / "root", PREFECT_API_URL=server.url)
+        for _ in range(2)
+    ]
+    ends = [(process.communicate(timeout=300)[1], process.returncode) for process in running]
+
+    assert ends == [("", 0)] * 2
+    assert "csmv-features" in limits(server)
