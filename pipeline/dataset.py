@@ -20,6 +20,7 @@ from pipeline.features import features as feature_set
 from pipeline.progress import track
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.base import Reach, Source
+from pipeline.sources.registry import source_of
 from pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
 from pipeline.stages import STAGES
 from pipeline.store import Store
@@ -34,6 +35,7 @@ class Dataset:
         config: its configuration.
         reach: how this machine reaches the outside, where a stage has to.
         workers: how many share the landing of a source.
+        retry_failed: try once more what failed for good.
         changes: field -> value, laid over the section of the stage that is run; `sizes.scales` names an inner field.
         changed: the section that `changes` are for.
     """
@@ -45,6 +47,7 @@ class Dataset:
         *,
         reach: Reach | None = None,
         workers: int = 1,
+        retry_failed: bool = False,
         changes: Mapping[str, Any] | None = None,
         changed: str = "",
     ) -> None:
@@ -52,6 +55,7 @@ class Dataset:
         self.config = config
         self.reach = reach or Reach()
         self.workers = workers
+        self.retry_failed = retry_failed
         self._changes = dict(changes or {})
         self._changed = changed
 
@@ -132,7 +136,8 @@ class Dataset:
         for table, counts in failed.items():
             if table.split("/", 1)[0] in stage.failure_tables:
                 reasons.update(counts)
-        return StageStatus(stage.name, str(stage.unit), len(units), len(set(missing) - stale.keys()), stale, reasons)
+        left = len(set(missing) - stale.keys())
+        return StageStatus(stage.name, str(stage.unit), len(units), left, stale, reasons, stage.note(self))
 
     # ------------------------------------------------------------------ what stages see
 

@@ -49,6 +49,8 @@ class Needs:
     gpu: bool = False
     """is much faster with one; its deployment goes to the GPU pool"""
     network: bool = False
+    site: bool = False
+    """asks the site that videos come from, at the pace that all workers share"""
     memory_gb: float = 2.0
 
 
@@ -75,6 +77,10 @@ class DatasetView(Protocol):
     def workers(self) -> int:
         """How many processes or threads share the landing of a source."""
 
+    @property
+    def retry_failed(self) -> bool:
+        """Whether what failed for good is tried once more."""
+
     def section(self, name: str, kind: type[Section]) -> Section:
         """A section of the configuration that stands once, with what this run changes laid over it."""
 
@@ -98,6 +104,7 @@ class StageStatus:
     missing: int
     stale: dict[str, str]
     failures: Counter[str]
+    note: str = ""
 
     @property
     def done(self) -> int:
@@ -161,6 +168,10 @@ class Stage(ABC):
     def stale(self, dataset: DatasetView) -> dict[str, str]:
         """Of each unit that was made from other settings or inputs than there are now: a sentence that says why."""
         return {}
+
+    def note(self, dataset: DatasetView) -> str:
+        """What `csmv status` says of the stage besides its units; usually nothing."""
+        return ""
 
     def prepare(self, dataset: DatasetView) -> None:
         """What comes once, before the first unit.
