@@ -28,6 +28,7 @@ from pipeline.validated import Validated, parse
 if TYPE_CHECKING:
     from extractors.base import Extractor
     from extractors.engine import VideoResult
+    from pipeline.schemas import TableSpec
     from pipeline.store import Store
 
 Vectors = NDArray[Any]
@@ -122,7 +123,7 @@ def _media_of(store: "Store", shard: int) -> dict[str, tuple[str | None, str]]:
 
 def _done(store: "Store", shard: int, config: FeatureConfig) -> dict[str, set[str | None]]:
     """video_id -> the files that rows of the shard and its parts were made from."""
-    from pipeline.parts import SHA, ids_in_parts, rows_made_from
+    from pipeline.parts import SHA, ids_in_parts
 
     found = ids_in_parts(store, config.table, shard)
     rows = store.read_columns(config.table, shard, ["video_id", SHA], remake=True)
@@ -300,7 +301,7 @@ def complete(store: "Store", config: FeatureConfig) -> None:
     for shard in store.shards():
         absent = not store.exists(f"{config.table}/{shard:04d}.parquet")
         if absent and store.exists(f"videos/{shard:04d}.parquet") and not missing(store, shard, config):
-            with store.writing_table(config.table, shard, like, made_from=_made_from(like.metadata)):
+            with store.writing_table(config.table, shard, like, made_from=made_from_of_footer(like.metadata)):
                 pass
 
 
@@ -313,7 +314,6 @@ def _schema(store: "Store", shard: int, config: FeatureConfig) -> pa.Schema | No
 
 def _holds_only(rows: pa.Table | None, files: Mapping[str, str | None]) -> bool:
     """Whether a shard is there and every row of it is of a video that is there, made from the file that it has."""
-    from pipeline.parts import rows_made_from
 
     if rows is None:
         return False
@@ -334,7 +334,7 @@ def _merge(
         # Of two rows of one video the first source's counts: the shard's, then the parts' in the order of their names.
         rows = heapq.merge(*(_rows_in(file, files) for file in sources), key=lambda row: row.video)
         schema = _with_media_column(sources[0].schema_arrow)
-        with store.writing_table(config.table, shard, schema, made_from=_made_from(schema.metadata)) as writer:
+        with store.writing_table(config.table, shard, schema, made_from=made_from_of_footer(schema.metadata)) as writer:
             for group in _groups(_once(rows)):
                 writer.write_table(_as_table(group, writer.schema), row_group_size=GROUP_ROWS)
 
@@ -342,7 +342,7 @@ def _merge(
 def _drop_parts(
     store: "Store", shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
 ) -> None:
-    from pipeline.parts import open_part, rows_made_from
+    from pipeline.parts import open_part
 
     now = store.read_columns(config.table, shard, ["video_id"], remake=True)
     held = set() if now is None else set(now["video_id"].to_pylist())
@@ -378,6 +378,21 @@ def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
             group = []
     if group:
         yield group
+
+
+def upgrade(rows: pa.Table, files: Mapping[str, str | None]) -> "tuple[pa.Table, TableSpec]":
+    """Rows of a set as they were written before anyone recorded which file they were made from, and their spec.
+
+    Args:
+        rows: video_id and features.
+        files: video_id -> SHA-256 of its file.
+    """
+    from pipeline.schemas import TableSpec
+
+    schema = _with_media_column(rows.schema)
+    shas = [files.get(video) for video in rows["video_id"].to_pylist()]
+    columns = [rows["video_id"], rows["features"], pa.array(shas, pa.string())]
+    return pa.Table.from_arrays(columns, schema=schema), TableSpec(schema, key=("video_id",))
 
 
 def _with_media_column(schema: pa.Schema) -> pa.Schema:
@@ -445,7 +460,7 @@ _DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", 
 """What of a footer decides the numbers: the rest (threads, versions, device) moves their last digits only."""
 
 
-def _made_from(metadata: Mapping[bytes, bytes]) -> str:
+def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
     """The digest of the settings that a set's shards are made with."""
     said = {key: metadata.get(key.encode(), b"").decode() for key in _DECIDES}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

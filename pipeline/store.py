@@ -126,7 +126,7 @@ class Store(Files):
         if not store.exists(HEADER_FILE):
             if store.exists(CONFIG_FILE) and _is_format_1(store.read_file(CONFIG_FILE)):
                 raise CsmvError(_migrate(root))
-            key = store._make_key()
+            key = store.make_key()
             header = Header(config.name, config.source.kind, config.n_shards, key_fingerprint(key))
             store.create_file(HEADER_FILE, header.to_json())
         store.require(config.name, config.source.kind, config.n_shards)
@@ -212,7 +212,8 @@ class Store(Files):
             )
         return key
 
-    def _make_key(self) -> SecretStr:
+    def make_key(self) -> SecretStr:
+        """The key of a root that is only being made: the environment's, the one that is there, or a new one."""
         given = os.environ.get(KEY_VARIABLE)
         if given:
             return SecretStr(given)

@@ -28,7 +28,9 @@ def peak_memory() -> PeakMemory:
     """Run Python with the given arguments; gives the bytes that it and its children held at most, and what it printed.
 
     Asked of each process while it runs, because what getrusage tells of a process includes what its parent held when
-    it was started: here that is all of pytest. The sum of each process's own maximum is an upper bound.
+    it was started: here that is all of pytest. For the same reason a process's last answer counts and not its largest:
+    the kernel's maximum never falls while a program runs, but a child between fork and exec, which takes long on a busy
+    machine, still answers with its parent's. The sum of each process's own maximum is an upper bound.
     """
 
     def measure(*arguments: str) -> tuple[int, str]:
@@ -37,7 +39,8 @@ def peak_memory() -> PeakMemory:
         watched = psutil.Process(started.pid)
         while started.poll() is None:
             for process in [watched, *_children(watched)]:
-                peaks[process.pid] = max(peaks.get(process.pid, 0), _largest_resident(process.pid))
+                # A process that has ended, but is not yet waited for, has no answer.
+                peaks[process.pid] = _largest_resident(process.pid) or peaks.get(process.pid, 0)
             time.sleep(0.02)
         printed = started.stdout.read() if started.stdout else ""
         assert started.returncode == 0

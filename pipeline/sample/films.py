@@ -1,4 +1,8 @@
-"""Draws, sounds and encodes the short videos of the sample data. The same seed gives the same pixels and bytes.
+"""Draws, sounds and encodes the short videos of the sample data.
+
+The same seed gives the same bytes with the same versions of PyAV and NumPy, whichever vector instructions a processor
+has. Between instruction sets these differ, and are avoided: NumPy's single-precision sine (pictures are drawn in double
+precision), FFmpeg's scaler (RGB becomes YUV by integers here), its AAC encoder (sound is MP3), and x264 left alone.
 
 Four moods differ in colour, texture and motion, so that even a network with random weights can tell them apart.
 """
@@ -14,6 +18,8 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.x264 import SAME_BYTES
 
 MOODS = ("party", "calm", "gloom", "menace")
 
@@ -66,19 +72,16 @@ def plan_films(count: int, seed: int) -> list[Film]:
 
 
 def make_film(film: Film, path: Path) -> None:
-    """Encode one film as H.264 with AAC sound in an MP4 file."""
+    """Encode one film as H.264 with MP3 sound in an MP4 file."""
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}) as out:
-        # One thread: more of them may give other bytes from run to run.
-        options = {"preset": "veryfast", "crf": "27", "threads": "1", "flags": "+bitexact"}
+        options = {"preset": "veryfast", "crf": "27", "flags": "+bitexact"} | SAME_BYTES
         picture = out.add_stream("libx264", rate=film.rate or 30, options=options)
         picture.width, picture.height, picture.pix_fmt = film.width, film.height, "yuv420p"
         picture.codec_context.time_base = Fraction(1, _CLOCK)
-        sound = out.add_stream("aac", rate=SOUND_RATE, options={"flags": "+bitexact"})
-        sound.bit_rate = 32_000
-        sound.layout = "mono"
+        sound = _sound_stream(out)
         paint = PAINTERS[film.mood](film)
         for tick in _ticks(film):
-            frame = av.VideoFrame.from_ndarray(_pixels(paint(tick / _CLOCK)), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(_yuv420(_pixels(paint(tick / _CLOCK))), format="yuv420p")
             frame.pts, frame.time_base = tick, Fraction(1, _CLOCK)
             out.mux(picture.encode(frame))
         out.mux(picture.encode(None))
@@ -88,9 +91,7 @@ def make_film(film: Film, path: Path) -> None:
 def make_sound_only(seconds: float, seed: int, path: Path) -> None:
     """An MP4 file with sound and no picture."""
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as out:
-        sound = out.add_stream("aac", rate=SOUND_RATE, options={"flags": "+bitexact"})
-        sound.bit_rate = 32_000
-        sound.layout = "mono"
+        sound = _sound_stream(out)
         _add_sound(out, sound, _melody("calm", seconds, seed))
 
 
@@ -107,12 +108,31 @@ def _pixels(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
 
 
+def _yuv420(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) of even height and width as the planes of yuv420p (H * 3 / 2, W): BT.601, limited range."""
+    height, width, _ = pixels.shape
+    red, green, blue = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.uint16)
+    planes = np.empty(height * width * 3 // 2, np.uint8)
+    planes[: height * width] = (((66 * red + 129 * green + 25 * blue + 128) >> 8) + 16).ravel()  # at most 56,228 >> 8
+    r, g, b = (_fours(channel) for channel in (red, green, blue))
+    for chroma, weighted in enumerate((112 * b - 38 * r - 74 * g, 112 * r - 94 * g - 18 * b)):
+        start = height * width * (4 + chroma) // 4
+        planes[start : start + height * width // 4] = (((weighted + 512) >> 10) + 128).ravel()
+    return planes.reshape(height * 3 // 2, width)
+
+
+def _fours(channel: NDArray[np.uint16]) -> NDArray[np.int32]:
+    """Sums of squares of two by two pixels."""
+    rows = channel[::2] + channel[1::2]
+    return (rows[:, ::2] + rows[:, 1::2]).astype(np.int32)
+
+
 # ---------------------------------------------------------------------- moods
 
 
-def _grid(film: Film) -> tuple[Image, Image]:
+def _grid(film: Film) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x and y of every pixel, in heights of the picture, so that forms look the same at every size."""
-    y, x = np.mgrid[0 : film.height, 0 : film.width].astype(np.float32) / film.height
+    y, x = np.mgrid[0 : film.height, 0 : film.width].astype(np.float64) / film.height
     return x, y
 
 
@@ -214,18 +234,24 @@ _CHORDS = {"party": (523.3, 659.3, 784.0), "calm": (261.6, 392.0), "gloom": (110
 _PULSES = {"party": 6.0, "calm": 0.5, "gloom": 0.8, "menace": 4.0}
 
 
-def _melody(mood: str, seconds: float, seed: int) -> NDArray[np.float32]:
+def _melody(mood: str, seconds: float, seed: int) -> NDArray[np.int16]:
     t = np.arange(int(seconds * SOUND_RATE)) / SOUND_RATE
     detune = 1 + (seed % 11 - 5) / 200
     tone = sum(np.sin(2 * np.pi * pitch * detune * t) for pitch in _CHORDS[mood])
     loudness = 0.12 * (0.6 + 0.4 * np.sin(2 * np.pi * _PULSES[mood] * t))
-    return np.asarray(tone * loudness, dtype=np.float32)
+    return np.asarray(np.rint(32_767 * tone * loudness), dtype=np.int16)
 
 
-def _add_sound(out: av.container.OutputContainer, stream: av.AudioStream, samples: NDArray[np.float32]) -> None:
+def _sound_stream(out: av.container.OutputContainer) -> av.AudioStream:
+    stream = out.add_stream("libmp3lame", rate=SOUND_RATE, options={"flags": "+bitexact"})
+    stream.bit_rate, stream.layout, stream.format = 32_000, "mono", "s16p"
+    return stream
+
+
+def _add_sound(out: av.container.OutputContainer, stream: av.AudioStream, samples: NDArray[np.int16]) -> None:
     for start in range(0, len(samples), 1024):
         chunk = samples[start : start + 1024].reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="s16p", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))

@@ -9,6 +9,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.x264 import SAME_BYTES
+
 _RATE = 12
 _PATTERNS = 8
 
@@ -37,7 +39,7 @@ RENDITIONS = (
 
 
 def video_bytes(video_id: str, rendition: Rendition, seconds: float) -> bytes:
-    """The file of one video: the same bytes for the same arguments, other bytes for another id."""
+    """The file of one video: the same bytes for the same arguments on any processor, other bytes for another id."""
     pattern = int(video_id) % _PATTERNS
     mark = f"sandbox video {video_id}".encode()
     return _encoded(pattern, rendition, seconds) + (8 + len(mark)).to_bytes(4, "big") + b"free" + mark
@@ -51,11 +53,14 @@ def _encoded(pattern: int, rendition: Rendition, seconds: float) -> bytes:
         path = Path(folder) / "video.mp4"
         # faststart puts the index first, so that a file cut short still opens: the harder case for a verifier.
         with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-            codec = "libx264" if rendition.codec == "h264" else "libx265"
-            options = {"preset": "ultrafast", "threads": "1"}
-            if codec == "libx265":
-                options["x265-params"] = "log-level=none:pools=none"
-            stream = cast("av.VideoStream", container.add_stream(codec, rate=_RATE, options=options))
+            if rendition.codec == "h264":
+                codec, options = "libx264", SAME_BYTES
+            else:
+                # x265 gives the same picture anywhere; with `info` it would add which processor it ran on.
+                codec, options = "libx265", {"threads": "1", "x265-params": "log-level=none:pools=none:info=0"}
+            stream = cast(
+                "av.VideoStream", container.add_stream(codec, rate=_RATE, options={"preset": "ultrafast"} | options)
+            )
             stream.width, stream.height, stream.pix_fmt = rendition.width, rendition.height, "yuv420p"
             for number in range(max(1, round(seconds * _RATE))):
                 frame = av.VideoFrame.from_ndarray(_picture(pattern, rendition, number), format="gray")

@@ -123,7 +123,7 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
     from extractors import extract
 
     made_by = _made_by(store, config)
-    networks = {name: load(one) for name, one in made_by.items()}
+    networks = {name: _loaded(name, one) for name, one in made_by.items()}
     _refuse_other_weights(store, networks)
     [result] = extract([video], networks)
     found, spans = [], []
@@ -164,6 +164,16 @@ def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
         has_device = not one.device.startswith("cuda") or torch.cuda.is_available()
         found[name] = one if has_device else one.model_copy(update={"device": "cpu"})
     return found
+
+
+def _loaded(name: str, made_by: FeatureConfig) -> Extractor:
+    try:
+        return load(made_by)
+    except CsmvError as error:
+        raise CsmvError(
+            f"The features '{name}' can't be made of a new video: {error} Their extractor and weights can be named "
+            "under features in dataset.yaml."
+        ) from None
 
 
 def _refuse_other_weights(store: Store, networks: Mapping[str, Extractor]) -> None:

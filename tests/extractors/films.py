@@ -9,6 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.x264 import SAME_BYTES
+
 
 def picture(number: int, width: int, height: int) -> np.ndarray:
     """A frame that tells its own number: 16 black or white blocks, bit by bit, over a moving gradient."""
@@ -48,7 +50,8 @@ def make_film(
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        stream.options = options or ({"preset": "ultrafast", "crf": "18"} if codec == "libx264" else {})
+        own = {"preset": "ultrafast", "crf": "18"} if codec == "libx264" else {}
+        stream.options = (SAME_BYTES if codec == "libx264" else {}) | (options or own)
         base = time_base or 1 / Fraction(rate)
         stream.codec_context.time_base = base
         if rotate:

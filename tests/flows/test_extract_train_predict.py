@@ -14,7 +14,7 @@ import torch
 from extractors import create
 from extractors.weights import random_state
 from pipeline.config import DatasetConfig, FolderSource, record_section
-from pipeline.features import FeatureConfig
+from pipeline.features import FeatureConfig, load
 from pipeline.sample.films import Film, make_film
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from pipeline.splits import SplitConfig
@@ -103,6 +103,12 @@ def test_commands_in_a_row_need_no_configuration_written_by_hand(
     record_section(Store.open(root), "features", FeatureConfig(extractor=EXTRACTOR, weights=str(tmp_path / "other.pt")))
     refused = csmv("predict", film, "--comment", "love it", "--root", root, "--run", run)
     assert refused.returncode == 1
+    (tmp_path / "other.pt").unlink()
+    load.cache_clear()
+    missing = csmv("predict", film, "--comment", "love it", "--root", root, "--run", run)
+    assert missing.returncode == 1
+    assert "There is no weights file" in missing.stderr
+    assert "under features in dataset.yaml" in missing.stderr
     assert "are not those that features/timm-test_resnet was made with" in refused.stderr
     assert refused.stderr.count("\n") == 1
 

@@ -19,6 +19,7 @@ from pipeline.config import DatasetConfig, FolderSource
 from pipeline.features import features
 from pipeline.schemas import VIDEOS
 from pipeline.store import Store, media_path
+from pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")
 """The extractor that needs neither weights nor time."""
@@ -33,7 +34,7 @@ def film(path: Path, frames: int = 48) -> Path:
     """A grey film with a tone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="mp4") as out:
-        picture: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        picture: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"} | SAME_BYTES)
         picture.width = picture.height = 32
         picture.pix_fmt = "yuv420p"
         sound: Any = out.add_stream("aac", rate=16_000, layout="mono")

@@ -28,6 +28,7 @@ from pipeline.features import FeatureConfig, extract_shard, features, made_with
 from pipeline.parts import part_names
 from pipeline.schemas import VIDEOS
 from pipeline.store import Store, media_path
+from pipeline.x264 import SAME_BYTES
 
 
 class Tiny(Extractor):
@@ -66,7 +67,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def shoot(path: Path, frames: int, tone: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"} | SAME_BYTES)
         stream.width = stream.height = 32
         stream.pix_fmt = "yuv420p"
         for number in range(frames):
