@@ -6,7 +6,7 @@ retried; what may pass is, once, after a pause of its class.
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from pydantic import Field
 from flows.limits import PACE, declare_pace
 from flows.shards import Dataset
 from flows.shards import _discreet as discreet
-from pipeline.collect import BACKOFF_S, Part, Phase, collect_part, prepare, web_source
+from pipeline.collect import collect as land
 from pipeline.download import DownloadReport, MediaSettings, apply_retention, download_shard
 from pipeline.errors import CsmvError
-from pipeline.pseudonym import load_or_create_key
+from pipeline.sources.base import LandReport, Part, Reach
 from pipeline.sources.pacing import Pacer, interval_for
+from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Manners
-from pipeline.sources.tables import landing_state, tabulate_shard
-from pipeline.sources.walls import Outcome
-from pipeline.sources.web import Report, Watch
+from pipeline.sources.tables import write_published_split, write_shard
+from pipeline.sources.web_visits import Report, Watch
 from pipeline.store import Store
 
 watchers: list[Watch] = []
@@ -78,26 +78,23 @@ class SharedPace:
 _ONCE: dict[str, Any] = {"retries": 0, "persist_result": False, "cache_policy": NO_CACHE}
 
 
-@task(name="collect-part", task_run_name="{phase}-{number}-of-{of}", tags=["csmv", "csmv-web"], **_ONCE)
+@task(name="collect-part", task_run_name="{step}-{number}-of-{of}", tags=["csmv", "csmv-web"], **_ONCE)
 def collect_share(
-    root: str, phase: Phase, number: int, of: int, connection: Connection, again: bool, only: list[str]
-) -> Report:
-    """One worker's share of the hashtags or videos, in a browser of its own."""
+    root: str, step: str, number: int, of: int, connection: Connection, again: bool, only: list[str]
+) -> LandReport:
+    """One worker's share of what a source lands."""
     with discreet(root, "collect"):
         store = Store.open(root)
-        pacer = _pacer(store, web_source(store).manners, connection)
-        outcomes = [Outcome(name) for name in only]
-        return collect_part(
-            store, phase, connection, pacer, Part(number, of), again=again, only=outcomes, watch=_tell_watchers
-        )
+        reach = Reach(connection, _paced(connection), again=again, watch=_tell_watchers)
+        return source_of(store.config.source).land(store, reach, Part(number, of, step, tuple(only)))
 
 
 @task(name="tabulate-shard", task_run_name="tables-{shard:04d}", tags=["csmv"], **_ONCE)
-def tables_of(root: str, shard: int, state: str) -> None:
-    """One shard of landing into videos and comments, scrubbed."""
+def tables_of(root: str, shard: int) -> None:
+    """One shard of landing into tables, scrubbed."""
     with discreet(root, "tables"):
         store = Store.open(root)
-        tabulate_shard(store, load_or_create_key(store), shard, state)
+        write_shard(store, source_of(store.config.source), store.config.scrub, store.key(), shard)
 
 
 @task(name="download-shard", task_run_name="media-{shard:04d}", tags=["csmv", "csmv-web"], **_ONCE)
@@ -116,20 +113,34 @@ _THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=32) 
 
 
 @flow(name="collect", persist_result=False, task_runner=_THREADS)
-def collect(dataset: Collection) -> Report:
-    """Hashtags and links into landing and tables. Resumes; a wall ends its target, several in a row end the run."""
+def collect(dataset: Collection) -> LandReport:
+    """Whatever the source brings into landing and tables. Resumes; walls end targets, several the run."""
     store = dataset.open()
-    source = web_source(store)
-    declare_pace(source.manners, dataset.connection)
-    prepare(store, dataset.connection, _pacer(store, source.manners, dataset.connection), dataset.links)
-    report = _phases(dataset)
-    retried = [outcome for outcome in BACKOFF_S if report.outcomes[str(outcome)]]
-    if retried and not report.stopped:
-        time.sleep(max(min(BACKOFF_S[outcome], source.manners.after_wall_s) for outcome in retried))
-        report.merge(_phases(dataset, retried))
-    state = landing_state(store)
-    for future in [tables_of.submit(dataset.root, shard, state) for shard in dataset.chosen(store)]:
+    source = source_of(store.config.source)
+    if source.manners is not None:
+        declare_pace(source.manners, dataset.connection)
+    reach = Reach(dataset.connection, _paced(dataset.connection), dataset.links, dataset.again)
+
+    def run_parts(parts: Sequence[Part]) -> list[LandReport]:
+        return _results(
+            [
+                collect_share.submit(
+                    dataset.root,
+                    part.step,
+                    part.number,
+                    part.of,
+                    dataset.connection,
+                    dataset.again,
+                    list(part.only),
+                )
+                for part in parts
+            ]
+        )
+
+    report = land(store, source, reach, run_parts, workers=dataset.workers)
+    for future in [tables_of.submit(dataset.root, shard) for shard in dataset.chosen(store)]:
         future.result()
+    write_published_split(store, source)
     return report
 
 
@@ -148,34 +159,22 @@ def download(dataset: Download) -> DownloadReport:
     return total
 
 
-def _phases(collection: Collection, only: Iterable[Outcome] = ()) -> Report:
-    """Hashtags, then the videos that they led to: one worker does both in one browser, several wait for each other."""
-    if collection.workers == 1:
-        return _phase(collection, "all", only)
-    report = _phase(collection, "hashtags", only)
-    if not report.stopped:
-        report.merge(_phase(collection, "videos", only))
-    return report
-
-
-def _phase(collection: Collection, phase: Phase, only: Iterable[Outcome] = ()) -> Report:
-    of = collection.workers
-    runs: list[PrefectFuture[Report]] = [
-        collect_share.submit(
-            collection.root, phase, number, of, collection.connection, collection.again, list(map(str, only))
-        )
-        for number in range(of)
-    ]
-    report = Report()
+def _results(runs: list[PrefectFuture[LandReport]]) -> list[LandReport]:
+    """The reports of parts that run at the same time; all have ended before a problem of one is told."""
+    reports: list[LandReport] = []
     problems: list[CsmvError] = []
     for run in runs:
         try:
-            report.merge(run.result())
+            reports.append(run.result())
         except CsmvError as error:
             problems.append(error)
     if problems:
         raise problems[0]
-    return report
+    return reports
+
+
+def _paced(connection: Connection) -> Callable[[Store, Manners], Pacer]:
+    return lambda store, manners: _pacer(store, manners, connection)
 
 
 def _pacer(store: Store, manners: Manners, connection: Connection) -> Pacer:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.collect import left_to_do, reasons
+from pipeline.collect import reasons
 from pipeline.download import MediaSettings, pending_media
 from pipeline.errors import CsmvError
 from pipeline.sandbox import Sandbox, SandboxSettings, World
 from pipeline.sandbox.faults import Fault
-from pipeline.sources.settings import Connection, Limits, Manners, WebSource
+from pipeline.sources.registry import source_of
+from pipeline.sources.settings import Connection, Limits, Manners
+from pipeline.sources.web import WebSource
 from pipeline.store import CONFIG_FILE, Store
 
 if TYPE_CHECKING:
-    from pipeline.sources.web import Watch
+    from pipeline.sources.web_visits import Watch
 
 MANNERS = Manners(interval_s=0, scroll_pause_s=(0, 0.05), list_timeout_s=4, after_wall_s=0)
 """Hurried: the site stands on this machine and serves nobody else."""
@@ -69,7 +71,7 @@ def _is_done(root: str) -> bool:
         return False
     store = Store.open(root)
     return (
-        not left_to_do(store)
+        not source_of(store.config.source).left(store)
         and store.read_all("videos").num_rows > 0
         and not any(pending_media(store, shard)[0] for shard in store.shards())
     )

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from pipeline.download import DownloadReport
-    from pipeline.sources.web import Report, Watch
+    from pipeline.sources.base import LandReport
+    from pipeline.sources.web_visits import Watch
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def sweep_here(root: str, name: str) -> None:
     _require_completed(state)
 
 
-def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "Report":
+def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "LandReport":
     """Run the `collect` flow on `root`; `collection` are the fields of `flows.collect.Collection`."""
     with prefect_here(root):
         from flows.collect import Collection, collect, watchers

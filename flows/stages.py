@@ -10,22 +10,22 @@ from pipeline.store import Store
 
 @stage_task(INGEST, "ingest-{shard:04d}")
 def ingest_shard(root: str, shard: int) -> None:
-    """One shard of videos, comments and labels from a folder, scrubbed; other sources have commands of their own."""
-    from pipeline.pseudonym import load_or_create_key
-    from pipeline.sources import folder
+    """One shard of videos, comments and labels from what landed, scrubbed."""
+    from pipeline.sources.registry import source_of
+    from pipeline.sources.tables import write_shard
 
     store = Store.open(root)
-    if store.config.source.kind == "folder":
-        folder.ingest_shard(store, store.config.source, load_or_create_key(store), shard)
+    write_shard(store, source_of(store.config.source), store.config.scrub, store.key(), shard)
 
 
 @stage_task(MEDIA, "media-{shard:04d}")
 def media_shard(root: str, shard: int) -> None:
     """The video files of one shard."""
     from pipeline.media import fetch_shard
+    from pipeline.sources.registry import source_of
 
     store = Store.open(root)
-    if store.config.source.kind == "folder":
+    if source_of(store.config.source).has_files:
         fetch_shard(store, shard, store.config.source)
 
 
@@ -70,9 +70,19 @@ def write_report(root: str) -> None:
 @stage_flow(INGEST)
 def ingest(dataset: Dataset) -> "State[None]":
     """Videos, comments and labels from the source into tables, personal data removed."""
+    from pipeline.collect import collect
+    from pipeline.sources.base import Reach
+    from pipeline.sources.registry import source_of
+    from pipeline.sources.tables import write_published_split
+
     store = dataset.open()
-    store.sweep()
-    return run_all(INGEST, (ingest_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
+    source = source_of(store.config.source)
+    if not source.online:  # what asks a site has a flow of its own
+        collect(store, source, Reach())
+    state = run_all(INGEST, (ingest_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
+    if state.is_completed():
+        write_published_split(store, source)
+    return state
 
 
 @stage_flow(MEDIA)

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -16,37 +16,20 @@ from pydantic import Field, field_validator
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
 from pipeline.scrub import ScrubPolicy
-from pipeline.sources.settings import ResearchSource, SourceSection, WebSource
+from pipeline.sources.folder import FolderSource
+from pipeline.sources.published import PublishedSource
+from pipeline.sources.registry import SOURCES, Section
+from pipeline.sources.research import ResearchSource
+from pipeline.sources.web import WebSource
 from pipeline.splits import SplitConfig
 from pipeline.store import CONFIG_FILE, Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 
+__all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
+
 FORMAT_VERSION: Final = 2
 """Of new roots. What a root's own is, its header says; a configuration written for format 1 reads the same."""
-
-
-class FolderSource(SourceSection):
-    """A folder of videos, a JSONL of comments, and labels if there are any: see `pipeline.sources.folder`."""
-
-    identity = ("path",)
-
-    kind: Literal["folder"] = "folder"
-    path: str
-    comments: str = "comments.jsonl"
-    videos: str | None = Field(default=None, description="a JSONL about the videos, if there is one")
-
-
-class PublishedSource(SourceSection):
-    """The published CSMV files, by name and SHA-256: see `pipeline.sources.published`."""
-
-    identity = ("files",)
-
-    kind: Literal["published"] = "published"
-    files: dict[str, str] = Field(default_factory=dict, description="file name -> SHA-256, as imported")
-
-
-Source = Annotated[FolderSource | PublishedSource | WebSource | ResearchSource, Field(discriminator="kind")]
 
 
 class DatasetConfig(Validated):
@@ -55,7 +38,7 @@ class DatasetConfig(Validated):
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
-    source: Source
+    source: Section
     scrub: ScrubPolicy = ScrubPolicy()
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
@@ -132,7 +115,7 @@ class _Written:
         return self.config.n_shards
 
     @property
-    def source(self) -> Source:
+    def source(self) -> Section:
         return self.config.source
 
     def to_yaml(self) -> str:
@@ -201,13 +184,15 @@ def refuse_another(root: str, before: DatasetConfig, config: DatasetConfig, *, r
         )
 
 
-def other_source(before: Source, now: Source) -> str:
+def other_source(before: Section, now: Section) -> str:
     """What makes `now` another source than `before`, in words; empty if it is the same or has only grown."""
-    for name in before.identity:
+    source = SOURCES[before.kind]
+    for name in source.identity:
         old, new = getattr(before, name), getattr(now, name)
-        if old != new and _resolved(old) != _resolved(new):
+        # What is left empty is found out when the source lands.
+        if old and new and old != new and _resolved(old) != _resolved(new):
             return f"its {name} {_shown(old)} would become {_shown(new)}"
-    for name in before.grows:
+    for name in source.grows:
         lost = [value for value in getattr(before, name) if value not in getattr(now, name)]
         if lost:
             return f"its {name} would lose '{lost[0]}'"

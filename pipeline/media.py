@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
 from pipeline.schemas import VIDEOS, FailureReason, MediaStatus, TableSpec
-from pipeline.sources.folder import read_folder
 from pipeline.sources.media_columns import MEDIA_COLUMNS
+from pipeline.sources.registry import source_of
 from pipeline.store import Failure, Store, media_path
 
 if TYPE_CHECKING:
     from extractors.decode import Probe
-    from pipeline.config import FolderSource, PublishedSource
+    from pipeline.sources.registry import Section
 
 STAGE = "media"
 TIME_LIMIT_S = 60.0
@@ -57,7 +57,7 @@ class _Found:
 def fetch_shard(
     store: Store,
     shard: int,
-    source: "FolderSource | PublishedSource",
+    source: "Section",
     *,
     retry_failed: bool = False,
     time_limit_s: float = TIME_LIMIT_S,
@@ -69,16 +69,16 @@ def fetch_shard(
     or `retry_failed` is set. Killed at any moment and run again, it ends in the same bytes. Raises CsmvError where the
     source has no files of its own or the disk is full.
     """
-    if source.kind != "folder":
-        raise CsmvError(f"A '{source.kind}' source names videos without their files; get them with `csmv download`.")
+    origin = source_of(source)
+    if not origin.has_files:
+        raise CsmvError(f"A '{origin.kind}' source names videos without their files; get them with `csmv download`.")
     videos = store.read("videos", shard)
     if videos is None:
         return StageSummary()
-    files = read_folder(source).files
     failed_before = _failed_keys(store, shard)
     todo: dict[str, Path | None] = {}
     for row in videos.to_pylist():
-        path = files.get(row["video_id"])
+        path = origin.file(store, row["video_id"])
         known = row["video_id"] in failed_before and not retry_failed
         if not _is_settled(store, shard, row, path, known):
             todo[row["video_id"]] = path

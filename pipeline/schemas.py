@@ -26,6 +26,14 @@ class MediaStatus(StrEnum):
     DELETED = "deleted"  # was ok; removed by the retention rule
 
 
+class CommentKind(StrEnum):
+    """What a comment consists of."""
+
+    TEXT = "text"
+    STICKER = "sticker"
+    PICTURE = "picture"
+
+
 class FailureReason(StrEnum):
     """Every reason that may stand in a failures table: what is wrong with a media file, and what else can go wrong."""
 
@@ -102,6 +110,11 @@ VIDEOS = TableSpec(
             _field("fps", pa.float64(), "average frame rate", unit="1/s"),
             _field("has_audio", pa.bool_(), "whether the file has an audio stream"),
             _field("comment_count", pa.int64(), "comments as the platform counted them", unit="comments"),
+            _field("like_count", pa.int64(), "likes at collection time", unit="likes"),
+            _field("play_count", pa.int64(), "how often it was played, at collection time", unit="plays"),
+            _field("share_count", pa.int64(), "how often it was shared, at collection time", unit="shares"),
+            _field("language", pa.string(), "language of the creator's text, as the platform guesses it"),
+            _field("creator", pa.string(), "keyed pseudonym of the account that published it"),
             _field("media_status", pa.string(), "one of " + ", ".join(MediaStatus), nullable=False),
             _field("media_sha256", pa.string(), "SHA-256 of the media file, hexadecimal"),
         ]
@@ -119,6 +132,11 @@ COMMENTS = TableSpec(
             _field("like_count", pa.int64(), "likes at collection time", unit="likes"),
             _field("reply_to", pa.string(), "comment_id of the comment replied to"),
             _field("created_on", pa.date32(), "day of the comment", unit="day, UTC"),
+            _field("language", pa.string(), "language of the text, as the platform guesses it"),
+            _field("author", pa.string(), "keyed pseudonym of the account that wrote it"),
+            _field("by_creator", pa.bool_(), "whether the video's creator wrote it"),
+            _field("pinned", pa.bool_(), "whether the creator pinned it"),
+            _field("kind", pa.string(), "one of " + ", ".join(CommentKind)),
         ]
     ),
     key=("comment_id",),

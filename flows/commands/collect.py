@@ -12,8 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipeline.sources.base import LandReport
     from pipeline.sources.settings import Connection
-    from pipeline.sources.web import Report
+    from pipeline.sources.web_visits import Report
 
 commands = typer.Typer()
 
@@ -53,7 +54,7 @@ def collect(
 ) -> None:
     """Collect videos and comments by hashtag or from links, politely; run it again to go on where it stopped.
 
-    With a --config whose source is of kind `research`, the Research API is asked, and nothing else.
+    With a --config of another source, that one is read (with `kind: research` the Research API), and nothing else.
     """
     from pipeline.errors import CsmvError
 
@@ -67,9 +68,6 @@ def collect(
     manners = {"interval_s": interval}
     described = _described(root, config, hashtag or [], links, limits, manners, shards)
     connection = _connection(proxy, ca_file, browser, profile, cookies, headed, locale)
-    if described["source"]["kind"] == "research":
-        _research(root, described, connection, as_json)
-        return
     report = _collect_here(
         root, described, {"workers": workers, "links": links, "again": again, "connection": connection}
     )
@@ -93,6 +91,7 @@ def download(
     """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
     from flows.here import download_here
     from pipeline.download import MediaSettings
+    from pipeline.sources.registry import source_of
     from pipeline.store import Store
     from pipeline.validated import parse
 
@@ -100,9 +99,9 @@ def download(
     asked: dict[str, Any] = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
     if quota_gb is not None:
         asked["quota_bytes"] = int(quota_gb * 1e9)
-    source = store.config.source
-    if source.kind == "web":
-        asked["manners"] = source.manners.model_dump()
+    manners = source_of(store.config.source).manners
+    if manners is not None:
+        asked["manners"] = manners.model_dump()
     if interval is not None:
         asked["manners"] = asked.get("manners", {}) | {"interval_s": interval}
     media = parse(MediaSettings, asked, "csmv download")
@@ -200,6 +199,7 @@ def _described(
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from pipeline.config import DatasetConfig
     from pipeline.errors import CsmvError
+    from pipeline.sources.registry import SOURCES
     from pipeline.store import CONFIG_FILE, Store
 
     there = Store(root)
@@ -214,13 +214,13 @@ def _described(
         made = {"name": name if name[0].isalnum() else f"x{name}", "n_shards": shards}
         made["source"] = {"kind": "web"}
     source = made["source"]
-    if source["kind"] == "research":
+    if not SOURCES[source["kind"]].takes_targets:
+        if hashtags or links is not None:
+            raise CsmvError(
+                f"The root '{root}' is made from a '{source['kind']}' source, and sources are never mixed in one "
+                "dataset: collect into a root of its own."
+            )
         return made
-    if source["kind"] != "web":
-        raise CsmvError(
-            f"The root '{root}' is made from a '{source['kind']}' source, and sources are never mixed in one dataset: "
-            "collect into a root of its own."
-        )
     tags = [tag.lstrip("#").casefold() for tag in hashtags]
     source["hashtags"] = list(dict.fromkeys([*source.get("hashtags", ()), *tags]))
     for section, changes in (("limits", limits), ("manners", manners)):
@@ -247,7 +247,7 @@ def _connection(
     return parse(Connection, asked | {"cookies": cookies, "headed": headed, "locale": locale}, "the options")
 
 
-def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "Report":
+def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "LandReport":
     from flows.here import collect_here
 
     with followed() as watch:
@@ -261,7 +261,7 @@ def followed() -> Iterator[Any]:
     from rich.live import Live
 
     from pipeline.progress import watched
-    from pipeline.sources.web import Report
+    from pipeline.sources.web_visits import Report
 
     reports: dict[int, Report] = {}  # each worker's of each phase
     began = time.monotonic()
@@ -303,48 +303,53 @@ def _table(report: "Report", seconds: float) -> "Table":
     return table
 
 
-def _tell(root: str, report: "Report", as_json: bool) -> None:
+def _tell(root: str, report: "LandReport", as_json: bool) -> None:
+    from pipeline.sources.web_visits import Report
+
+    if isinstance(report, Report):
+        _tell_visits(report, as_json)
+    else:
+        _tell_landed(root, report, as_json)
+    _stop_if(report.stopped)
+
+
+def _tell_visits(report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.collect import left_to_do
     from pipeline.sources.walls import MEANINGS, Outcome
-    from pipeline.store import Store
 
-    left = left_to_do(Store.open(root))
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
-        found = {"hashtags": tallies, "outcomes": report.outcomes, "left": left, "stopped": report.stopped}
+        found = {"hashtags": tallies, "outcomes": report.outcomes, "left": report.left, "stopped": report.stopped}
         typer.echo(json.dumps(found, indent=2))
-    else:
-        Console().print(_table(report, 0))
-        for outcome, number in report.outcomes.most_common():
-            typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
-        typer.echo("Everything is settled." if not left else f"{left:,} left: run the same command again later.")
-    _stop_if(report.stopped)
+        return
+    Console().print(_table(report, 0))
+    for outcome, number in report.outcomes.most_common():
+        typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
+    settled = "Everything is settled."
+    typer.echo(f"{report.left:,} left: run the same command again later." if report.left else settled)
 
 
-def _research(root: str, described: dict[str, Any], connection: "Connection", as_json: bool) -> None:
-    from pipeline.config import DatasetConfig
-    from pipeline.research import collect_research
+def _tell_landed(root: str, report: "LandReport", as_json: bool) -> None:
     from pipeline.store import Store
-    from pipeline.validated import parse
 
-    store = Store.create(root, parse(DatasetConfig, described, "config"))
-    report = collect_research(store, connection)
+    store = Store.open(root)
+    rows = {table: store.read_all(table).num_rows for table in ("videos", "comments")}
     if as_json:
-        typer.echo(json.dumps(vars(report), indent=2, default=str))
-    else:
-        typer.echo(f"{report.videos:,} videos and {report.comments:,} comments by {report.requests:,} requests.")
-        told = {
-            "windows end too recently for the service to have all of them: left for a later run": "unsettled_windows",
-            "windows or lists of comments were too old and were asked for again": "refreshed",
-            "videos are no longer given by the service: out of the tables": "vanished",
-            "windows did not come to their end": "stalled_windows",
-        }
-        for text, name in told.items():
-            if number := getattr(report, name):
-                typer.echo(f"  {number:>7,}  {text}")
-    _stop_if(report.stopped)
+        typer.echo(json.dumps(rows | vars(report), indent=2, default=str))
+        return
+    typer.echo(f"{rows['videos']:,} videos and {rows['comments']:,} comments.")
+    told = {
+        "requests were sent": "requests",
+        "windows end too recently for the service to have all of them: left for a later run": "unsettled_windows",
+        "windows or lists of comments were too old and were asked for again": "refreshed",
+        "videos are no longer given by the service: out of the tables": "vanished",
+        "windows did not come to their end": "stalled_windows",
+        "left: run the same command again later": "left",
+    }
+    for text, name in told.items():
+        if number := getattr(report, name, 0):
+            typer.echo(f"  {number:>7,}  {text}")
 
 
 def _stop_if(stopped: str) -> None:

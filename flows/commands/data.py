@@ -21,8 +21,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Read the published CSMV files into a dataset root and count every irregularity in them."""
+    from pipeline.import_published import import_published
     from pipeline.scrub import ScrubPolicy
-    from pipeline.sources.published import REPORT_FILE, import_published
+    from pipeline.sources.published import REPORT_FILE
 
     published = import_published(root, annotations, links, shards, ScrubPolicy())
     report = published.report()
@@ -125,7 +126,7 @@ def _show_import(report: dict[str, object], id_differs: int, refused: int) -> No
         ("repeated (video, comment) pairs in the splits", f"{report['repeated_pairs_in_splits']:,}"),
         ("test comments whose video is in train", share("test")),
         ("dev comments whose video is in train", share("dev")),
-        ("entries refused (see failures/import)", f"{refused:,}"),
+        ("entries refused (see failures/tables)", f"{refused:,}"),
     ]
     _table("Published CSMV", ["what", "count"], [list(row) for row in rows])
 

@@ -1,10 +1,11 @@
 """What a source is: where a dataset's videos, comments and media come from, behind one class.
 
-A source lands raw material under `private/landing`, gives the rows of one shard before scrubbing, a video's file where
-it has files of its own, and every name of a person that it knows. Nothing outside a source asks which kind it is; one
-writer (`pipeline.sources.tables`) scrubs, pseudonymizes and writes for all of them.
+A source lands raw material under `private/landing/<kind>`, gives the rows of one shard before scrubbing, a video's file
+where it has files of its own, and every name of a person that it knows. Nothing outside a source asks which kind it is;
+one writer (`pipeline.sources.tables`) scrubs, pseudonymizes and writes for all of them.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.known_names import KnownNames
+from pipeline.known_names import LANDING, KnownNames, known_names
 from pipeline.sources.pacing import Pacer
 from pipeline.sources.settings import Connection, Manners
 from pipeline.store import Failure, Store
+from pipeline.validated import Validated
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +32,11 @@ class Person:
     def key(self) -> str:
         """What the person's pseudonym is made from: the first id, else the handle in small letters; may be empty."""
         return self.ids[0] if self.ids else self.handle.lstrip("@").casefold()
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Everything that the person is called."""
+        return tuple(value for value in (self.handle, *self.names, *self.ids) if value)
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,15 +100,29 @@ class Rows:
 
 @dataclass(frozen=True)
 class Part:
-    """The share of one worker: the targets whose hash falls to `number` of `of`."""
+    """The share of one worker: the targets whose hash falls to `number` of `of`.
+
+    `step` is one of the steps that a source lands in, one after the other, where it has several; `only` are the
+    outcomes whose targets are to be tried once more, where it is not all that is left.
+    """
 
     number: int = 0
     of: int = 1
+    step: str = "all"
+    only: tuple[str, ...] = ()
+
+    def has(self, target: str) -> bool:
+        """Whether a target is in this share."""
+        digest = hashlib.sha256(target.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How this machine reaches the outside, and what a run of a collection was asked to do differently."""
+    """How this machine reaches the outside, and what a run of a collection was asked to do differently.
+
+    `pacer` gives the pace that all workers share; None means that this process has one of its own.
+    """
 
     connection: Connection = field(default_factory=Connection)
     pacer: Callable[[Store, Manners], Pacer] | None = None
@@ -112,22 +133,73 @@ class Reach:
 
 @dataclass
 class LandReport:
-    """What landing brought, and why it ended early, if so; `left` targets may succeed in a later run."""
+    """What landing brought, and why it ended early, if so; `left` targets may succeed in a later run.
+
+    `passing` are the outcomes that may turn out well in this very run, with the pause in seconds after which they are
+    tried once more. Sources with more to tell have a report class of their own.
+    """
 
     landed: int = 0
     left: int = 0
     stopped: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    passing: dict[str, float] = field(default_factory=dict)
+
+    def merge(self, other: Any) -> None:
+        """Add another worker's report of the same source."""
+        self.landed += other.landed
+        self.left += other.left
+        self.stopped = self.stopped or other.stopped
+        self.passing |= other.passing
 
 
 class Source(ABC):
-    """One kind of source with its settings. Made from its section of dataset.yaml."""
+    """One kind of source with its settings. Made from its section of dataset.yaml.
+
+    A subclass names its kind and its section's class and gives `land`, `left`, `state` and `rows`; the rest has
+    defaults that suit a source without files of its own, whose landing names persons by the usual keys
+    (`pipeline.known_names`).
+    """
 
     kind: ClassVar[str]
+    """The word that stands for it in dataset.yaml."""
+
+    section_class: ClassVar[type[Validated]]
+    """The source's section of dataset.yaml; its field `kind` has `kind` as its only value."""
+
+    identity: ClassVar[tuple[str, ...]] = ()
+    """Fields of its section that make it another source when they change; a root takes that only when asked to."""
+
+    grows: ClassVar[tuple[str, ...]] = ()
+    """Fields of its section that may gain values and not lose any."""
+
+    online: ClassVar[bool] = False
+    """Whether landing asks anybody outside this machine, so that a stage that may not, must not land."""
+
+    takes_targets: ClassVar[bool] = False
+    """Whether hashtags, limits and lists of links can be laid over its section from the command line."""
+
+    section: Any
+
+    def __init__(self, section: Any) -> None:
+        self.section = section
+
+    @property
+    def landing(self) -> str:
+        """The folder of the root in which everything raw is kept."""
+        return f"{LANDING}/{self.kind}"
+
+    # ------------------------------------------------------------------ landing
+
+    def prepare(self, store: Store, reach: Reach) -> None:  # noqa: B027  (nothing to prepare is the usual case)
+        """Once before the parts: ask for permission, take in lists of links."""
+
+    def parts(self, workers: int) -> Sequence[Sequence[Part]]:
+        """The steps of a landing, each as parts that run at the same time; by default, one part does all."""
+        return [[Part()]]
 
     @abstractmethod
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
-        """Bring one worker's share of what is not settled yet into `private/landing`. Resumes.
+        """Bring one worker's share of what is not settled yet into the landing folder. Resumes.
 
         Raises:
             CsmvError: something that a person has to put right is missing (a folder, credentials, a list of links).
@@ -137,27 +209,40 @@ class Source(ABC):
     def left(self, store: Store) -> int:
         """How many targets are not settled: 0 means that landing is as complete as it can be."""
 
+    # ------------------------------------------------------------------ rows
+
     @abstractmethod
     def state(self, store: Store, shard: int) -> str:
-        """A digest of the raw material that decides a shard's rows: equal on every machine, names nobody."""
+        """A digest of the raw material that decides a shard's rows: equal on every machine; "" before it landed."""
 
     @abstractmethod
     def rows(self, store: Store, shard: int) -> Rows:
         """Everything the source has for one shard, from landing."""
 
-    @abstractmethod
     def names(self, store: Store) -> KnownNames:
         """Every handle, display name and raw id of a person that the source knows."""
+        return known_names(store, self.landing)
+
+    def names_state(self, store: Store) -> str:
+        """A digest that changes whenever `names` may."""
+        return hashlib.sha256("\n".join(self.state(store, shard) for shard in store.shards()).encode()).hexdigest()
 
     def split_of(self, store: Store) -> dict[str, str]:
         """Comment id as in the tables -> train, dev or test, where the source brings a published split."""
         return {}
+
+    # ------------------------------------------------------------------ files
+
+    @property
+    def has_files(self) -> bool:
+        """Whether `file` can give files, so that nothing is downloaded."""
+        return False
 
     def file(self, store: Store, video_id: str) -> Path | None:
         """The source's own file of a video; None where the source has no files and media are downloaded."""
         return None
 
     @property
-    def has_files(self) -> bool:
-        """Whether `file` can give files, so that nothing is downloaded."""
-        return False
+    def manners(self) -> Manners | None:
+        """How politely the source asks a site; None if it asks none, or keeps a pace of its own."""
+        return None

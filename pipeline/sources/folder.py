@@ -1,39 +1,41 @@
-"""Reads a folder of videos and a JSONL of comments into the tables of a root, one shard at a time.
+"""A folder of videos with a JSONL of comments: what people have who collected by other means.
 
-Text is scrubbed and ids become pseudonyms before a table is written. A row that can't be used costs only itself:
-`failures/source` names its line and what is wrong with it, and never quotes it.
+Its lists are read once and parted by shard. A row that can't be used costs only itself: its failure names its line and
+what is wrong with it, and never quotes it.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property, lru_cache
-from importlib.metadata import version
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.errors import CsmvError
-from pipeline.progress import track
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, MediaStatus
-from pipeline.scrub import ScrubPolicy
-from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
+from pipeline.known_names import COMMENT_KEY
+from pipeline.schemas import FailureReason
+from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of, is_landed, land_parts, look_of, part_state, read_part
 from pipeline.store import Failure, Store, is_safe_id
+from pipeline.validated import Validated
 
-if TYPE_CHECKING:
-    from pipeline.config import FolderSource
-    from pipeline.scrub import Scrubber
-
-STAGE = "source"
-LABEL_SOURCE = "published"
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 """What counts as a video by its name; of two files with one stem the earlier suffix wins."""
 
-_MOST_LIKES = 2**63 - 1
+_RECIPE = 1
+"""Of landing: another number makes every folder land anew."""
+_MOST = 2**63 - 1
+
+
+class FolderSource(Validated):
+    """A folder of videos, a JSONL of comments, and labels if there are any: see `pipeline.sources.folder`."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+    comments: str = "comments.jsonl"
+    videos: str | None = Field(default=None, description="a JSONL about the videos, if there is one")
 
 
 def _day(value: object) -> object:
@@ -56,7 +58,8 @@ def _bare(value: object) -> object:
 
 _Id = Annotated[str, BeforeValidator(_as_text), StringConstraints(min_length=1, max_length=256)]
 _Handle = Annotated[str, BeforeValidator(_bare)]
-_Count = Annotated[int, Field(strict=True, ge=0, le=_MOST_LIKES)]
+_Count = Annotated[int, Field(strict=True, ge=0, le=_MOST)]
+_Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
 _Opinion = Literal["positive", "neutral", "negative"]
 _Emotion = Literal["joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"]
 
@@ -74,7 +77,7 @@ class _Row(BaseModel):
 _RowKind = TypeVar("_RowKind", bound=_Row)
 
 
-class VideoRow(_Row):
+class VideoLine(_Row):
     """A line of videos.jsonl. `video` is the file's name without its suffix."""
 
     video: _Id
@@ -82,11 +85,15 @@ class VideoRow(_Row):
     hashtags: tuple[str, ...] = ()
     created_at: datetime | None = None
     comment_count: _Count | None = None
+    like_count: _Count | None = None
+    play_count: _Count | None = None
+    share_count: _Count | None = None
+    language: _Language | None = None
     creator: _Handle | None = None
 
 
-class CommentRow(_Row):
-    """A line of comments.jsonl. `author` helps to scrub and is never stored."""
+class CommentLine(_Row):
+    """A line of comments.jsonl. `author` helps to scrub, and is stored as a keyed pseudonym only."""
 
     id: _Id
     video: _Id
@@ -94,97 +101,92 @@ class CommentRow(_Row):
     like_count: _Count | None = None
     reply_to: _Id | None = None
     created_on: Annotated[date | None, BeforeValidator(_day)] = None
+    language: _Language | None = None
     author: _Handle | None = None
+    by_creator: Annotated[bool, Field(strict=True)] | None = None
+    pinned: Annotated[bool, Field(strict=True)] | None = None
+    kind: Literal["text", "sticker", "picture"] | None = None
     opinion: _Opinion | None = None
     emotion: _Emotion | None = None
 
 
-@dataclass(frozen=True, repr=False)
-class Listing:
-    """What a folder holds, before anything is scrubbed. Stays in memory."""
+class Folder(Source):
+    """Videos from files, comments and labels from JSONL."""
 
-    files: dict[str, Path]
-    videos: dict[str, VideoRow]
-    comments: tuple[CommentRow, ...]
-    rejected: tuple[tuple[str, Failure], ...]
-    """What can't be used, each with the key that decides its shard."""
+    kind: ClassVar[str] = "folder"
+    section_class: ClassVar[type[Validated]] = FolderSource
+    section: FolderSource
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The handles of all creators and authors, sorted: the scrubber looks for them without an @ as well."""
-        handles = {row.creator for row in self.videos.values()} | {row.author for row in self.comments}
-        return tuple(sorted(handle for handle in handles if handle))
+    def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
+        """Part the lists by shard, unless that was done of the very same files.
 
+        Raises:
+            CsmvError: the folder or a file that the section names is not there.
+        """
+        folder, lists = self._lists()
+        films = _films_in(folder)
+        inputs = {"recipe": _RECIPE, "films": digest_of([path.name for path in films]), "n_shards": store.n_shards}
+        if is_landed(store, self.landing, inputs, lists):
+            return LandReport()
+        # Looked at before they are read: a file that changes meanwhile lands again the next time.
+        looks = {name: look_of(path) for name, path in lists.items()}
+        listing = _read(lists["comments"], lists.get("videos"), films)
+        return LandReport(land_parts(store, self.landing, _parted(store, listing), {**inputs, "files": looks}))
 
-@dataclass(frozen=True)
-class SourceSummary:
-    """How much an ingest found. `reused` counts shards that were up to date already."""
+    def left(self, store: Store) -> int:
+        """1 until the folder has landed."""
+        return int(part_state(store, self.landing, 0) == "")
 
-    videos: int = 0
-    comments: int = 0
-    labelled: int = 0
-    rejected: int = 0
-    reused: int = 0
+    def state(self, store: Store, shard: int) -> str:
+        """The digest of the shard's part."""
+        return part_state(store, self.landing, shard)
 
-    def __add__(self, other: "SourceSummary") -> "SourceSummary":
-        return SourceSummary(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+    def rows(self, store: Store, shard: int) -> Rows:
+        """The shard's videos, with a file or described, their comments and labels, and the lines that are no use."""
+        videos: list[VideoLine] = []
+        comments: list[CommentLine] = []
+        failures: list[Failure] = []
+        for line in read_part(store, self.landing, shard):
+            # What was forgotten stands there as null.
+            if (video := line.get("video")) is not None:
+                videos.append(VideoLine.model_validate(video))
+            elif (comment := line.get(COMMENT_KEY)) is not None:
+                comments.append(CommentLine.model_validate(comment))
+            elif (failure := line.get("failure")) is not None:
+                failures.append(Failure(failure[0], FailureReason(failure[1]), failure[2]))
+        creators = {row.video: row.creator for row in videos if row.creator}
+        return Rows(
+            [_video(row) for row in videos],
+            [_comment(row, creators.get(row.video)) for row in comments],
+            [LabelRow(row.id, row.opinion, row.emotion) for row in comments if row.opinion or row.emotion],
+            failures,
+        )
 
+    @property
+    def has_files(self) -> bool:
+        """Always: a video without a file is a failure of the media stage."""
+        return True
 
-def ingest(store: Store, source: "FolderSource", key: SecretStr) -> SourceSummary:
-    """Bring every shard's videos, comments and labels up to date with the folder.
+    def file(self, store: Store, video_id: str) -> Path | None:
+        """The video's file in the folder. Raises CsmvError if the folder is not there."""
+        folder = self._folder()
+        return _films_by_name(folder, folder.stat().st_mtime_ns).get(video_id)
 
-    Raises CsmvError if the folder or a file that the source names is not there.
-    """
-    total = SourceSummary()
-    with track("comments and videos", store.n_shards) as tick:
-        for shard in store.shards():
-            total += ingest_shard(store, source, key, shard)
-            tick(1)
-    return total
+    def _folder(self) -> Path:
+        folder = Path(self.section.path).expanduser()
+        if not folder.is_dir():
+            raise CsmvError(
+                f"The folder '{self.section.path}' is not there; it should hold videos and {self.section.comments}."
+            )
+        return folder
 
-
-def ingest_shard(store: Store, source: "FolderSource", key: SecretStr, shard: int) -> SourceSummary:
-    """Write one shard of videos, comments and labels, unless it is there already and the folder says the same.
-
-    `key` makes the comments' pseudonyms. Killed at any moment and run again, it ends in the same bytes.
-    """
-    listing = read_folder(source)
-    videos = [row for name, row in sorted(listing.videos.items()) if store.shard_of(name) == shard]
-    here = {row.video for row in videos}
-    comments = [row for row in listing.comments if row.video in here]
-    rejected = [failure for place, failure in listing.rejected if store.shard_of(place) == shard]
-    found = SourceSummary(len(videos), len(comments), sum(_is_labelled(row) for row in comments), len(rejected))
-
-    pseudonyms = Pseudonymiser(key)
-    policy = store.config.scrub
-    state = pseudonyms.comment_id(_fingerprint(policy, listing.names, videos, comments, rejected))
-    marker = f"private/ingest/{shard:04d}"
-    tables = [f"{table}/{shard:04d}.parquet" for table in ("videos", "comments", "labels")]
-    if all(map(store.exists, [marker, *tables])) and store.read_file(marker).decode() == state:
-        return found + SourceSummary(reused=1)
-
-    scrubber = _scrubber(policy, key, listing.names)
-    store.write("comments", shard, _comments(comments, scrubber, pseudonyms))
-    store.write("labels", shard, _labels(comments, pseudonyms))
-    store.write("videos", shard, keep_media_columns(store.read("videos", shard), _videos(videos, scrubber)))
-    _settle_failures(store, shard, rejected)
-    store.write_file(marker, state.encode())
-    return found
-
-
-# ---------------------------------------------------------------------- reading
-
-
-def read_folder(source: "FolderSource") -> Listing:
-    """All that the folder holds. Read once a process as long as its files stay as they are."""
-    folder = Path(source.path).expanduser()
-    if not folder.is_dir():
-        raise CsmvError(f"The folder '{source.path}' is not there; it should hold videos and {source.comments}.")
-    comments = _named(folder, source.comments, "comments")
-    described = _named(folder, source.videos, "videos") if source.videos else folder / "videos.jsonl"
-    files = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()))
-    present = (comments, described) if described.is_file() else (comments,)
-    return _read(present, files, tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in present))
+    def _lists(self) -> tuple[Path, dict[str, Path]]:
+        folder = self._folder()
+        lists = {"comments": _named(folder, self.section.comments, "comments")}
+        described = folder / "videos.jsonl"
+        if self.section.videos:
+            described = _named(folder, self.section.videos, "videos")
+        return folder, lists | ({"videos": described} if described.is_file() else {})
 
 
 def _named(folder: Path, name: str, what: str) -> Path:
@@ -194,49 +196,83 @@ def _named(folder: Path, name: str, what: str) -> Path:
     return path
 
 
+# ---------------------------------------------------------------------- landing
+
+
+@dataclass(frozen=True, repr=False)
+class _Listing:
+    """What a folder holds: the usable rows with their lines, and the others' failures with what decides their shard."""
+
+    videos: dict[str, tuple[int, VideoLine]]
+    comments: list[tuple[int, CommentLine]]
+    rejected: list[tuple[str, Failure]]
+
+
+def _parted(store: Store, listing: _Listing) -> Iterator[tuple[int, dict[str, Any]]]:
+    for name, (number, video) in sorted(listing.videos.items()):
+        yield store.shard_of(name), {"line": number, "video": video.model_dump(mode="json", exclude_none=True)}
+    for number, comment in listing.comments:
+        row = comment.model_dump(mode="json", exclude_none=True)
+        yield store.shard_of(comment.video), {"line": number, COMMENT_KEY: row}
+    for place, failure in listing.rejected:
+        yield store.shard_of(place), {"failure": [failure.key, str(failure.reason), failure.detail]}
+
+
+def _films_in(folder: Path) -> list[Path]:
+    """The video files, those of one stem in the order in which they are preferred."""
+    films = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+    return sorted(films, key=lambda path: (path.stem, VIDEO_SUFFIXES.index(path.suffix.lower()), path.name))
+
+
 @lru_cache(maxsize=1)
-def _read(lists: tuple[Path, ...], files: tuple[Path, ...], _state: tuple[tuple[int, int], ...]) -> Listing:
-    rejected: list[tuple[str, Failure]] = []
-    found = _video_files(files, rejected)
-    videos = _video_rows(lists[1], rejected) if len(lists) > 1 else {}
-    for name in found:
-        videos.setdefault(name, VideoRow(video=name))
-    comments = tuple(_comment_rows(lists[0], videos, rejected))
-    return Listing(found, videos, comments, tuple(rejected))
+def _films_by_name(folder: Path, _mtime_ns: int) -> dict[str, Path]:
+    return _chosen(_films_in(folder), [])
 
 
-def _video_files(files: Sequence[Path], rejected: list[tuple[str, Failure]]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    ranked = sorted(files, key=lambda path: (path.stem, VIDEO_SUFFIXES.index(path.suffix.lower()), path.name))
-    for number, path in enumerate(ranked, start=1):
+def _chosen(films: Sequence[Path], rejected: list[tuple[str, Failure]]) -> dict[str, Path]:
+    chosen: dict[str, Path] = {}
+    for number, path in enumerate(films, start=1):
         name = path.stem
         if not is_safe_id(name):
             # The name may be anybody's handle, so the failure gives its place in the listing instead.
             key = f"file {number} by name"
             rejected.append((key, Failure(key, FailureReason.UNSAFE_ID, "the file's name can't be a video id")))
-        elif name in found:
+        elif name in chosen:
             key = f"{name}{path.suffix}"
-            rejected.append((name, Failure(key, FailureReason.DUPLICATE, f"{found[name].suffix} is used instead")))
+            rejected.append((name, Failure(key, FailureReason.DUPLICATE, f"{chosen[name].suffix} is used instead")))
         else:
-            found[name] = path
-    return found
+            chosen[name] = path
+    return chosen
 
 
-def _video_rows(path: Path, rejected: list[tuple[str, Failure]]) -> dict[str, VideoRow]:
-    rows: dict[str, VideoRow] = {}
-    for key, row in _rows(path, VideoRow, rejected):
+def _read(comments: Path, described: Path | None, films: Sequence[Path]) -> _Listing:
+    rejected: list[tuple[str, Failure]] = []
+    names = _chosen(films, rejected)
+    videos = _video_lines(described, rejected) if described else {}
+    for name in names:
+        videos.setdefault(name, (0, VideoLine(video=name)))
+    return _Listing(videos, list(_comment_lines(comments, videos, rejected)), rejected)
+
+
+def _video_lines(path: Path, rejected: list[tuple[str, Failure]]) -> dict[str, tuple[int, VideoLine]]:
+    rows: dict[str, tuple[int, VideoLine]] = {}
+    for number, row in _lines(path, VideoLine, rejected):
+        key = f"{path.name}:{number}"
         if not is_safe_id(row.video):
             rejected.append((key, Failure(key, FailureReason.UNSAFE_ID, "'video' can't be a video id")))
         elif row.video in rows:
             rejected.append((row.video, Failure(key, FailureReason.DUPLICATE, "the video was described above")))
         else:
-            rows[row.video] = row
+            rows[row.video] = (number, row)
     return rows
 
 
-def _comment_rows(path: Path, videos: dict[str, VideoRow], rejected: list[tuple[str, Failure]]) -> Iterator[CommentRow]:
+def _comment_lines(
+    path: Path, videos: dict[str, tuple[int, VideoLine]], rejected: list[tuple[str, Failure]]
+) -> Iterator[tuple[int, CommentLine]]:
     seen: set[str] = set()
-    for key, row in _rows(path, CommentRow, rejected):
+    for number, row in _lines(path, CommentLine, rejected):
+        key = f"{path.name}:{number}"
         if not is_safe_id(row.video):
             rejected.append((key, Failure(key, FailureReason.UNSAFE_ID, "'video' can't be a video id")))
         elif row.video not in videos:
@@ -245,19 +281,19 @@ def _comment_rows(path: Path, videos: dict[str, VideoRow], rejected: list[tuple[
             rejected.append((row.video, Failure(key, FailureReason.DUPLICATE, "the comment's id stands above")))
         else:
             seen.add(row.id)
-            yield row
+            yield number, row
 
 
-def _rows(path: Path, kind: type[_RowKind], rejected: list[tuple[str, Failure]]) -> Iterator[tuple[str, _RowKind]]:
-    """The usable rows of a JSONL file, each with its name, "<file>:<line>"."""
+def _lines(path: Path, kind: type[_RowKind], rejected: list[tuple[str, Failure]]) -> Iterator[tuple[int, _RowKind]]:
+    """The usable rows of a JSONL file, each with its line's number from 1."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            key = f"{path.name}:{number}"
             try:
-                yield key, kind.model_validate_json(line.removeprefix(b"\xef\xbb\xbf"))
+                yield number, kind.model_validate_json(line.removeprefix(b"\xef\xbb\xbf"))
             except ValidationError as error:
+                key = f"{path.name}:{number}"
                 rejected.append((key, Failure(key, FailureReason.BAD_ROW, _what_is_wrong(error))))
 
 
@@ -271,94 +307,43 @@ def _what_is_wrong(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"'{field}' is missing"
     if problem["type"] == "string_pattern_mismatch":
-        return f"'{field}' is blank"
+        return f"'{field}' is blank" if field == "text" else f"'{field}' is not a language such as en or pt-BR"
     return f"'{field}': {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
-# ---------------------------------------------------------------------- writing
+# ---------------------------------------------------------------------- rows
 
 
-@lru_cache(maxsize=1)
-def _scrubber(policy: ScrubPolicy, key: SecretStr, names: tuple[str, ...]) -> "Scrubber":
-    from pipeline.scrub import Scrubber  # loads Presidio
-
-    return Scrubber(policy, key=key, names=names)
-
-
-def _comments(rows: Sequence[CommentRow], scrubber: "Scrubber", pseudonyms: Pseudonymiser) -> pa.Table:
-    scrubbed = scrubber.scrub([row.text for row in rows])
-    return _table(
-        COMMENTS.schema,
-        comment_id=[pseudonyms.comment_id(row.id) for row in rows],
-        video_id=[row.video for row in rows],
-        text=[text.text for text in scrubbed],
-        pii=[sorted(set(map(str, text.kinds))) for text in scrubbed],
-        like_count=[row.like_count for row in rows],
-        reply_to=[None if row.reply_to is None else pseudonyms.comment_id(row.reply_to) for row in rows],
-        created_on=[row.created_on for row in rows],
+def _video(row: VideoLine) -> VideoRow:
+    created = row.created_at
+    return VideoRow(
+        row.video,
+        description=row.description or "",
+        hashtags=row.hashtags,
+        created_at=created if created is None or created.tzinfo else created.replace(tzinfo=UTC),
+        comment_count=row.comment_count,
+        like_count=row.like_count,
+        play_count=row.play_count,
+        share_count=row.share_count,
+        language=row.language,
+        creator=Person(row.creator) if row.creator else None,
     )
 
 
-def _labels(rows: Sequence[CommentRow], pseudonyms: Pseudonymiser) -> pa.Table:
-    labelled = [row for row in rows if _is_labelled(row)]
-    return _table(
-        LABELS.schema,
-        comment_id=[pseudonyms.comment_id(row.id) for row in labelled],
-        opinion=[row.opinion for row in labelled],
-        emotion=[row.emotion for row in labelled],
-        source=[LABEL_SOURCE] * len(labelled),
+def _comment(row: CommentLine, creator: str | None) -> CommentRow:
+    by_creator = row.by_creator
+    if by_creator is None and row.author and creator:
+        by_creator = row.author.casefold() == creator.casefold()
+    return CommentRow(
+        row.id,
+        row.video,
+        row.text,
+        like_count=row.like_count,
+        reply_to=row.reply_to,
+        created_on=row.created_on,
+        language=row.language,
+        author=Person(row.author) if row.author else None,
+        by_creator=by_creator,
+        pinned=row.pinned,
+        kind=row.kind or "text",
     )
-
-
-def _videos(rows: Sequence[VideoRow], scrubber: "Scrubber") -> pa.Table:
-    nothing = [None] * len(rows)
-    descriptions = scrubber.scrub([row.description or "" for row in rows])
-    return _table(
-        VIDEOS.schema,
-        video_id=[row.video for row in rows],
-        url=nothing,
-        hashtags=[_hashtags(row.hashtags, scrubber) for row in rows],
-        description=[text.text or None for text in descriptions],
-        created_at=[_utc(row.created_at) for row in rows],
-        comment_count=[row.comment_count for row in rows],
-        **dict.fromkeys(MEDIA_COLUMNS, nothing) | {"media_status": [str(MediaStatus.PENDING)] * len(rows)},
-    )
-
-
-def _hashtags(tags: Sequence[str], scrubber: "Scrubber") -> list[str]:
-    """Hashtags without #, in small letters, sorted; one that holds personal data is left out."""
-    bare = sorted({tag.strip().lstrip("#").casefold() for tag in tags} - {""})
-    return [tag for tag, found in zip(bare, scrubber.scrub(bare), strict=True) if not found.kinds]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _table(schema: pa.Schema, **columns: list[Any]) -> pa.Table:
-    return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
-
-
-def _is_labelled(row: CommentRow) -> bool:
-    return row.opinion is not None or row.emotion is not None
-
-
-def _settle_failures(store: Store, shard: int, wanted: Iterable[Failure]) -> None:
-    """Make failures/source say exactly `wanted`; a row that says so already keeps its date and attempts."""
-    now = {failure.key: failure for failure in wanted}
-    before = store.read(f"failures/{STAGE}", shard)
-    said = {} if before is None else {row["key"]: (row["reason"], row["detail"]) for row in before.to_pylist()}
-    store.clear_failures(STAGE, shard, said.keys() - now.keys())
-    news = [failure for failure in now.values() if said.get(failure.key) != (str(failure.reason), failure.detail)]
-    store.record_failures(STAGE, shard, news)
-
-
-def _fingerprint(policy: ScrubPolicy, names: Sequence[str], *rows: Iterable[object]) -> str:
-    """SHA-256 of all that decides a shard's tables: the rows, the handles, the policy, this version of csmv."""
-    digest = hashlib.sha256(f"{version('csmv')}\n{policy.model_dump_json()}\n{names}".encode())
-    for group in rows:
-        for row in group:
-            text = row.model_dump_json() if isinstance(row, BaseModel) else repr(row)
-            digest.update(text.encode() + b"\n")
-        digest.update(b"--\n")
-    return digest.hexdigest()

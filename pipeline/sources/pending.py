@@ -1,35 +1,38 @@
-"""What is left to do in a root: hashtags not read to their end, videos that were listed or linked and are not settled.
+"""What is left to collect in a root: hashtags not read to their end, videos listed or linked that are not settled.
 
-Asks nobody: landing alone tells.
+Landing alone tells; nothing is asked of the site.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.forgotten import Forgotten
 from pipeline.sources.landing import Landing, Record, latest, new_visit
 from pipeline.sources.responses import Item, ItemList, items_in, read_list
-from pipeline.sources.settings import WebSource
+from pipeline.sources.settings import Limits, Manners
 from pipeline.sources.walls import Verdict
-from pipeline.sources.web import Report, Target
+from pipeline.sources.web_visits import Report, Target
 from pipeline.store import Store
 
 
-def pending_hashtags(store: Store, source: WebSource, *, again: bool = False) -> list[str]:
+def pending_hashtags(store: Store, hashtags: Sequence[str], *, again: bool = False) -> list[str]:
     """The hashtags not read to their end yet, or all of them `again`."""
     landing = Landing(store)
-    tags = list(dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags))
+    tags = plain(hashtags)
     if again:
         return tags
     visits = ((tag, latest(landing.tag_visits(tag))) for tag in tags)
     return [tag for tag, visit in visits if visit is None or not Verdict(visit.outcome).meaning.final]
 
 
-def pending_videos(store: Store, source: WebSource, report: Report | None = None) -> list[Target]:
+def pending_videos(
+    store: Store, hashtags: Sequence[str], limits: Limits, manners: Manners, report: Report | None = None
+) -> list[Target]:
     """The videos that were listed or linked, are wanted, and are not settled yet.
 
-    Items that the list itself shows to be refused are settled here, without opening their pages.
+    Items that the list itself shows to be refused are none of them. With a `report`, they are settled in landing and
+    counted there, without opening their pages.
     """
     landing = Landing(store)
     # What was to be forgotten is not asked for again.
@@ -39,20 +42,21 @@ def pending_videos(store: Store, source: WebSource, report: Report | None = None
         if (last := latest(visits)) is not None and Verdict(last.outcome).meaning.final
     }
     found: dict[str, Target] = {}
-    for tag in dict.fromkeys(tag.lstrip("#").casefold() for tag in source.hashtags):
+    for tag in plain(hashtags):
         kept = 0
         for raw, item in _listed(landing, tag):
-            if source.limits.videos is not None and kept >= source.limits.videos:
+            if limits.videos is not None and kept >= limits.videos:
                 break
-            refusal = item.refusal(honour_creators=source.manners.honour_creators)
+            refusal = item.refusal(honour_creators=manners.honour_creators)
             if refusal is not None:
                 if item.id not in settled:
-                    record = Record("/listed", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-                    landing.close_video(item.id, new_visit(), refusal, [record])
+                    if report is not None:
+                        record = Record("/listed", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+                        landing.close_video(item.id, new_visit(), refusal, [record])
+                        _count_refused(report, tag, refusal)
                     settled.add(item.id)
-                    _count_refused(report, tag, refusal)
                 continue
-            if not wanted(item, source):
+            if not wanted(item, limits):
                 continue
             kept += 1
             if item.id not in settled:
@@ -63,9 +67,13 @@ def pending_videos(store: Store, source: WebSource, report: Report | None = None
     return list(found.values())
 
 
-def wanted(item: Item, source: WebSource) -> bool:
+def plain(hashtags: Sequence[str]) -> list[str]:
+    """Hashtags without #, in small letters, each once."""
+    return list(dict.fromkeys(tag.lstrip("#").casefold() for tag in hashtags))
+
+
+def wanted(item: Item, limits: Limits) -> bool:
     """Whether the limits of a collection let an item in."""
-    limits = source.limits
     if item.stats.comments < limits.min_comments:
         return False
     day = item.published.date() if item.published else None
@@ -74,10 +82,9 @@ def wanted(item: Item, source: WebSource) -> bool:
     return (limits.since is None or day >= limits.since) and (limits.until is None or day <= limits.until)
 
 
-def _count_refused(report: Report | None, tag: str, refusal: Verdict) -> None:
-    if report is not None:
-        report.tally(tag).skipped += 1
-        report.outcomes[str(refusal.outcome)] += 1
+def _count_refused(report: Report, tag: str, refusal: Verdict) -> None:
+    report.tally(tag).skipped += 1
+    report.outcomes[str(refusal.outcome)] += 1
 
 
 def _listed(landing: Landing, tag: str) -> Iterator[tuple[dict[str, Any], Item]]:

@@ -1,4 +1,4 @@
-"""The published CSMV files read as they are published, irregularities counted rather than hidden, into a root.
+"""The published CSMV files read as they are published, irregularities counted rather than hidden.
 
 Reads the label dictionary (zip or JSON), the label maps, the split lists and the workbook of links. Never fetches
 anything. Source of the format: the files of the CSMV dataset (NeurIPS 2024, annotations CC BY-SA 4.0).
@@ -8,44 +8,41 @@ import hashlib
 import json
 import re
 import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-import pyarrow as pa
+from pydantic import Field
 
-from pipeline.config import DatasetConfig, PublishedSource
 from pipeline.errors import CsmvError
-from pipeline.forgotten import Forgotten
-from pipeline.known_names import LANDING
-from pipeline.progress import track
-from pipeline.pseudonym import load_or_create_key
-from pipeline.schemas import (
-    COMMENTS,
-    EMOTIONS,
-    LABELS,
-    OPINIONS,
-    SPLIT_NAMES,
-    SPLITS,
-    VIDEOS,
-    FailureReason,
-    MediaStatus,
-)
-from pipeline.scrub import Scrubber, ScrubPolicy
+from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
+from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import inputs_of, is_landed, land_parts, look_of, part_state, read_part, sha256_of
 from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from pipeline.sources.media_columns import keep_media_columns
-from pipeline.store import Failure, Store, is_safe_id, shard_of
+from pipeline.store import Failure, Store, is_safe_id
+from pipeline.validated import Validated
 
 REPORT_FILE = "import_report.json"
-CREATORS_FILE = f"{LANDING}/published/creators.jsonl"
-"""Whose video is whose, from the links: for the scrub, the audit and requests to be forgotten."""
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}
 _SPLIT_FILES = {part: f"{part}_set.json" for part in SPLIT_NAMES}
 _MAX_JSON_BYTES = 1 << 30
 _DATA_ID = re.compile(r"[0-9A-Za-z_.-]{1,128}")
+_RECIPE = 1
+"""Of landing: another number makes the files land anew."""
+
+
+class PublishedSource(Validated):
+    """The published CSMV files: where they are, or, once they have landed, what they were."""
+
+    kind: Literal["published"] = "published"
+    annotations: str | None = Field(
+        default=None, description="lable_data_dict.json.zip or .json, or the folder it is in; left out after an import"
+    )
+    links: str | None = Field(default=None, description="the published workbook of links")
+    files: dict[str, str] = Field(default_factory=dict, description="file name -> SHA-256, as imported")
 
 
 @dataclass(frozen=True)
@@ -124,96 +121,117 @@ def read_published(annotations: Path, links: Path) -> PublishedFiles:
                 refused.append(Failure(_printable(key), FailureReason.BAD_ROW, f"listed in {name} without an entry"))
                 continue
             split_of[key] = part
-    files = [annotations, *(folder / name for name in _SPLIT_FILES.values()), links]
     link_file = read_links(links)
-    sha256 = {path.name: _sha256(path) for path in files}
+    sha256 = {path.name: sha256_of(path) for path in _files(annotations, links)}
     return PublishedFiles(entries, split_of, link_file, refused, sha256)
 
 
-def import_published(root: str, annotations: Path, links: Path, n_shards: int, scrub: ScrubPolicy) -> PublishedFiles:
-    """Read the published files and write them into the root: videos, comments, labels, the published split, failures
-    and `import_report.json`. Importing again gives the same bytes and keeps what later stages found out.
-    """
-    published = read_published(annotations, links)
-    source = PublishedSource(files=published.sha256)
-    if _has_root(root):
-        config = Store.open(root).config.model_copy(update={"source": source, "scrub": scrub, "n_shards": n_shards})
-    else:
-        config = DatasetConfig(name="csmv", n_shards=n_shards, source=source, scrub=scrub)
-    store = Store.create(root, config)
-    store.sweep()
-    by_shard: dict[int, list[Entry]] = defaultdict(list)
+class Published(Source):
+    """Comments and labels as published; their videos are fetched by their ids."""
+
+    kind: ClassVar[str] = "published"
+    section_class: ClassVar[type[Validated]] = PublishedSource
+    section: PublishedSource
+
+    def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
+        """Part the entries by shard, and write `import_report.json`, unless that was done of the very same files.
+
+        Raises:
+            CsmvError: the section does not say where the files are, one is missing or is not what it should be, or the
+                root was made from others.
+        """
+        if self.section.annotations is None or self.section.links is None:
+            if self.left(store):
+                raise CsmvError(
+                    "The published files have not been read into this root: name them in dataset.yaml "
+                    "(`source: {kind: published, annotations: ..., links: ...}`) or run `csmv import`."
+                )
+            return LandReport()
+        annotations, links = Path(self.section.annotations).expanduser(), Path(self.section.links).expanduser()
+        files = {path.name: path for path in _files(_annotation_file(annotations), links)}
+        inputs = {"recipe": _RECIPE, "n_shards": store.n_shards}
+        if all(path.is_file() for path in files.values()) and is_landed(store, self.landing, inputs, files):
+            return LandReport()
+        published = read_published(annotations, links)
+        self._refuse_others(published)
+        # What the dataset is about is nobody's name, though an account may go by it (@teamusa).
+        topics = {entry.hashtag.casefold() for entry in published.entries.values()}
+        creators = {video: name for video, name in creators_in(links).items() if name.casefold() not in topics}
+        looks = {name: look_of(path) for name, path in files.items()}
+        landed = land_parts(store, self.landing, _parted(store, published, creators), {**inputs, "files": looks})
+        store.write_file(REPORT_FILE, (json.dumps(published.report(), indent=2) + "\n").encode())
+        return LandReport(landed)
+
+    def left(self, store: Store) -> int:
+        """1 until the files have landed."""
+        return int(inputs_of(store, self.landing) is None)
+
+    def state(self, store: Store, shard: int) -> str:
+        """The digest of the shard's part."""
+        return part_state(store, self.landing, shard)
+
+    def rows(self, store: Store, shard: int) -> Rows:
+        """The shard's entries and the rows refused; data ids are kept as they are published."""
+        hashtags: dict[str, set[str]] = {}
+        comments: list[CommentRow] = []
+        labels: list[LabelRow] = []
+        failures: list[Failure] = []
+        for line in read_part(store, self.landing, shard):
+            if "failure" in line:
+                key, reason, detail = line["failure"]
+                failures.append(Failure(key, FailureReason(reason), detail))
+            elif line.get("text") is not None:
+                hashtags.setdefault(line["video"], set()).add(line["hashtag"])
+                comments.append(CommentRow(line["id"], line["video"], line["text"], kind="text", published_id=True))
+                labels.append(LabelRow(line["id"], line["opinion"], line["emotion"]))
+        videos = [
+            VideoRow(video, url=canonical_url(video), hashtags=tuple(sorted(tags)))
+            for video, tags in sorted(hashtags.items())
+        ]
+        return Rows(videos, comments, labels, failures)
+
+    def split_of(self, store: Store) -> dict[str, str]:
+        """The published split, by data id."""
+        parts: dict[str, str] = {}
+        for shard in store.shards():
+            for line in read_part(store, self.landing, shard):
+                if line.get("text") is not None and line["split"] is not None:
+                    parts[line["id"]] = line["split"]
+        return parts
+
+    def _refuse_others(self, published: PublishedFiles) -> None:
+        for name, sha256 in self.section.files.items():
+            if published.sha256.get(name, sha256) != sha256:
+                raise CsmvError(
+                    f"'{name}' is another file than the one that this root was made from: give back that one, or build "
+                    "a new root."
+                )
+
+
+def _files(annotations: Path, links: Path) -> list[Path]:
+    """Every file whose content decides what is in a root."""
+    return [annotations, *(annotations.parent / name for name in _SPLIT_FILES.values()), links]
+
+
+def _parted(store: Store, published: PublishedFiles, creators: dict[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for entry in published.entries.values():
-        by_shard[store.shard_of(entry.video_id)].append(entry)
-    # In this process: at thousands of comments a second a second one would only add its memory.
-    # What the dataset is about is nobody's name, though an account may go by it (@teamusa).
-    topics = {entry.hashtag.casefold() for entry in published.entries.values()}
-    creators = {video: name for video, name in creators_in(links).items() if name.casefold() not in topics}
-    store.write_file(CREATORS_FILE, _creator_lines(creators, Forgotten.of(store)))
-    key = load_or_create_key(store) if scrub.needs_key else None
-    scrubber = Scrubber(scrub, key=key, names=sorted(set(creators.values())))
-    with track("scrubbing comments", len(published.entries)) as tick:
-        for shard in sorted(by_shard):
-            _write_shard(store, shard, by_shard[shard], scrubber)
-            tick(len(by_shard[shard]))
-    store.write_split("published", _split_table(published))
-    by_failure_shard: dict[int, list[Failure]] = defaultdict(list)
+        yield (
+            store.shard_of(entry.video_id),
+            {
+                "id": entry.data_id,
+                "video": entry.video_id,
+                "text": entry.comment,
+                "opinion": entry.opinion,
+                "emotion": entry.emotion,
+                "hashtag": entry.hashtag,
+                "split": published.split_of.get(entry.data_id),
+            },
+        )
+    # Whose video is whose, from the links: for the scrub, the audit and requests to be forgotten.
+    for video, creator in sorted(creators.items()):
+        yield store.shard_of(video), {"id": video, "author": creator}
     for failure in published.refused:
-        by_failure_shard[shard_of(failure.key, n_shards)].append(failure)
-    for shard, failures in sorted(by_failure_shard.items()):
-        store.record_failures("import", shard, failures)
-    store.write_file(REPORT_FILE, (json.dumps(published.report(), indent=2) + "\n").encode())
-    return published
-
-
-def _creator_lines(creators: dict[str, str], forgotten: Forgotten) -> bytes:
-    rows = ({"id": video, "author": creators[video]} for video in sorted(creators.keys() - forgotten.videos))
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def _has_root(root: str) -> bool:
-    return Store(root).exists("dataset.yaml")
-
-
-def _write_shard(store: Store, shard: int, entries: list[Entry], scrubber: Scrubber) -> None:
-    scrubbed = scrubber.scrub([entry.comment for entry in entries])
-    hashtags: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        hashtags[entry.video_id].add(entry.hashtag)
-    videos = [
-        {
-            "video_id": video,
-            "url": canonical_url(video),
-            "hashtags": sorted(hashtags[video]),
-            "media_status": str(MediaStatus.PENDING),
-        }
-        for video in sorted(hashtags)
-    ]
-    comments = [
-        {
-            "comment_id": entry.data_id,
-            "video_id": entry.video_id,
-            "text": clean.text,
-            "pii": sorted(set(map(str, clean.kinds))),
-        }
-        for entry, clean in zip(entries, scrubbed, strict=True)
-    ]
-    labels = [
-        {"comment_id": entry.data_id, "opinion": entry.opinion, "emotion": entry.emotion, "source": "published"}
-        for entry in entries
-    ]
-    fresh = pa.Table.from_pylist(videos, schema=VIDEOS.schema)
-    store.write("videos", shard, keep_media_columns(store.read("videos", shard), fresh))
-    store.write("comments", shard, pa.Table.from_pylist(comments, schema=COMMENTS.schema))
-    store.write("labels", shard, pa.Table.from_pylist(labels, schema=LABELS.schema))
-
-
-def _split_table(published: PublishedFiles) -> pa.Table:
-    rows = [
-        {"comment_id": entry.data_id, "video_id": entry.video_id, "split": part}
-        for part, entry in published.split_entries
-    ]
-    return pa.Table.from_pylist(rows, schema=SPLITS.schema)
+        yield store.shard_of(failure.key), {"failure": [failure.key, str(failure.reason), failure.detail]}
 
 
 def _annotation_file(path: Path) -> Path:
@@ -289,11 +307,6 @@ def _read_json(path: Path) -> Any:
         raise CsmvError(f"{path.name}: expected a zip archive, found something else.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise CsmvError(f"{path.name}: expected JSON, found something else.") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _printable(key: str) -> str:

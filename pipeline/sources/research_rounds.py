@@ -15,10 +15,12 @@ from pydantic import ValidationError
 
 from pipeline.sources.landing import read_records
 from pipeline.sources.research_api import ResearchComment, ResearchVideo
-from pipeline.sources.settings import ResearchSource
 from pipeline.store import Store, is_safe_id
 
 LANDING = "private/landing/research"
+
+Searched = tuple[date, date, int]
+"""The first and the last day of a search, and how many days a window has."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,13 @@ def believed(store: Store, rounds: Sequence[Round], rows: str) -> list[Round]:
     return found
 
 
-def research_videos(store: Store) -> dict[str, ResearchVideo]:
-    """Every video that the service gives, the newest answer about each."""
+def research_videos(store: Store, searched: Searched) -> tuple[dict[str, ResearchVideo], set[str]]:
+    """Every video that the service gives, the newest answer about each, and the ids of those it let go of."""
     found: dict[str, ResearchVideo] = {}
     for one in rounds_of(store, f"{LANDING}/videos"):
         found.update(_videos(store, one))
-    for video_id in vanished(store):
-        found.pop(video_id, None)
-    return found
+    gone = vanished(store, searched)
+    return {video_id: video for video_id, video in found.items() if video_id not in gone}, gone
 
 
 def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
@@ -116,21 +117,18 @@ def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
                 continue
 
 
-def vanished(store: Store) -> set[str]:
+def vanished(store: Store, searched: Searched) -> set[str]:
     """The videos that older rounds have and the newest of their window and its neighbours have not."""
-    source = store.config.source
-    if source.kind != "research":
-        return set()
-    standing, replaced = _standing(store, source)
+    standing, replaced = _standing(store, searched)
     there = {video_id for one in standing for video_id in _videos(store, one)}
     return {video_id for one in replaced for video_id in _videos(store, one)} - there
 
 
-def _standing(store: Store, source: ResearchSource) -> tuple[list[Round], list[Round]]:
+def _standing(store: Store, searched: Searched) -> tuple[list[Round], list[Round]]:
     """The rounds that tell what there is, and those that they stand instead of."""
     standing: list[Round] = []
     replaced: list[Round] = []
-    left = windows(source.start, source.end, source.window_days)
+    left = windows(*searched)
     while left:
         window = left.pop()
         rounds = believed(store, rounds_of(store, window_place(*window)), "videos")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from pipeline.schemas import CommentKind
 from pipeline.sources.walls import DONE, Outcome, Verdict, verdict_of_code
 
 MAX_BODY_BYTES = 16 << 20
@@ -32,9 +33,42 @@ def _list(value: object) -> object:
     return () if value is None else value
 
 
+def _number_or_none(value: object) -> int | None:
+    # What is only nice to have must not cost the row.
+    try:
+        return int(str(value).strip()) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+
+
+def _language(value: object) -> str | None:
+    """A language as the platform guesses it; "un" is its word for none."""
+    known = isinstance(value, str) and value != "un" and _LANGUAGE.fullmatch(value)
+    return str(value) if known else None
+
+
+def _flag(value: object) -> bool | None:
+    return bool(value) if isinstance(value, bool | int) else None
+
+
+def _account(value: object) -> object:
+    # A plain string in old shapes; anything that is no account is nobody.
+    if isinstance(value, str):
+        return {"unique_id": value}
+    if not isinstance(value, dict):
+        return {}
+    return {name: str(inner) for name, inner in value.items() if isinstance(inner, str | int)}
+
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
+_CREATORS_LABEL = 1
+
 _Id = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
 _Count = Annotated[int, BeforeValidator(_number)]
 _Text = Annotated[str, BeforeValidator(_text)]
+_MaybeCount = Annotated[int | None, BeforeValidator(_number_or_none)]
+_MaybeFlag = Annotated[bool | None, BeforeValidator(_flag)]
+_Language = Annotated[str | None, BeforeValidator(_language)]
 
 
 class _Answer(BaseModel):
@@ -59,10 +93,25 @@ class Mention(_Answer):
     hashtag: _Text = Field(default="", validation_alias=AliasChoices("hashtagName", "hashtag_name"))
 
 
+class Account(_Answer):
+    """Who published a video or wrote a comment. Personal."""
+
+    id: str = Field(default="", validation_alias=AliasChoices("id", "uid"))
+    handle: str = Field(default="", validation_alias=AliasChoices("uniqueId", "unique_id"))
+    name: str = Field(default="", alias="nickname")
+    sec_id: str = Field(default="", validation_alias=AliasChoices("secUid", "sec_uid"))
+
+
+_Account = Annotated[Account, BeforeValidator(_account)]
+
+
 class Stats(_Answer):
     """Counts of a video."""
 
     comments: _Count = Field(default=0, alias="commentCount")
+    likes: _MaybeCount = Field(default=None, alias="diggCount")
+    plays: _MaybeCount = Field(default=None, alias="playCount")
+    shares: _MaybeCount = Field(default=None, alias="shareCount")
 
 
 class VideoFile(_Answer):
@@ -89,6 +138,8 @@ class Item(_Answer):
     challenges: Annotated[tuple[Challenge, ...], BeforeValidator(_list)] = ()
     extra: Annotated[tuple[Mention, ...], BeforeValidator(_list)] = Field(default=(), alias="textExtra")
     stats: Stats = Stats()
+    author: _Account = Account()
+    language: _Language = Field(default=None, alias="textLanguage")
     video: VideoFile | None = None
     slideshow: dict[str, Any] | None = Field(default=None, alias="imagePost")
     is_ad: bool = Field(default=False, alias="isAd")
@@ -147,6 +198,29 @@ class Comment(_Answer):
     likes: _Count = Field(default=0, alias="digg_count")
     replies: _Count = Field(default=0, alias="reply_comment_total")
     reply_id: _Text = "0"
+    user: _Account = Account()
+    language: _Language = Field(default=None, alias="comment_language")
+    pinned: _MaybeFlag = Field(default=None, alias="author_pin")
+    pictures: Any = Field(default=None, alias="image_list")
+    label_list: Any = None
+
+    @property
+    def kind(self) -> CommentKind:
+        """What it consists of: without a word it is a picture, or else a sticker."""
+        if self.pictures:
+            return CommentKind.PICTURE
+        return CommentKind.TEXT if self.text.strip() else CommentKind.STICKER
+
+    def is_by(self, creator: Account) -> bool | None:
+        """Whether the video's creator wrote it; None where that can't be told."""
+        labels = self.label_list if isinstance(self.label_list, list) else []
+        if any(isinstance(label, dict) and label.get("type") == _CREATORS_LABEL for label in labels):
+            return True
+        if self.user.id and creator.id:
+            return self.user.id == creator.id
+        if self.user.handle and creator.handle:
+            return self.user.handle.casefold() == creator.handle.casefold()
+        return None
 
 
 class ItemList(_Answer):

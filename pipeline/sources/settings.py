@@ -5,7 +5,6 @@ Secrets are never settings: cookies come from a file, keys from the environment.
 
 from datetime import date
 from pathlib import Path
-from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -45,53 +44,6 @@ class Manners(Validated):
     def _ordered(self) -> "Manners":
         if not 0 <= self.scroll_pause_s[0] <= self.scroll_pause_s[1]:
             raise ValueError("scroll_pause_s is the shortest and the longest pause, in this order")
-        return self
-
-
-class SourceSection(Validated):
-    """Base of a source's section of dataset.yaml."""
-
-    identity: ClassVar[tuple[str, ...]] = ()
-    """Fields that make it another source when they change; a root takes that only when asked to by name."""
-    grows: ClassVar[tuple[str, ...]] = ()
-    """Fields that may gain values and not lose any."""
-
-
-class WebSource(SourceSection):
-    """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
-
-    grows = ("hashtags",)
-
-    kind: Literal["web"] = "web"
-    hashtags: tuple[str, ...] = Field(default=(), description="without #")
-    limits: Limits = Limits()
-    manners: Manners = Manners()
-
-
-class ResearchSource(SourceSection):
-    """Videos and comments from TikTok's Research API. Never mixed with the public pages."""
-
-    grows = ("hashtags",)
-
-    kind: Literal["research"] = "research"
-    hashtags: tuple[str, ...] = Field(min_length=1, description="without #")
-    regions: tuple[str, ...] = Field(default=(), description="two-letter codes; none means all")
-    start: date
-    end: date
-    window_days: int = Field(default=7, ge=1, le=30, description="a lost window costs less when it is short")
-    limits: Limits = Limits(videos=None, comments=1000)
-    settle_days: int = Field(default=2, ge=0, le=30, description="windows that end later than so long ago are left")
-    refresh_days: int | None = Field(
-        default=15, ge=1, description="lists older than this are asked for again; the terms ask for 15"
-    )
-    daily_requests: int = Field(default=1000, ge=1, description="of the organisation's quota, for this root")
-    first_comments: int | None = Field(default=1000, ge=1, description="how deep the service lets one page")
-    more_fields: tuple[str, ...] = Field(default=(), description="newer video fields to ask for")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "ResearchSource":
-        if self.end < self.start:
-            raise ValueError("end is before start")
         return self
 
 

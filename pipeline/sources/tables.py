@@ -1,253 +1,284 @@
-"""From landing to tables: each video's visits become its row, its scrubbed comments under pseudonyms, and its failure.
+"""The one writer: rows of any source, scrubbed and under pseudonyms, into videos, comments, labels and failures.
 
-Everything is made anew whenever anything is added, with the names in all of landing, so the tables depend on what was
-seen and not on how often collection was interrupted or on who made them. Handles and ids of persons end here.
+Handles and ids of persons end here. What a shard was made from stands in its footers as a keyed digest, so that a shard
+is made again exactly when its rows, the policy, the names that are known, or what was forgotten has changed.
 """
 
 import hashlib
+import hmac
 import json
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from functools import lru_cache
-from importlib.metadata import version
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.known_names import LANDING, known_names
+from pipeline.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
-from pipeline.schemas import COMMENTS, VIDEOS, MediaStatus
-from pipeline.sources.landing import Landing, Record, Visit, latest, verdict_of
-from pipeline.sources.links import canonical_url
-from pipeline.sources.media_columns import MEDIA_COLUMNS
-from pipeline.sources.responses import Comment, CommentList, Item, comments_in, parsed, read_list
-from pipeline.sources.visit import COMMENTS as COMMENT_LIST
-from pipeline.sources.visit import REPLIES as REPLY_LIST
-from pipeline.sources.walls import Outcome, Verdict
-from pipeline.sources.web import STAGE
-from pipeline.store import Store
+from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
+from pipeline.scrub.policy import Kind, ScrubPolicy
+from pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
+from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
+from pipeline.store import Failure, Store
 
 if TYPE_CHECKING:
     from pipeline.scrub import Scrubber
 
-_NOT_MEASURED = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.PENDING)}
-TABULATED = f"{LANDING}/tabulated"
-"""Of each shard, what its tables were made from."""
+STAGE = "tables"
+TABLES = ("comments", "labels", "videos")
+"""What is written of a shard, in this order: the videos are its last word."""
+SPLIT = "published"
 
-
-@dataclass(frozen=True)
-class CommentSeen:
-    """A comment as a source gave it; personal until scrubbed."""
-
-    id: str
-    text: str
-    likes: int
-    created: int
-    reply_to: str | None
-
-    @property
-    def day(self) -> date | None:
-        """The day it was written, if the number is believable."""
-        return datetime.fromtimestamp(self.created, UTC).date() if 0 < self.created < 1 << 33 else None
-
-
-@dataclass
-class VideoSeen:
-    """A video as its visits saw it; personal until scrubbed."""
-
-    video_id: str
-    caption: str = ""
-    hashtags: list[str] = field(default_factory=list)
-    published: datetime | None = None
-    comment_count: int | None = None
-    comments: dict[str, CommentSeen] = field(default_factory=dict)
-    usable: bool = False
+_RECIPE = 1
+"""Of this module: another number makes every table anew."""
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class TableSummary:
-    """How much of a root's landing went into tables."""
+    """How much was written; `reused` counts shards that were up to date already."""
 
     videos: int = 0
     comments: int = 0
+    labels: int = 0
     failures: int = 0
+    reused: int = 0
 
     def __add__(self, other: "TableSummary") -> "TableSummary":
         return TableSummary(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
-def tabulate(store: Store, key: SecretStr) -> TableSummary:
-    """Bring the tables of every shard up to date with the web source's landing."""
-    total, state = TableSummary(), landing_state(store)
-    with track("landing to tables", store.n_shards) as tick:
+def write_tables(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> TableSummary:
+    """Bring every shard up to date, and the published split where the source brings one."""
+    total = TableSummary()
+    with track("comments and videos", store.n_shards) as tick:
         for shard in store.shards():
-            total += tabulate_shard(store, key, shard, state)
+            total += write_shard(store, source, policy, key, shard)
             tick(1)
+    write_published_split(store, source)
     return total
 
 
-def landing_state(store: Store) -> str:
-    """A digest of what decides the tables of a whole root: which files landed, the policy, this version of csmv.
+def write_shard(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> TableSummary:
+    """Write one shard's videos, comments, labels and failures, unless they are there and made from the same.
 
-    It is the same however often and by how many the tables are made, and names nobody.
+    Killed at any moment and run again, it ends in the same bytes; what the media stage found out about a video stays.
+
+    Args:
+        store: The root.
+        source: Where the rows come from; it has landed.
+        policy: How texts are scrubbed.
+        key: What pseudonyms are made with.
+        shard: The shard.
+
+    Returns:
+        How much was written.
+
+    Raises:
+        CsmvError: nothing has landed, or a landing file is damaged.
     """
-    landed = [name for name in store.files(LANDING) if not name.startswith(TABULATED)]
-    parts = [version("csmv"), store.config.scrub.model_dump_json(), *landed]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    made_from = _made_from(store, source, policy, key, shard)
+    if _is_made_from(store, shard, made_from):
+        return TableSummary(reused=1)
+    forgotten = Forgotten.of(store)
+    rows = _remembered(source.rows(store, shard), forgotten)
+    writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
+    videos = keep_media_columns(store.read("videos", shard, remake=True), writer.videos(rows.videos))
+    store.write("comments", shard, writer.comments(rows.comments), made_from=made_from)
+    store.write("labels", shard, writer.labels(rows.labels, rows.comments), made_from=made_from)
+    _settle_failures(store, shard, rows.failures)
+    store.write("videos", shard, videos, made_from=made_from)
+    return TableSummary(len(rows.videos), len(rows.comments), len(rows.labels), len(rows.failures))
 
 
-def tabulate_shard(store: Store, key: SecretStr, shard: int, state: str) -> TableSummary:
-    """Bring one shard's videos, comments and failures up to date, unless `landing_state` is what they were made from.
-
-    A name that is new may stand in any text, so new landing makes every table anew.
-    """
-    before, done = _tabulated(store, shard)
-    landing = Landing(store)
-    visits = {} if before == state else landing.video_visits(shard)
-    if not visits:
-        return TableSummary()
-    seen = [_see(landing, video_id, visits_of) for video_id, visits_of in sorted(visits.items())]
-    verdicts = {video_id: _verdict(landing, visits_of) for video_id, visits_of in visits.items()}
-    usable = [video for video in seen if video.usable and _may_keep(verdicts[video.video_id])]
-    write_videos(store, key, shard, usable, set(visits), state)
-    news = {video_id for video_id, visits_of in visits.items() if not {visit.began for visit in visits_of} <= done}
-    failures = [row for video_id in sorted(news) if (row := verdicts[video_id].failure(video_id))]
-    store.record_failures(STAGE, shard, failures)
-    store.clear_failures(STAGE, shard, news - {row.key for row in failures})
-    began = sorted(visit.began for visits_of in visits.values() for visit in visits_of)
-    store.write_file(_marker(shard), json.dumps({"state": state, "visits": began}).encode())
-    return TableSummary(len(usable), sum(len(video.comments) for video in usable), len(failures))
+def is_current(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> bool:
+    """Whether `write_shard` would have nothing to do."""
+    return _is_made_from(store, shard, _made_from(store, source, policy, key, shard))
 
 
-def write_videos(
-    store: Store, key: SecretStr, shard: int, seen: Sequence[VideoSeen], instead_of: set[str], state: str
-) -> None:
-    """Put videos and their comments, scrubbed, in place of the rows that a shard has of the videos `instead_of`."""
-    scrubber = _scrubber(store.root, key, state)
-    pseudonyms = Pseudonymiser(key)
-    comments: list[dict[str, Any]] = []
-    videos: list[dict[str, Any]] = []
-    before = {row["video_id"]: row for row in _rows(store.read("videos", shard))}
-    for video in seen:
-        comments += _comment_rows(video, scrubber, pseudonyms)
-        kept = before.get(video.video_id, _NOT_MEASURED)
-        videos.append(_video_row(video, scrubber) | {name: kept[name] for name in MEDIA_COLUMNS})
-    others = [row for row in before.values() if row["video_id"] not in instead_of]
-    store.write("comments", shard, _replaced(store.read("comments", shard), comments, instead_of))
-    store.write("videos", shard, pa.Table.from_pylist([*others, *videos], schema=VIDEOS.schema))
-
-
-_ONE_AT_A_TIME = threading.Lock()
-
-
-def _scrubber(root: str, key: SecretStr, state: str) -> "Scrubber":
-    with _ONE_AT_A_TIME:
-        return _knowing_all(root, key, state)
-
-
-@lru_cache(maxsize=1)
-def _knowing_all(root: str, key: SecretStr, _state: str) -> "Scrubber":
-    """A scrubber that knows every name in a root's landing, which is read whole for it: once for all shards."""
-    from pipeline.scrub import Scrubber  # loads Presidio
-
-    store = Store.open(root)
-    return Scrubber(store.config.scrub, key=key, names=known_names(store).names)
-
-
-def _comment_rows(video: VideoSeen, scrubber: "Scrubber", pseudonyms: Pseudonymiser) -> list[dict[str, Any]]:
-    seen = [video.comments[cid] for cid in sorted(video.comments)]
-    texts = scrubber.scrub([comment.text.replace("\0", "") for comment in seen])
-    return [
-        {
-            "comment_id": pseudonyms.comment_id(comment.id),
-            "video_id": video.video_id,
-            "text": text.text,
-            "pii": sorted(set(map(str, text.kinds))),
-            "like_count": comment.likes,
-            "reply_to": pseudonyms.comment_id(comment.reply_to) if comment.reply_to else None,
-            "created_on": comment.day,
-        }
-        for comment, text in zip(seen, texts, strict=True)
+def write_published_split(store: Store, source: Source) -> None:
+    """Write the split that a source brings, if it brings one; comments that the tables don't have are left out."""
+    split_of = source.split_of(store)
+    if not split_of:
+        return
+    comments = store.read_all("comments")
+    rows = [
+        {"comment_id": comment, "video_id": video, "split": split_of[comment]}
+        for comment, video in zip(comments["comment_id"].to_pylist(), comments["video_id"].to_pylist(), strict=True)
+        if comment in split_of
     ]
+    made_from = digest_of([store.made_from("comments", shard) for shard in store.shards()])
+    store.write_split(SPLIT, pa.Table.from_pylist(rows, schema=SPLITS.schema), made_from=made_from)
 
 
-def _video_row(video: VideoSeen, scrubber: "Scrubber") -> dict[str, Any]:
-    caption = scrubber.scrub([video.caption.replace("\0", "")])[0]
-    tags = [tag for tag, found in zip(video.hashtags, scrubber.scrub(video.hashtags), strict=True) if not found.kinds]
-    return {
-        "video_id": video.video_id,
-        "url": canonical_url(video.video_id),
-        "hashtags": tags,
-        "description": caption.text or None,
-        "created_at": video.published,
-        "comment_count": video.comment_count,
-    }
+# ---------------------------------------------------------------------- what a shard is made from
 
 
-def _replaced(table: pa.Table | None, rows: list[dict[str, Any]], videos: set[str]) -> pa.Table:
-    """A shard's comments with those of some videos replaced."""
-    kept = [row for row in _rows(table) if row["video_id"] not in videos]
-    return pa.Table.from_pylist([*kept, *rows], schema=COMMENTS.schema)
+def _made_from(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> str:
+    # Keyed, because it would else let anybody test a guess at the names or at a raw row.
+    names = hashlib.sha256("\n".join(_names(store, source)).encode("utf-8", "surrogatepass")).hexdigest()
+    parts = [_RECIPE, policy.model_dump_json(), source.state(store, shard), names, Forgotten.of(store).digest]
+    secret = key.get_secret_value().encode("utf-8", "surrogatepass")
+    return hmac.new(secret, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
-    return [] if table is None else table.to_pylist()
+def _is_made_from(store: Store, shard: int, made_from: str) -> bool:
+    return all(store.made_from(table, shard) == made_from for table in TABLES)
 
 
-# ---------------------------------------------------------------------- what visits saw
+_LOCK = threading.RLock()
+_names_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+_scrubber_of: dict[tuple[object, ...], "Scrubber"] = {}
+"""Of the root at hand only: its names are read, and its scrubber is made, once a process and not once a shard."""
 
 
-def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> VideoSeen:
-    """All that the visits of a video saw; later visits count more."""
-    video = VideoSeen(video_id)
-    for visit in visits:
-        for record in landing.read(visit.name):
-            _absorb(video, record)
-    return video
+def _names(store: Store, source: Source) -> tuple[str, ...]:
+    at = (store.root, source.kind, source.names_state(store), Forgotten.of(store).digest)
+    with _LOCK:
+        if at not in _names_of:
+            names = tuple(source.names(store).names)
+            _names_of.clear()
+            _names_of[at] = names
+        return _names_of[at]
 
 
-def _absorb(video: VideoSeen, record: Record) -> None:
-    if record.path in ("/video", "/listed"):
-        item = parsed(Item, json.loads(record.body))
-        if item is None or item.id != video.video_id:
-            return
-        video.caption, video.hashtags, video.published = item.caption, item.hashtags, item.published
-        video.comment_count = item.stats.comments
-        video.usable |= record.path == "/video"
-    elif record.path in (COMMENT_LIST, REPLY_LIST):
-        answer, _ = read_list(CommentList, record.body)
-        for comment in comments_in(answer) if answer else []:
-            if comment.video_id in ("", video.video_id):
-                video.comments[comment.cid] = _seen(comment)
+def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "Scrubber":
+    at = (policy, key, _names(store, source))
+    with _LOCK:
+        if at not in _scrubber_of:
+            from pipeline.scrub import Scrubber  # loads Presidio
+
+            _scrubber_of.clear()
+            _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])
+        return _scrubber_of[at]
 
 
-def _seen(comment: Comment) -> CommentSeen:
-    reply_to = comment.reply_id if comment.reply_id not in ("", "0") else None
-    return CommentSeen(comment.cid, comment.text, comment.likes, comment.created, reply_to)
+# ---------------------------------------------------------------------- rows
 
 
-def _may_keep(verdict: Verdict) -> bool:
-    """What is refused or gone for good has no row; what was walled keeps what was had so far."""
-    return not verdict.meaning.final or verdict.outcome is Outcome.DONE
+def _remembered(rows: Rows, forgotten: Forgotten) -> Rows:
+    """Rows without those of forgotten persons and without what was forgotten by its id."""
+    videos = [
+        video
+        for video in rows.videos
+        if not (forgotten.is_forgotten_video(video.video_id) or _is_forgotten(video.creator, forgotten))
+    ]
+    gone = {video.video_id for video in rows.videos} - {video.video_id for video in videos}
+    comments = [
+        comment
+        for comment in rows.comments
+        if not (
+            comment.video_id in gone
+            or forgotten.is_forgotten_comment(comment.id)
+            or _is_forgotten(comment.author, forgotten)
+        )
+    ]
+    kept = {comment.id for comment in comments}
+    return Rows(videos, comments, [label for label in rows.labels if label.comment in kept], rows.failures)
 
 
-def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:
-    last = latest(visits)
-    assert last is not None
-    return verdict_of(landing.read(last.name))
+def _is_forgotten(person: Person | None, forgotten: Forgotten) -> bool:
+    return person is not None and bool(person.values) and forgotten.is_forgotten_person(*person.values)
 
 
-def _tabulated(store: Store, shard: int) -> tuple[str, set[str]]:
-    """The state of the landing that a shard's tables were made from, and the visits that are in them."""
-    kept = json.loads(store.read_file(_marker(shard))) if store.exists(_marker(shard)) else {}
-    if isinstance(kept, list):  # as it was written when a video's own names were all that was known
-        return "", set(kept)
-    return kept.get("state", ""), set(kept.get("visits", ()))
+@dataclass(frozen=True)
+class _Writer:
+    """Makes tables of rows: nothing of a person but a pseudonym leaves it."""
+
+    scrubber: "Scrubber"
+    pseudonyms: Pseudonymiser
+    forgotten: Forgotten
+
+    def videos(self, rows: Sequence[VideoRow]) -> pa.Table:
+        nothing = [None] * len(rows)
+        return _table(
+            VIDEOS.schema,
+            video_id=[row.video_id for row in rows],
+            url=[row.url for row in rows],
+            hashtags=[self._hashtags(row.hashtags) for row in rows],
+            description=[text or None for text, _ in self._clean([row.description for row in rows])],
+            created_at=[_whole_seconds(row.created_at) for row in rows],
+            comment_count=[_count(row.comment_count) for row in rows],
+            like_count=[_count(row.like_count) for row in rows],
+            play_count=[_count(row.play_count) for row in rows],
+            share_count=[_count(row.share_count) for row in rows],
+            language=[row.language for row in rows],
+            creator=[self._person(row.creator) for row in rows],
+            **dict.fromkeys(MEDIA_COLUMNS, nothing) | {"media_status": [str(MediaStatus.PENDING)] * len(rows)},
+        )
+
+    def comments(self, rows: Sequence[CommentRow]) -> pa.Table:
+        texts = self._clean([row.text for row in rows])
+        return _table(
+            COMMENTS.schema,
+            comment_id=[self._comment_id(row, row.id) for row in rows],
+            video_id=[row.video_id for row in rows],
+            text=[text for text, _ in texts],
+            pii=[kinds for _, kinds in texts],
+            like_count=[_count(row.like_count) for row in rows],
+            reply_to=[None if row.reply_to is None else self._comment_id(row, row.reply_to) for row in rows],
+            created_on=[row.created_on for row in rows],
+            language=[row.language for row in rows],
+            author=[self._person(row.author) for row in rows],
+            by_creator=[row.by_creator for row in rows],
+            pinned=[row.pinned for row in rows],
+            kind=[row.kind for row in rows],
+        )
+
+    def labels(self, rows: Sequence[LabelRow], comments: Iterable[CommentRow]) -> pa.Table:
+        ids = {comment.id: self._comment_id(comment, comment.id) for comment in comments}
+        return _table(
+            LABELS.schema,
+            comment_id=[ids[row.comment] for row in rows],
+            opinion=[row.opinion for row in rows],
+            emotion=[row.emotion for row in rows],
+            source=[row.source for row in rows],
+        )
+
+    def _comment_id(self, row: CommentRow, raw: str) -> str:
+        return raw if row.published_id else self.pseudonyms.comment_id(raw)
+
+    def _person(self, person: Person | None) -> str | None:
+        return self.pseudonyms.user_id(person.key) if person is not None and person.key else None
+
+    def _clean(self, texts: Sequence[str]) -> list[tuple[str, list[str]]]:
+        """Texts scrubbed and without the names of who was forgotten, each with the kinds that were removed."""
+        scrubbed = self.scrubber.scrub([text.replace("\0", "") for text in texts])
+        cleaned = self.forgotten.clean([found.text for found in scrubbed])
+        return [
+            (text, sorted({*map(str, found.kinds), *([str(Kind.USERNAME)] if names else [])}))
+            for found, (text, names) in zip(scrubbed, cleaned, strict=True)
+        ]
+
+    def _hashtags(self, tags: Sequence[str]) -> list[str]:
+        """Hashtags without #, in small letters, sorted; one that holds personal data is left out."""
+        bare = sorted({tag.replace("\0", "").strip().lstrip("#").casefold() for tag in tags} - {""})
+        return [tag for tag, (_, kinds) in zip(bare, self._clean(bare), strict=True) if not kinds]
 
 
-def _marker(shard: int) -> str:
-    return f"{TABULATED}/{shard:04d}.json"
+def _table(schema: pa.Schema, **columns: list[Any]) -> pa.Table:
+    return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _count(number: int | None) -> int | None:
+    """A number that a column can hold; what a site says beyond that is no count."""
+    return number if number is not None and 0 <= number <= _MOST else None
+
+
+def _whole_seconds(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(microsecond=0)
+
+
+def _settle_failures(store: Store, shard: int, wanted: Iterable[Failure]) -> None:
+    """Make failures/tables say exactly `wanted`; a row that says so already keeps its date and attempts."""
+    now = {failure.key: failure for failure in wanted}
+    before = store.read(f"failures/{STAGE}", shard)
+    said = {} if before is None else {row["key"]: (row["reason"], row["detail"]) for row in before.to_pylist()}
+    store.clear_failures(STAGE, shard, said.keys() - now.keys())
+    news = [failure for failure in now.values() if said.get(failure.key) != (str(failure.reason), failure.detail)]
+    store.record_failures(STAGE, shard, news)

@@ -1,412 +1,262 @@
-"""Videos and comments from TikTok's public pages, by letting a real browser read them: hashtag pages are scrolled,
-video pages opened, comments unfolded, and the answers that the pages got are kept in landing.
+"""TikTok's public pages, read by a real browser: hashtag pages and lists of links into landing, landing into rows.
 
-Never forges or repeats a request, solves nothing, and takes an empty answer for what it is: a refusal.
+How pages are visited stands in `web_visits`, what is left to visit in `pending`, what a visit leaves in `landing`.
 """
 
 import asyncio
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from datetime import UTC, date, datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from pipeline.schemas import FailureReason
-from pipeline.sources.browser import browser_context
-from pipeline.sources.landing import Landing, Record, new_visit
-from pipeline.sources.links import canonical_url
-from pipeline.sources.pacing import Pacer, Paused
-from pipeline.sources.responses import (
-    CommentList,
-    ItemList,
-    comments_in,
-    items_in,
-    read_hydration,
-    read_json,
-    read_list,
-    read_video_page,
-)
-from pipeline.sources.settings import Connection, WebSource
-from pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
-from pipeline.sources.walls import DONE, Outcome, Verdict
+from pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
+from pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
+from pipeline.sources.links import LinkFile, canonical_url, read_links
+from pipeline.sources.pacing import Interval, Pacer, interval_for
+from pipeline.sources.pending import pending_hashtags, pending_videos
+from pipeline.sources.plain_http import check_robots, resolve_short_links
+from pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
+from pipeline.sources.settings import Limits, Manners
+from pipeline.sources.visit import COMMENTS, REPLIES
+from pipeline.sources.walls import Outcome, Verdict
+from pipeline.sources.web_visits import STAGE, Collector, Report, Target
 from pipeline.store import Failure, Store
+from pipeline.validated import Validated
 
-STAGE = "collect"
-LINKS = "links"
-"""Under which name videos are counted that no hashtag led to."""
-
-_GRID = "[data-e2e='challenge-item-list']"
-_COMMENT_ICON = "[data-e2e='comment-icon']"
-_COMMENT = "[data-e2e='comment-level-1']"
-_MORE_REPLIES = "[data-e2e='view-more-1']"
-_BARREN_PAGES = 3
-"""Pages without anything new that are taken for the end of a list that never says so."""
-_IDLE_ANSWERS = 20
-"""Answers in a row without anything new after which a page that goes on and on is left."""
-
-_KEPT_OF_UNREADABLE = 64 << 10
+BACKOFF_S: dict[Outcome, float] = {
+    Outcome.SERVER_ERROR: 60.0,
+    Outcome.NETWORK: 30.0,
+    Outcome.STALLED: 120.0,
+}
+"""What is tried again in the same run, and after how long. Walls never are."""
 
 
-@dataclass
-class Tally:
-    """How far a hashtag is. `skipped` are items that limits or their creators leave out."""
+class WebSource(Validated):
+    """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
 
-    found: int = 0
-    new: int = 0
-    skipped: int = 0
-    walled: int = 0
-    comments: int = 0
+    kind: Literal["web"] = "web"
+    hashtags: tuple[str, ...] = Field(default=(), description="without #")
+    limits: Limits = Limits()
+    manners: Manners = Manners()
 
 
-@dataclass
-class Report:
-    """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so.
+class Web(Source):
+    """Videos and comments that a browser reads from the public pages."""
 
-    `left` videos are still to be visited, as far as is known; `waiting` says what it is pausing for just now.
-    """
+    kind: ClassVar[str] = "web"
+    section_class: ClassVar[type[Validated]] = WebSource
+    online: ClassVar[bool] = True
+    takes_targets: ClassVar[bool] = True
+    section: WebSource
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    stopped: str = ""
-    visits: int = 0
-    left: int = 0
-    waiting: str = ""
+    # ------------------------------------------------------------------ landing
 
-    def tally(self, name: str) -> Tally:
-        """The tally of a hashtag, begun if need be."""
-        return self.tallies.setdefault(name, Tally())
+    def prepare(self, store: Store, reach: Reach) -> None:
+        """What robots.txt says, and the ids of a file of links.
 
-    def merge(self, other: "Report") -> None:
-        """Add another worker's report."""
-        for name, theirs in other.tallies.items():
-            mine = self.tally(name)
-            for key, value in vars(theirs).items():
-                setattr(mine, key, getattr(mine, key) + value)
-        self.outcomes.update(other.outcomes)
-        self.stopped = self.stopped or other.stopped
-        self.visits += other.visits
-        self.left += other.left
-        self.waiting = self.waiting or other.waiting
-
-
-@dataclass(frozen=True)
-class Target:
-    """A video to visit and the hashtag that led to it."""
-
-    video_id: str
-    tag: str = LINKS
-
-
-class _Stop(Exception):
-    """The run has to end; the text says why."""
-
-
-Watch = Callable[[str, Report], None]
-
-
-@dataclass
-class Collector:
-    """Visits hashtags and videos one after the other in one browser. `watch` is called after every visit."""
-
-    store: Store
-    source: WebSource
-    connection: Connection
-    pacer: Pacer
-    watch: Watch = lambda _target, _report: None
-    report: Report = field(default_factory=Report)
-    _walls: int = 0
-
-    def __post_init__(self) -> None:
-        self.landing = Landing(self.store)
-        self.manners = self.source.manners
-
-    async def run(self, tags: Callable[[], Sequence[str]], targets: Callable[[], Sequence[Target]]) -> Report:
-        """Visit hashtag pages and keep their lists, then video pages and keep their items and comments.
-
-        What to visit is asked for when its turn comes; the one browser starts with the first of it.
+        Raises:
+            CsmvError: robots.txt forbids a collection or can't be read, or the file of links can't.
         """
-        try:
-            async with AsyncExitStack() as stack:
-                tab: Tab | None = None
+        pacer = self._pacer(store, reach)
+        if self.section.manners.obey_robots:
+            check_robots(reach.connection, pacer)
+        if reach.links is None:
+            return
+        found = read_links(reach.links)
+        resolved = resolve_short_links(found.short_links, reach.connection, pacer)
+        ids = [*found.ids, *(name for name in resolved.values() if isinstance(name, str))]
+        name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+        Landing(store).add_links(ids, name)
+        _settle_links(store, found, resolved)
 
-                async def open_tab() -> Tab:
-                    nonlocal tab
-                    tab = tab or Tab(await stack.enter_async_context(browser_context(self.connection)))
-                    return tab
+    def parts(self, workers: int) -> Sequence[Sequence[Part]]:
+        """One worker reads the hashtags and then the videos they led to in one browser; several wait for each other."""
+        if workers == 1:
+            return [[Part()]]
+        return [[Part(number, workers, step) for number in range(workers)] for step in ("hashtags", "videos")]
 
-                for tag in tags():
-                    await self._hashtag(await open_tab(), tag)
-                found = targets()
-                self.report.left = len(found)
-                for target in found:
-                    self.report.tally(target.tag).found += target.tag == LINKS
-                    await self._video(await open_tab(), target)
-        except Paused as paused:
-            self.report.stopped = str(paused)
-        except _Stop as stop:
-            self.report.stopped = str(stop)
-        return self.report
+    def land(self, store: Store, reach: Reach, part: Part) -> Report:
+        """One worker's share of the hashtags, of the videos, or of both, in a browser of its own."""
+        manners, limits = self.section.manners, self.section.limits
+        collector = Collector(store, limits, manners, reach.connection, self._pacer(store, reach), reach.watch)
+        only = {Outcome(name) for name in part.only}
 
-    async def _settle(self, target: str, verdict: Verdict) -> None:
-        """Count an outcome; after a wall wait, after several in a row stop the run."""
-        self.report.visits += 1
-        self.report.outcomes[str(verdict.outcome)] += 1
-        self.watch(target, self.report)
-        shaky = verdict.meaning.wall or verdict.outcome is Outcome.UNREADABLE
-        self._walls = self._walls + 1 if shaky else 0
-        if self._walls >= self.manners.walls_in_a_row:
-            raise _Stop(f"{self._walls} walls or unreadable answers in a row, the last one: {verdict.meaning.text}")
-        if verdict.meaning.wall:
-            pause_s = max(self.manners.after_wall_s, verdict.retry_after_s or 0)
-            self.report.waiting = f"pausing {pause_s:.0f} s after a wall: {verdict.meaning.text}"
-            self.watch(target, self.report)
-            await asyncio.sleep(self.manners.after_wall_s)
-            self.report.waiting = ""
+        def tags() -> list[str]:
+            found = [tag for tag in self.pending_hashtags(store, again=reach.again and not only) if part.has(tag)]
+            return [tag for tag in found if not only or _last(Landing(store).tag_visits(tag)) in only]
 
-    def _visit(self, tab: Tab) -> Visit:
-        return Visit(tab, self.pacer, self.manners)
+        def targets() -> list[Target]:
+            found = [target for target in self.pending_videos(store, collector.report) if part.has(target.video_id)]
+            visits = Landing(store).video_visits() if only else {}
+            return [target for target in found if not only or _last(visits.get(target.video_id, [])) in {None, *only}]
 
-    async def _open(self, visit: Visit, url: str) -> Capture:
-        """Open a page; a server error gets one more try after a pause."""
-        capture = await visit.open(url)
-        if capture.verdict is not None and capture.verdict.outcome is Outcome.SERVER_ERROR:
-            await visit.rest()
-            capture = await visit.open(url)
-        return capture
+        work = tags if part.step != "videos" else list, targets if part.step != "hashtags" else list
+        report = asyncio.run(collector.run(*work))
+        pauses = {str(one): min(pause_s, manners.after_wall_s) for one, pause_s in BACKOFF_S.items()}
+        report.passing = {one: pause_s for one, pause_s in pauses.items() if report.outcomes[one]}
+        report.landed = sum(tally.new for tally in report.tallies.values())
+        return report
 
-    async def _answer(self, visit: Visit, timeout_s: float) -> Capture | Verdict | None:
-        """The next list answer, a wall that became visible, or None in time."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout_s
-        while loop.time() < end:
-            capture = await visit.next(min(1.0, max(0.05, end - loop.time())))
-            if capture is not None:
-                return capture
-            verdict = await visit.look()
-            if verdict is not None:
-                return verdict
-        return None
+    def left(self, store: Store) -> int:
+        """How many hashtags and videos are not settled."""
+        return len(self.pending_hashtags(store)) + len(self.pending_videos(store))
 
-    # ------------------------------------------------------------------ hashtags
+    def pending_hashtags(self, store: Store, *, again: bool = False) -> list[str]:
+        """The hashtags not read to their end yet, or all of them `again`."""
+        return pending_hashtags(store, self.section.hashtags, again=again)
 
-    async def _hashtag(self, tab: Tab, tag: str) -> None:
-        name = new_visit()
-        reading = _TagReading(self, tag, name)
-        async with self._visit(tab) as visit:
-            verdict = await self._read_hashtag(visit, reading)
-        self.landing.close_tag(tag, name, verdict)
-        shard, key = self.store.shard_of(f"tag:{tag}"), f"tag:{tag}"
-        failure = verdict.failure(key)
-        if failure is not None:
-            self.store.record_failures(STAGE, shard, [failure])
-        else:
-            self.store.clear_failures(STAGE, shard, [key])
-        if verdict.meaning.wall:
-            self.report.tally(tag).walled += 1
-        await self._settle(key, verdict)
-
-    async def _read_hashtag(self, visit: Visit, reading: "_TagReading") -> Verdict:
-        page = await self._open(visit, f"https://www.tiktok.com/tag/{quote(reading.tag, safe='')}")
-        verdict = page.verdict or _tag_page_verdict(page.record.body)
-        timeout, quiet = self.manners.page_timeout_s, 0
-        while verdict is None:
-            answer = await self._answer(visit, timeout)
-            timeout = self.manners.list_timeout_s
-            if isinstance(answer, Verdict):
-                return answer
-            if answer is None:
-                quiet += 1
-                if quiet > self.manners.stall_scrolls:
-                    return Verdict(Outcome.STALLED)
-            else:
-                quiet = 0
-                verdict = answer.verdict or reading.absorb(answer.record)
-            if verdict is None:
-                verdict = await visit.look()
-            if verdict is None:
-                await visit.scroll(_GRID, nudge_up=quiet > 0)
-        return verdict
-
-    # ------------------------------------------------------------------ videos
-
-    async def _video(self, tab: Tab, target: Target) -> None:
-        name, records = new_visit(), list[Record]()
-        async with self._visit(tab) as visit:
-            verdict, comments = await self._read_video(visit, target.video_id, records)
-        self.landing.close_video(target.video_id, name, verdict, records)
-        self.report.left -= 1
-        tally = self.report.tally(target.tag)
-        tally.new += verdict is DONE
-        tally.walled += verdict.meaning.wall
-        tally.skipped += verdict.meaning.final and verdict is not DONE
-        tally.comments += comments
-        await self._settle(target.video_id, verdict)
-
-    async def _read_video(self, visit: Visit, video_id: str, records: list[Record]) -> tuple[Verdict, int]:
-        page = await self._open(visit, canonical_url(video_id))
-        if page.verdict is not None:
-            return page.verdict, 0
-        raw, item, verdict = read_video_page(page.record.body, video_id)
-        if item is None:
-            if verdict.outcome is Outcome.UNREADABLE:
-                records.append(Record("/unreadable", page.record.body[:_KEPT_OF_UNREADABLE]))
-            return verdict, 0
-        records.append(Record("/video", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass")))
-        refusal = item.refusal(honour_creators=self.manners.honour_creators)
-        if refusal is not None:
-            return refusal, 0
-        if item.comment_status != 0 or self.source.limits.comments == 0:
-            return DONE, 0
-        thread = _Thread(self.source.limits.comments, records)
-        verdict = await self._read_comments(visit, thread)
-        if verdict is DONE and self.source.limits.replies and not thread.full:
-            verdict = await self._read_replies(visit, thread)
-        return verdict, len(thread.cids)
-
-    async def _read_comments(self, visit: Visit, thread: "_Thread") -> Verdict:
-        blocked = await visit.look()
-        if blocked is not None:
-            return blocked
-        if not await visit.click(_COMMENT_ICON):
-            blocked = await visit.look()
-            if blocked is not None:
-                return blocked
-            if not await visit.click(_COMMENT_ICON):
-                return Verdict(Outcome.STALLED, note="the comments could not be opened")
-        timeout, quiet = self.manners.page_timeout_s, 0
-        while thread.more and not thread.full:
-            answer = await self._answer(visit, timeout)
-            timeout = self.manners.list_timeout_s
-            if isinstance(answer, Verdict):
-                return answer
-            quiet = quiet + 1 if answer is None else 0
-            if quiet > self.manners.stall_scrolls:
-                return Verdict(Outcome.STALLED)
-            verdict = None if answer is None else answer.verdict or thread.absorb(answer.record)
-            if verdict is not None:
-                return verdict
-            if thread.more and not thread.full:
-                await visit.scroll(_COMMENT, nudge_up=quiet > 0)
-        return DONE
-
-    async def _read_replies(self, visit: Visit, thread: "_Thread") -> Verdict:
-        quiet = 0
-        while thread.waiting and not thread.full and thread.idle < _IDLE_ANSWERS:
-            blocked = await visit.look()
-            if blocked is not None:
-                return blocked
-            left = await visit.count(_MORE_REPLIES)
-            if left:
-                await visit.click(_MORE_REPLIES)
-            # Without a click, too: an answer to the one before may have come late.
-            answer = await self._answer(visit, self.manners.list_timeout_s)
-            if isinstance(answer, Verdict):
-                return answer
-            if answer is None and left == 0:
-                return DONE  # announced, and yet the page offers them to nobody
-            quiet = quiet + 1 if answer is None else 0
-            if quiet > self.manners.stall_scrolls:
-                return Verdict(Outcome.STALLED, note="replies")
-            verdict = None if answer is None else answer.verdict or thread.absorb(answer.record)
-            if verdict is not None:
-                return verdict
-        return DONE
-
-
-@dataclass
-class _TagReading:
-    """What a visit of a hashtag has seen so far."""
-
-    collector: Collector
-    tag: str
-    visit: str
-    pages: int = 0
-    barren: int = 0
-    seen: set[str] = field(default_factory=set)
-
-    def absorb(self, record: Record) -> Verdict | None:
-        """Keep an answer; a verdict if the visit ends with it."""
-        if record.path == DETAIL:
-            verdict = read_json(record.body)[1]
-            return None if verdict is DONE else verdict
-        if record.path != ITEMS:
-            return None
-        answer, verdict = read_list(ItemList, record.body)
-        if answer is None:
-            return verdict
-        self.collector.landing.add_page(self.tag, self.visit, self.pages, record)
-        self.pages += 1
-        items, unusable = items_in(answer)
-        self._tell_unusable(unusable)
-        fresh = {item.id for _, item in items} - self.seen
-        self.seen |= fresh
-        tally = self.collector.report.tally(self.tag)
-        tally.found += len(fresh)
-        self.collector.watch(f"tag:{self.tag}", self.collector.report)
-        self.barren = 0 if fresh else self.barren + 1
-        limit = self.collector.source.limits.videos
-        enough = limit is not None and len(self.seen) >= limit
-        return DONE if not answer.more or enough or self.barren >= _BARREN_PAGES else None
-
-    def _tell_unusable(self, number: int) -> None:
-        if number:
-            key = f"tag:{self.tag}:items"
-            text = f"{number} listed item(s) have no usable id or fields of another kind"
-            store = self.collector.store
-            store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
-
-
-@dataclass
-class _Thread:
-    """The comments of a video, as far as they have come; `waiting` are those whose announced replies have not all.
-
-    `idle` counts the answers in a row that brought nothing new.
-    """
-
-    limit: int | None
-    records: list[Record]
-    more: bool = True
-    idle: int = 0
-    cids: set[str] = field(default_factory=set)
-    waiting: set[str] = field(default_factory=set)
-    _barren: Counter[str] = field(default_factory=Counter)
+    def pending_videos(self, store: Store, report: Report | None = None) -> list[Target]:
+        """The videos that are wanted and not settled yet; see `pipeline.sources.pending`."""
+        return pending_videos(store, self.section.hashtags, self.section.limits, self.section.manners, report)
 
     @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and len(self.cids) >= self.limit
+    def manners(self) -> Manners:
+        """As the section says."""
+        return self.section.manners
 
-    def absorb(self, record: Record) -> Verdict | None:
-        """Keep an answer; a verdict if the visit ends with it."""
-        if record.path not in (COMMENTS, REPLIES):
-            return None
-        answer, verdict = read_list(CommentList, record.body)
-        if answer is None:
-            return verdict
-        self.records.append(record)
-        comments = comments_in(answer)
-        fresh = {comment.cid for comment in comments} - self.cids
-        self.cids |= fresh
-        self.idle = 0 if fresh else self.idle + 1
-        root = record.query.get("comment_id", "") if record.path == REPLIES else ""
-        self._barren[root] = 0 if fresh else self._barren[root] + 1
-        more = answer.more and self._barren[root] < _BARREN_PAGES
-        if record.path == COMMENTS:
-            self.waiting |= {comment.cid for comment in comments if comment.replies and comment.cid in fresh}
-            self.more = more
-        elif not more:
-            self.waiting.discard(root)
+    def _pacer(self, store: Store, reach: Reach) -> Pacer:
+        manners = self.section.manners
+        if reach.pacer is not None:
+            return reach.pacer(store, manners)
+        return Pacer(store, Interval(interval_for(manners, reach.connection)), manners.longest_wait_s)
+
+    # ------------------------------------------------------------------ rows
+
+    def state(self, store: Store, shard: int) -> str:
+        """A digest of the names of the shard's visits: a visit's file is written once, and named by its beginning."""
+        return digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
+
+    def names_state(self, store: Store) -> str:
+        """A digest of the names of all that landed."""
+        return digest_of(store.files(WEB))
+
+    def rows(self, store: Store, shard: int) -> Rows:
+        """The videos that were read and may be kept, the comments under them, and how the other visits ended."""
+        landing = Landing(store)
+        videos: list[VideoRow] = []
+        comments: dict[str, CommentRow] = {}
+        failures: list[Failure] = []
+        for video_id, visits in sorted(landing.video_visits(shard).items()):
+            verdict = _verdict(landing, visits)
+            if (failure := verdict.failure(video_id)) is not None:
+                failures.append(failure)
+            seen = _see(landing, video_id, visits)
+            if seen.item is not None and seen.usable and _may_keep(verdict):
+                videos.append(_video(seen.item))
+                for cid, comment in sorted(seen.comments.items()):
+                    comments.setdefault(cid, _comment(seen.item, comment))
+        return Rows(videos, list(comments.values()), (), failures)
+
+
+def _last(visits: list[Visit]) -> Outcome | None:
+    visit = latest(visits)
+    return visit.outcome if visit else None
+
+
+def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdict]) -> None:
+    """Say in `failures/` which rows of a file gave no video."""
+    rejected = [Failure(f"links:row {row.row}", FailureReason.BAD_ROW, row.reason) for row in found.rejects]
+    for link, verdict in resolved.items():
+        failure = None if isinstance(verdict, str) else verdict.failure(f"links:{link.rstrip('/').rsplit('/', 1)[-1]}")
+        if failure is not None:
+            rejected.append(failure)
+    by_shard: dict[int, list[Failure]] = {}
+    for failure in rejected:
+        by_shard.setdefault(store.shard_of(failure.key), []).append(failure)
+    for shard, failures in by_shard.items():
+        store.record_failures(STAGE, shard, failures)
+
+
+# ---------------------------------------------------------------------- what visits saw
+
+
+@dataclass
+class _Seen:
+    """A video as its visits saw it, the last word of each; personal."""
+
+    item: Item | None = None
+    comments: dict[str, Comment] = field(default_factory=dict)
+    usable: bool = False
+
+
+def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
+    """All that the visits of a video saw; later visits count more."""
+    seen = _Seen()
+    for visit in visits:
+        for record in landing.read(visit.name):
+            _absorb(seen, video_id, record)
+    return seen
+
+
+def _absorb(seen: _Seen, video_id: str, record: Record) -> None:
+    if record.path in ("/video", "/listed"):
+        item = parsed(Item, json.loads(record.body))
+        if item is not None and item.id == video_id:
+            seen.item = item
+            seen.usable |= record.path == "/video"
+    elif record.path in (COMMENTS, REPLIES):
+        answer, _ = read_list(CommentList, record.body)
+        for comment in comments_in(answer) if answer else []:
+            if comment.video_id in ("", video_id):
+                seen.comments[comment.cid] = comment
+
+
+def _may_keep(verdict: Verdict) -> bool:
+    """What is refused or gone for good has no row; what was walled keeps what was had so far."""
+    return not verdict.meaning.final or verdict.outcome is Outcome.DONE
+
+
+def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:
+    last = latest(visits)
+    assert last is not None
+    return verdict_of(landing.read(last.name))
+
+
+def _video(item: Item) -> VideoRow:
+    return VideoRow(
+        item.id,
+        url=canonical_url(item.id),
+        description=item.caption,
+        hashtags=tuple(item.hashtags),
+        created_at=item.published,
+        comment_count=item.stats.comments,
+        like_count=item.stats.likes,
+        play_count=item.stats.plays,
+        share_count=item.stats.shares,
+        language=item.language,
+        creator=_person(item.author),
+    )
+
+
+def _comment(item: Item, comment: Comment) -> CommentRow:
+    return CommentRow(
+        comment.cid,
+        item.id,
+        comment.text,
+        like_count=comment.likes,
+        reply_to=comment.reply_id if comment.reply_id not in ("", "0") else None,
+        created_on=_day(comment.created),
+        language=comment.language,
+        author=_person(comment.user),
+        by_creator=comment.is_by(item.author),
+        pinned=comment.pinned,
+        kind=str(comment.kind),
+    )
+
+
+def _person(account: Account) -> Person | None:
+    ids = tuple(value for value in (account.id, account.sec_id) if value)
+    if not ids and not account.handle:
         return None
+    return Person(account.handle, (account.name,) if account.name else (), ids)
 
 
-def _tag_page_verdict(page: bytes) -> Verdict | None:
-    """What a hashtag's page itself says; a page without data may still fill itself, so that is no verdict."""
-    scope, verdict = read_hydration(page)
-    if verdict is not DONE:
-        return None if verdict.outcome is Outcome.UNREADABLE else verdict
-    detail = scope.get("webapp.challenge-detail")
-    if not isinstance(detail, dict):
-        return None
-    said = read_json(json.dumps({"statusCode": detail.get("statusCode")}).encode())[1]
-    return None if said is DONE else said
+def _day(created: int) -> date | None:
+    """The day it was written, if the number is believable."""
+    return datetime.fromtimestamp(created, UTC).date() if 0 < created < 1 << 33 else None

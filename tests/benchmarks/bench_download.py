@@ -20,7 +20,8 @@ from pipeline.schemas import VIDEOS
 from pipeline.sources.links import canonical_url
 from pipeline.sources.pacing import Interval, Pacer
 from pipeline.sources.polite import format_selector
-from pipeline.sources.settings import Connection, Manners, WebSource
+from pipeline.sources.settings import Connection, Manners
+from pipeline.sources.web import WebSource
 from pipeline.store import Store, media_path
 
 VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "20"))

@@ -14,11 +14,12 @@ import pytest
 import zstandard
 
 from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
+from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
 from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
-from pipeline.sources.folder import ingest
+from pipeline.sources.registry import source_of
 from pipeline.store import Store
 
 COMMENTS = [
@@ -39,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     )
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source, load_or_create_key(store))
+    ingest(store, source_of(source), store.config.scrub, load_or_create_key(store))
     page = {
         "comments": [
             {

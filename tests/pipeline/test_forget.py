@@ -7,16 +7,16 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.forget import forget
 from pipeline.forget_landing import LandingEraser, Wanted
 from pipeline.forgotten import Forgotten
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, load_key, load_or_create_key
-from pipeline.sources.folder import ingest
 from pipeline.sources.landing import Landing
-from pipeline.sources.pending import pending_videos
-from pipeline.sources.settings import WebSource
+from pipeline.sources.registry import source_of
+from pipeline.sources.web import Web, WebSource
 from pipeline.store import Store, media_path
 
 LANDED = "private/landing/web/videos/0000/v1/x.done.jsonl.zst"
@@ -42,7 +42,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "videos.jsonl").write_text(json.dumps({"video": "v2", "creator": "mona_vex"}) + "\n")
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source, load_or_create_key(store))
+    ingest(store, source_of(source), store.config.scrub, load_or_create_key(store))
     return store
 
 
@@ -203,12 +203,12 @@ def test_a_forgotten_video_is_not_collected_again(tmp_path: Path) -> None:
     load_or_create_key(store)
     video = "7679402590399889401"
     Landing(store).add_links([video], "first")
-    assert [target.video_id for target in pending_videos(store, WebSource())] == [video]
+    assert [target.video_id for target in Web(WebSource()).pending_videos(store)] == [video]
 
     forget(store, video_ids=[video])
     Landing(store).add_links([video], "again")
 
-    assert pending_videos(store, WebSource()) == []
+    assert Web(WebSource()).pending_videos(store) == []
 
 
 def test_a_name_that_is_an_ordinary_word_takes_no_one_elses_words(root: Store) -> None:
@@ -286,10 +286,10 @@ def test_a_later_run_does_not_bring_it_back(root: Store) -> None:
     source = root.config.source
     assert isinstance(source, FolderSource)
     for shard in root.shards():
-        root.remove(f"private/ingest/{shard:04d}")
+        root.remove(f"comments/{shard:04d}.parquet")
     key = load_key(root)
     assert key is not None
-    ingest(root, source, key)
+    ingest(root, source_of(source), root.config.scrub, key)
     assert texts(root) == {"comment 2", "comment 3"}
     assert root.read_all("labels").num_rows == 0
 

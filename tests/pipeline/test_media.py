@@ -15,13 +15,14 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
+from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource, PublishedSource
 from pipeline.errors import CsmvError
 from pipeline.media import StageSummary, fetch_shard
 from pipeline.sample import Sample, make_sample
 from pipeline.sample.films import SIZES
 from pipeline.schemas import VIDEOS, features_spec
-from pipeline.sources.folder import ingest
+from pipeline.sources.registry import source_of
 from pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")
@@ -54,7 +55,7 @@ def store(sample: Sample, tmp_path: Path) -> Iterator[Store]:
 def ingested(root: Path, folder: Path) -> Store:
     source = FolderSource(path=str(folder))
     made = Store.create(str(root), DatasetConfig(name="test", n_shards=1, source=source))
-    ingest(made, source, KEY)
+    ingest(made, source_of(source), made.config.scrub, KEY)
     return made
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.features import FeatureConfig, extract_shard
 from pipeline.media import fetch_shard
 from pipeline.report import write_report
 from pipeline.sample import make_sample
-from pipeline.sources.folder import ingest
+from pipeline.sources.registry import source_of
 from pipeline.splits import SplitConfig, build_split
 from pipeline.store import Store
 
@@ -29,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> FolderSource:
 
 def build(root: str, source: FolderSource) -> Store:
     store = Store.create(root, DatasetConfig(name="test", n_shards=2, source=source, splits=SPLITS))
-    ingest(store, source, KEY)
+    ingest(store, source_of(source), store.config.scrub, KEY)
     for shard in store.shards():
         fetch_shard(store, shard, source)
         extract_shard(store, shard, FEATURES)

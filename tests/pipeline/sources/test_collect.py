@@ -17,7 +17,8 @@ from pipeline.config import DatasetConfig
 from pipeline.errors import CsmvError
 from pipeline.sandbox import Fault
 from pipeline.sources.landing import Landing
-from pipeline.sources.settings import Connection, Limits, Manners, WebSource
+from pipeline.sources.settings import Connection, Limits, Manners
+from pipeline.sources.web import WebSource
 from pipeline.store import Store
 
 ONE_RUN = Path(__file__).with_name("one_run.py")

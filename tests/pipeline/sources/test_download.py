@@ -17,7 +17,8 @@ from pipeline.sandbox.media import RENDITIONS, video_bytes
 from pipeline.schemas import VIDEOS, features_spec
 from pipeline.sources.links import canonical_url
 from pipeline.sources.pacing import Interval, Pacer
-from pipeline.sources.settings import Connection, Manners, WebSource
+from pipeline.sources.settings import Connection, Manners
+from pipeline.sources.web import WebSource
 from pipeline.store import Store, media_path
 
 MANNERS = Manners(interval_s=0, walls_in_a_row=100)

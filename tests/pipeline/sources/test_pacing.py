@@ -11,8 +11,9 @@ from pipeline.errors import CsmvError
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sources.landing import Landing, Record, Visit, latest, new_visit, verdict_of
 from pipeline.sources.pacing import Interval, Pacer, Paused, interval_for, is_sandbox
-from pipeline.sources.settings import FLOOR_S, Connection, Manners, WebSource
+from pipeline.sources.settings import FLOOR_S, Connection, Manners
 from pipeline.sources.walls import DONE, Outcome, Verdict
+from pipeline.sources.web import WebSource
 from pipeline.store import Store
 
 

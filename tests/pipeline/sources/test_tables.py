@@ -10,10 +10,10 @@ from pipeline.config import DatasetConfig
 from pipeline.pseudonym import load_or_create_key
 from pipeline.scrub import EntityRule, ScrubPolicy
 from pipeline.sources.landing import Landing, Record
-from pipeline.sources.settings import WebSource
 from pipeline.sources.tables import landing_state, tabulate, tabulate_shard
 from pipeline.sources.visit import COMMENTS
 from pipeline.sources.walls import DONE
+from pipeline.sources.web import WebSource
 from pipeline.store import Store
 
 A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"

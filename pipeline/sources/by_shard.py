@@ -1,0 +1,118 @@
+"""Landing that a source parts by shard once, so that no shard reads what is another's.
+
+A part is a compressed JSONL file a shard. A mark beside them says of which input files they were made: by size and time
+at a glance, by SHA-256 where those differ, so that an untouched input is not read again and a changed one is.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from pipeline.errors import CsmvError
+from pipeline.store import Store
+
+_MARK = "landed.json"
+
+
+def land_parts(
+    store: Store, folder: str, lines: Iterable[tuple[int, dict[str, Any]]], inputs: Mapping[str, Any]
+) -> int:
+    """Write every shard's part, then the mark; gives the number of lines.
+
+    Args:
+        store: The root.
+        folder: The landing folder of the source.
+        lines: A shard and a line of it, in the order in which they are to stand.
+        inputs: What the parts were made of, for `is_landed`.
+    """
+    parts: dict[int, list[bytes]] = {shard: [] for shard in store.shards()}
+    count = 0
+    for shard, line in lines:
+        parts[shard].append(json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        count += 1
+    digests = {}
+    for shard, rows in parts.items():
+        data = b"".join(rows)
+        digests[str(shard)] = hashlib.sha256(data).hexdigest()
+        store.write_file(_part(folder, shard), zstandard.ZstdCompressor(level=6).compress(data))
+    store.write_file(f"{folder}/{_MARK}", json.dumps({"inputs": inputs, "parts": digests}, indent=1).encode())
+    return count
+
+
+def read_part(store: Store, folder: str, shard: int) -> Iterator[dict[str, Any]]:
+    """The lines of a shard's part. Raises CsmvError if it has not landed or is damaged."""
+    if part_state(store, folder, shard) == "":
+        raise CsmvError(f"Nothing has landed in the root '{store.root}' yet: run `csmv run collect` first.")
+    name = _part(folder, shard)
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(store.read_file(name)) as reader:
+            data = reader.read()
+        for line in data.splitlines():
+            yield json.loads(line)
+    except (zstandard.ZstdError, ValueError):
+        raise CsmvError(f"'{name}' is damaged: delete '{folder}/{_MARK}', and the source lands anew.") from None
+
+
+def part_state(store: Store, folder: str, shard: int) -> str:
+    """The SHA-256 of a shard's part as it landed, or "" before."""
+    return str(_mark(store, folder).get("parts", {}).get(str(shard), ""))
+
+
+def inputs_of(store: Store, folder: str) -> Any:
+    """What the parts were made of, or None before they landed."""
+    return _mark(store, folder).get("inputs")
+
+
+def is_landed(store: Store, folder: str, inputs: Mapping[str, Any], files: Mapping[str, Path]) -> bool:
+    """Whether the parts were made of the same `inputs`, whose "files" are `files` as they are now.
+
+    A file of the same size and time counts as the same; of another time, it is read and compared by its SHA-256.
+    """
+    before = inputs_of(store, folder)
+    if not isinstance(before, dict) or {**before, "files": None} != {**inputs, "files": None}:
+        return False
+    known = before.get("files", {})
+    return known.keys() == files.keys() and all(_is_same(known[name], path) for name, path in files.items())
+
+
+def look_of(path: Path) -> dict[str, Any]:
+    """What is remembered of an input file."""
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256_of(path)}
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a local file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(values: Sequence[Any]) -> str:
+    """SHA-256 of JSON values, hexadecimal."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
+
+
+def _is_same(known: Mapping[str, Any], path: Path) -> bool:
+    status = path.stat()
+    if known["size"] != status.st_size:
+        return False
+    return bool(known["mtime_ns"] == status.st_mtime_ns or known["sha256"] == sha256_of(path))
+
+
+def _mark(store: Store, folder: str) -> dict[str, Any]:
+    name = f"{folder}/{_MARK}"
+    if not store.exists(name):
+        return {}
+    try:
+        mark = json.loads(store.read_file(name))
+    except ValueError:
+        return {}
+    return mark if isinstance(mark, dict) else {}
+
+
+def _part(folder: str, shard: int) -> str:
+    return f"{folder}/{shard:04d}.jsonl.zst"

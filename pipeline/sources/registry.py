@@ -1,0 +1,27 @@
+"""The sources there are. Adding one touches its own file and this list: the configuration's type is made from it."""
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from pipeline.sources.base import Source
+from pipeline.sources.folder import Folder, FolderSource
+from pipeline.sources.published import Published, PublishedSource
+from pipeline.sources.research import Research, ResearchSource
+from pipeline.sources.web import Web, WebSource
+
+SOURCES: dict[str, type[Source]] = {source.kind: source for source in (Folder, Published, Web, Research)}
+"""Kind -> class, in the order of the README."""
+
+if TYPE_CHECKING:
+    Section = FolderSource | PublishedSource | WebSource | ResearchSource
+else:
+    Section = Annotated[reduce(or_, (source.section_class for source in SOURCES.values())), Field(discriminator="kind")]
+"""The type of a configuration's `source`: one of the sections, told apart by `kind`."""
+
+
+def source_of(section: Any) -> Source:
+    """The source that a section of dataset.yaml describes."""
+    return SOURCES[section.kind](section)
