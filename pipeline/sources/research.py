@@ -116,6 +116,7 @@ class Research(Source):
 
     kind: ClassVar[str] = "research"
     section_class: ClassVar[type[Validated]] = ResearchSource
+    grows: ClassVar[tuple[str, ...]] = ("hashtags",)
     online: ClassVar[bool] = True
     section: ResearchSource
 

@@ -51,6 +51,7 @@ class Web(Source):
 
     kind: ClassVar[str] = "web"
     section_class: ClassVar[type[Validated]] = WebSource
+    grows: ClassVar[tuple[str, ...]] = ("hashtags",)
     online: ClassVar[bool] = True
     takes_targets: ClassVar[bool] = True
     section: WebSource
