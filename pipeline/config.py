@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
+from pipeline.media.settings import MediaSettings
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.published import PublishedSource
@@ -40,6 +41,7 @@ class DatasetConfig(Validated):
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
+    media: MediaSettings = MediaSettings()
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
@@ -138,9 +140,7 @@ def read_config(store: Store) -> DatasetConfig:
     return config.model_copy(update=merged)
 
 
-def create_root(
-    root: str, config: DatasetConfig, text: str | None = None, *, replace_source: bool = False
-) -> Store:
+def create_root(root: str, config: DatasetConfig, text: str | None = None, *, replace_source: bool = False) -> Store:
     """The root at `root`, made or checked to be this dataset, with its configuration in it.
 
     Args:
@@ -292,4 +292,4 @@ def _resolved(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    return f"'{value}'" if isinstance(value, str) else f"of {len(value)} file(s)" if isinstance(value, dict) else str(value)
+    return f"of {len(value)} file(s)" if isinstance(value, dict) else f"'{value}'"

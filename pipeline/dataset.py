@@ -1,9 +1,9 @@
 """`Dataset.open(root)`: a dataset root in Python, its tables, its stages and how far each of them is.
 
-    dataset = Dataset.open("roots/mine")
-    dataset.comments().to_pandas()
-    dataset.features("i3d")["7401234567890123456"]   # (T, D)
-    dataset.run("features")
+dataset = Dataset.open("roots/mine")
+dataset.comments().to_pandas()
+dataset.features("i3d")["7401234567890123456"]   # (T, D)
+dataset.run("features")
 """
 
 from collections import Counter

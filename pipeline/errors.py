@@ -22,6 +22,10 @@ class CsmvError(Exception):
     """
 
 
+class UnfinishedError(CsmvError):
+    """Nothing failed, and something is left that may succeed in a later run; the sentence says what."""
+
+
 def sentence_for(error: BaseException, where: str = "") -> str | None:
     """One sentence about a foreseeable failure.
 

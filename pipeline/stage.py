@@ -116,7 +116,7 @@ class StageStatus:
 class UnitReport:
     """What came of a unit. `stopped` says why it ended before its end; what it left may succeed in a later run.
 
-    Counts and reasons name nobody: they reach logs and Prefect's database. `details` are for the caller in this process.
+    Counts and reasons name nobody: they reach logs and Prefect's database. `details` are for the caller alone.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -173,7 +173,7 @@ class Stage(ABC):
         """What `csmv status` says of the stage besides its units; usually nothing."""
         return ""
 
-    def prepare(self, dataset: DatasetView) -> None:
+    def prepare(self, dataset: DatasetView) -> None:  # noqa: B027  (usually nothing)
         """What comes once, before the first unit.
 
         Raises:
@@ -184,7 +184,7 @@ class Stage(ABC):
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport | None:
         """Do one unit. Does only what is missing in it, and can be killed at any moment and run again."""
 
-    def finish(self, dataset: DatasetView) -> None:
+    def finish(self, dataset: DatasetView) -> None:  # noqa: B027  (usually nothing)
         """What comes once, after the last unit, if none failed."""
 
     def refuse_stale(self, dataset: DatasetView) -> None:
