@@ -14,7 +14,7 @@ from extractors.errors import ExtractorError
 from flows import server
 from pipeline.errors import CsmvError, sentence_for, shown
 
-GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "ops")
+GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "roots", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
 
 Each has `commands`, a `typer.Typer` with one function a command; a new group is a module there and a name here. A

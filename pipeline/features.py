@@ -23,13 +23,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import CsmvError
+from pipeline.forgotten import Forgotten
+from pipeline.manifest import without_identity
+from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
+from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
+from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
     from extractors.engine import VideoResult
-    from pipeline.schemas import TableSpec
-    from pipeline.store import Store
 
 Vectors = NDArray[Any]
 
@@ -67,7 +70,7 @@ class FeatureConfig(Validated):
 
 
 def extract_shard(
-    store: "Store", shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
+    store: Store, shard: int, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None
 ) -> None:
     """Bring a shard of one or more feature sets up to date, decoding each video once for all that lack it.
 
@@ -87,12 +90,11 @@ def extract_shard(
         compact(store, shard, config)
 
 
-def missing(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
+def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     """Ids, sorted, of the shard's videos whose file is there and that this set neither has nor gave up on.
 
     A row that was made from another file than the video has now does not count.
     """
-    from pipeline.store import media_path
 
     videos = _media_of(store, shard)
     done = _done(store, shard, config)
@@ -109,9 +111,8 @@ def missing(store: "Store", shard: int, config: FeatureConfig) -> list[str]:
     return wanted
 
 
-def _media_of(store: "Store", shard: int) -> dict[str, tuple[str | None, str]]:
+def _media_of(store: Store, shard: int) -> dict[str, tuple[str | None, str]]:
     """video_id -> (SHA-256 of its file, media status) of a shard's videos that were not forgotten."""
-    from pipeline.forgotten import Forgotten
 
     rows = store.read_columns("videos", shard, ["video_id", "media_sha256", "media_status"])
     if rows is None:
@@ -121,9 +122,8 @@ def _media_of(store: "Store", shard: int) -> dict[str, tuple[str | None, str]]:
     return {video: (sha, status) for video, sha, status in zip(*columns, strict=True) if video not in gone}
 
 
-def _done(store: "Store", shard: int, config: FeatureConfig) -> dict[str, set[str | None]]:
+def _done(store: Store, shard: int, config: FeatureConfig) -> dict[str, set[str | None]]:
     """video_id -> the files that rows of the shard and its parts were made from."""
-    from pipeline.parts import SHA, ids_in_parts
 
     found = ids_in_parts(store, config.table, shard)
     rows = store.read_columns(config.table, shard, ["video_id", SHA], remake=True)
@@ -137,10 +137,8 @@ def _is_current(sha: str | None, made_from: Collection[str | None]) -> bool:
     return sha in made_from or None in made_from
 
 
-def _tell_deleted(store: "Store", shard: int, config: FeatureConfig) -> None:
+def _tell_deleted(store: Store, shard: int, config: FeatureConfig) -> None:
     """Record the videos whose file the retention rule deleted before this set could use it."""
-    from pipeline.schemas import FailureReason, MediaStatus
-    from pipeline.store import Failure
 
     done = _done(store, shard, config)
     failed = store.read(f"failures/{config.table}", shard)
@@ -154,7 +152,7 @@ def _tell_deleted(store: "Store", shard: int, config: FeatureConfig) -> None:
     store.record_failures(config.table, shard, lost)
 
 
-def _worth_another_try(store: "Store", media: str, failure: Mapping[str, Any]) -> bool:
+def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> bool:
     """Whether the file is newer than its failure, or failed in a way that may pass."""
     changed = store.fs.modified(store.path(media))
     if changed.tzinfo is None:
@@ -193,7 +191,7 @@ def load(config: FeatureConfig) -> "Extractor":
 
 
 def _extract(
-    store: "Store", shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
+    store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
     from extractors.engine import Engine, Settings
 
@@ -209,8 +207,7 @@ def _extract(
         writer.commit()
 
 
-def _local_files(store: "Store", shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
-    from pipeline.store import media_path
+def _local_files(store: Store, shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
 
     for video in videos:
         yield files.enter_context(store.local_file(media_path(shard, video)))
@@ -219,8 +216,7 @@ def _local_files(store: "Store", shard: int, videos: Sequence[str], files: ExitS
 class _ShardWriter:
     """One set's shard while it grows: what has come since the last part was kept."""
 
-    def __init__(self, store: "Store", shard: int, config: FeatureConfig, network: "Extractor") -> None:
-        from pipeline.schemas import features_spec
+    def __init__(self, store: Store, shard: int, config: FeatureConfig, network: "Extractor") -> None:
 
         self._store, self._shard, self._config = store, shard, config
         self._metadata = footer(config, network)
@@ -244,9 +240,6 @@ class _ShardWriter:
 
     def commit(self) -> None:
         """Keep what has come as a part, which nobody else writes."""
-        from pipeline.parts import add_part
-        from pipeline.schemas import FailureReason
-        from pipeline.store import Failure
 
         if self._new:
             rows = [Row(video, vectors, self._files.get(video)) for video, vectors in sorted(self._new.items())]
@@ -267,14 +260,12 @@ class Row(NamedTuple):
     media_sha256: str | None
 
 
-def compact(store: "Store", shard: int, config: FeatureConfig) -> None:
+def compact(store: Store, shard: int, config: FeatureConfig) -> None:
     """Merge a shard and its parts into the shard, each video once and from the file that it has now.
 
     Parts go only once the shard, read again, holds their rows: whatever two processes do at the same time, a row is
     either in a part or in the shard, or missing and made again by the next run.
     """
-    from pipeline.forgotten import Forgotten
-    from pipeline.parts import part_names
 
     while True:
         gone = Forgotten.of(store)
@@ -290,7 +281,7 @@ def compact(store: "Store", shard: int, config: FeatureConfig) -> None:
             return
 
 
-def complete(store: "Store", config: FeatureConfig) -> None:
+def complete(store: Store, config: FeatureConfig) -> None:
     """Write the shards that have nothing to hold as empty ones, so that a missing one is a lost one.
 
     Only where some shard says what the set is made of; nothing is done for a shard that still misses a video.
@@ -305,7 +296,7 @@ def complete(store: "Store", config: FeatureConfig) -> None:
                 pass
 
 
-def _schema(store: "Store", shard: int, config: FeatureConfig) -> pa.Schema | None:
+def _schema(store: Store, shard: int, config: FeatureConfig) -> pa.Schema | None:
     if not store.exists(f"{config.table}/{shard:04d}.parquet"):
         return None
     with store.open_table(config.table, shard) as file:
@@ -321,9 +312,8 @@ def _holds_only(rows: pa.Table | None, files: Mapping[str, str | None]) -> bool:
 
 
 def _merge(
-    store: "Store", shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
+    store: Store, shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
 ) -> None:
-    from pipeline.parts import open_part
 
     with ExitStack() as stack:
         opened = [stack.enter_context(store.open_table(config.table, shard, remake=True))]
@@ -340,9 +330,8 @@ def _merge(
 
 
 def _drop_parts(
-    store: "Store", shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
+    store: Store, shard: int, config: FeatureConfig, parts: Sequence[str], files: Mapping[str, str | None]
 ) -> None:
-    from pipeline.parts import open_part
 
     now = store.read_columns(config.table, shard, ["video_id"], remake=True)
     held = set() if now is None else set(now["video_id"].to_pylist())
@@ -380,14 +369,13 @@ def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield group
 
 
-def upgrade(rows: pa.Table, files: Mapping[str, str | None]) -> "tuple[pa.Table, TableSpec]":
+def upgrade(rows: pa.Table, files: Mapping[str, str | None]) -> tuple[pa.Table, TableSpec]:
     """Rows of a set as they were written before anyone recorded which file they were made from, and their spec.
 
     Args:
         rows: video_id and features.
         files: video_id -> SHA-256 of its file.
     """
-    from pipeline.schemas import TableSpec
 
     schema = _with_media_column(rows.schema)
     shas = [files.get(video) for video in rows["video_id"].to_pylist()]
@@ -397,7 +385,6 @@ def upgrade(rows: pa.Table, files: Mapping[str, str | None]) -> "tuple[pa.Table,
 
 def _with_media_column(schema: pa.Schema) -> pa.Schema:
     """A features schema with the column that says which file the vectors were made from; old shards lack it."""
-    from pipeline.schemas import features_spec
 
     vectors = schema.field("features").type.value_type
     spec = features_spec(vectors.list_size, {"float": "float32", "halffloat": "float16"}[str(vectors.value_type)])
@@ -466,10 +453,8 @@ def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None:
+def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
     """The metadata of a feature shard, or of one of its parts; None where there is neither."""
-    from pipeline.manifest import without_identity
-    from pipeline.parts import open_part, part_names
 
     found = store.footer(table, shard, remake=True)
     for name in part_names(store, table, shard) if found is None else ():
@@ -482,13 +467,13 @@ def read_footer(store: "Store", table: str, shard: int) -> dict[str, str] | None
     return {key.decode(): value.decode() for key, value in without_identity(found).items()}
 
 
-def set_footer(store: "Store", name: str) -> dict[str, str]:
+def set_footer(store: Store, name: str) -> dict[str, str]:
     """The metadata of the feature set `name`, from its first shard; empty where there is none."""
     footers = (read_footer(store, f"features/{name}", shard) for shard in store.shards())
     return next((found for found in footers if found is not None), {})
 
 
-def made_with(store: "Store", name: str) -> FeatureConfig | None:
+def made_with(store: Store, name: str) -> FeatureConfig | None:
     """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
 
     A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
@@ -518,7 +503,7 @@ def _weights_named(origin: str) -> str:
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 
 
-def disagreement(store: "Store", shard: int, config: FeatureConfig) -> str:
+def disagreement(store: Store, shard: int, config: FeatureConfig) -> str:
     """How a shard that is there was made otherwise than is asked for, in a sentence; empty if it was not."""
     try:
         _check_settings(store, shard, config)
@@ -534,7 +519,7 @@ def disagreement(store: "Store", shard: int, config: FeatureConfig) -> str:
     return ""
 
 
-def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
+def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     """What can be compared with a shard that is there without loading a network."""
     there = read_footer(store, config.table, shard)
     if there is None:
@@ -547,7 +532,7 @@ def _check_settings(store: "Store", shard: int, config: FeatureConfig) -> None:
         _compare(config, shard, there, {"weights_sha256": config.sha256})
 
 
-def _check_weights(store: "Store", shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
+def _check_weights(store: Store, shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
     there = read_footer(store, config.table, shard)
     if there is not None:
         kept = ("weights_sha256", "clip_rule", "granularity", "device")
@@ -566,12 +551,11 @@ def _compare(config: FeatureConfig, shard: int, there: dict[str, str], asked: di
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def features(root: "str | Store", extractor: str) -> Mapping[str, Vectors]:
+def features(root: str | Store, extractor: str) -> Mapping[str, Vectors]:
     """(T, D) arrays by video id of a set (`i3d`, or `i3d_temporal`), views of what was read, never copies.
 
     What training reads too, so large sets are memory-mapped. CsmvError where the root has no such set.
     """
-    from pipeline.store import Store
     from pipeline.vccsa.features import load_features
 
     return load_features(Store.open(root) if isinstance(root, str) else root, extractor).videos

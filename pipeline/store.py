@@ -50,7 +50,7 @@ _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 _SUPERSEDED_AFTER = timedelta(hours=1)
 _TAIL = 1 << 16
 _LARGEST_FOOTER = 64 << 20
-_WHOLE = ()
+_WHOLE = ("videos", "comments", "labels")
 """Tables of which some shards alone would be a smaller dataset."""
 
 _REMAKE = {

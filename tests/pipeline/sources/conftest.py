@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.collect import collect_part, pacer_for, prepare
+from pipeline.collect import collect
 from pipeline.config import DatasetConfig
-from pipeline.pseudonym import Pseudonymiser, load_or_create_key
+from pipeline.pseudonym import Pseudonymiser
 from pipeline.sandbox import Sandbox, SandboxSettings
+from pipeline.sources.base import Reach
 from pipeline.sources.browser import find_chromium
 from pipeline.sources.landing import Landing, latest
-from pipeline.sources.pending import pending_hashtags, pending_videos
-from pipeline.sources.settings import Connection, Limits, Manners, WebSource
-from pipeline.sources.tables import tabulate
-from pipeline.sources.web import Report
+from pipeline.sources.settings import Connection, Limits, Manners
+from pipeline.sources.tables import write_tables
+from pipeline.sources.web import Web, WebSource
+from pipeline.sources.web_visits import Report
 from pipeline.store import Store
 
 QUICK = Manners(
@@ -59,22 +60,21 @@ class Trial:
         return Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file)
 
     def run(self, *, links: Path | None = None) -> Report:
-        """One run, without a second try of what may pass."""
-        pacer = pacer_for(self.store, self.source, self.connection)
-        prepare(self.store, self.connection, pacer, links)
-        return collect_part(self.store, "all", self.connection, pacer)
+        """One run, as users have it, but that nothing is waited for before the second try of what may pass."""
+        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=lambda _s: None)
+        assert isinstance(report, Report)
+        return report
 
     def run_until_done(self, most: int = 12) -> int:
         """Runs until nothing is left, then tables; gives the number of runs."""
         for number in range(1, most + 1):
-            self.run()
-            if not pending_hashtags(self.store, self.source) and not pending_videos(self.store, self.source):
+            if self.run().left == 0:
                 self.tabulate()
                 return number
         raise AssertionError(f"not done after {most} runs")
 
     def tabulate(self) -> None:
-        tabulate(self.store, load_or_create_key(self.store))
+        write_tables(self.store, Web(self.source), self.store.config.scrub, self.store.key())
 
     def outcome(self, video_id: str) -> str:
         """How the last visit of a video ended."""
@@ -83,12 +83,13 @@ class Trial:
 
     def comment_ids(self, truth: dict[str, frozenset[str]]) -> set[tuple[str, str]]:
         """The (pseudonym, video) pairs that a truth table asks for."""
-        pseudonyms = Pseudonymiser(load_or_create_key(self.store))
+        pseudonyms = Pseudonymiser(self.store.key())
         return {(pseudonyms.comment_id(cid), video) for video, cids in truth.items() for cid in cids}
 
     def failures(self) -> dict[str, str]:
         """The first word of every failure of the collection, by key."""
-        return {row["key"]: row["detail"].split(":")[0] for row in self.store.read_all("failures/collect").to_pylist()}
+        rows = [row for stage in ("collect", "tables") for row in self.store.read_all(f"failures/{stage}").to_pylist()]
+        return {row["key"]: row["detail"].split(":")[0] for row in rows}
 
     def assert_true(self) -> None:
         """The tables are what the sandbox's truth table says, and hold nothing that is personal."""

@@ -5,10 +5,14 @@ import re
 import sys
 from pathlib import Path
 
-from pipeline.collect import collect, pacer_for, web_source
+from pipeline.collect import collect
 from pipeline.download import MediaSettings, download
+from pipeline.sources.base import Reach
+from pipeline.sources.pacing import Interval, Pacer
+from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection
-from pipeline.sources.web import Report
+from pipeline.sources.tables import write_tables
+from pipeline.sources.web_visits import Report
 from pipeline.store import Store
 
 
@@ -20,18 +24,21 @@ def held_at_most() -> int:
 
 def main(root: str, proxy: str, ca_file: str, what: str) -> None:
     store = Store.open(root)
-    source = web_source(store)
+    source = source_of(store.config.source)
     connection = Connection(proxy=proxy, ca_file=Path(ca_file))
-    pacer = pacer_for(store, source, connection)
     weights: dict[int, int] = {}
 
     def watch(_target: str, report: Report) -> None:
         if report.visits % 100 == 0:
             weights[report.visits] = held_at_most()
 
-    collect(store, connection, pacer, watch=watch, backoff=lambda _seconds: None)
+    collect(store, source, Reach(connection, watch=watch), pause=lambda _seconds: None)
+    write_tables(store, source, store.config.scrub, store.key())
     if what == "all":
-        download(store, MediaSettings(manners=source.manners), connection, pacer)
+        manners = source.manners
+        assert manners is not None
+        pacer = Pacer(store, Interval(manners.interval_s), manners.longest_wait_s)
+        download(store, MediaSettings(manners=manners), connection, pacer)
     weights[-1] = held_at_most()
     print(json.dumps(weights))
 

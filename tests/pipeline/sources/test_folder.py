@@ -11,11 +11,14 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
+from pipeline import collect
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import VIDEOS
-from pipeline.sources.folder import SourceSummary, ingest, ingest_shard
+from pipeline.sources.base import Part, Reach
+from pipeline.sources.folder import Folder
+from pipeline.sources.tables import TableSummary, write_shard
 from pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")
@@ -56,6 +59,10 @@ def make_store(root: Path, source: FolderSource, shards: int = 2) -> Store:
     return Store.create(str(root), DatasetConfig(name="test", n_shards=shards, source=source))
 
 
+def ingest(store: Store, source: FolderSource) -> TableSummary:
+    return collect.ingest(store, Folder(source), store.config.scrub, KEY)
+
+
 def table_bytes(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -65,7 +72,7 @@ def table_bytes(root: Path) -> dict[str, bytes]:
 
 
 def failures(store: Store) -> dict[str, tuple[str, str]]:
-    return {row["key"]: (row["reason"], row["detail"]) for row in store.read_all("failures/source").to_pylist()}
+    return {row["key"]: (row["reason"], row["detail"]) for row in store.read_all("failures/tables").to_pylist()}
 
 
 def test_a_comment_becomes_a_row_without_personal_data(tmp_path: Path) -> None:
@@ -73,9 +80,9 @@ def test_a_comment_becomes_a_row_without_personal_data(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "in", [GOOD, reply | {"opinion": None, "emotion": None}])
     store = make_store(tmp_path / "root", source)
 
-    summary = ingest(store, source, KEY)
+    summary = ingest(store, source)
 
-    assert summary == SourceSummary(videos=3, comments=2, labelled=1, rejected=0, reused=0)
+    assert summary == TableSummary(videos=3, comments=2, labels=1, failures=0, reused=0)
     rows = {row["video_id"]: row for row in store.read_all("comments").to_pylist()}
     pseudonym = Pseudonymiser(KEY).comment_id("71")
     assert rows["v1"]["comment_id"] == pseudonym == rows["v2"]["reply_to"]
@@ -101,7 +108,7 @@ def test_what_is_known_of_a_video_is_scrubbed_too(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "in", [GOOD], [about, {"video": "not-here"}])
     store = make_store(tmp_path / "root", source)
 
-    ingest(store, source, KEY)
+    ingest(store, source)
 
     rows = {row["video_id"]: row for row in store.read_all("videos").to_pylist()}
     assert sorted(rows) == ["not-here", "v1", "v2", "v3"]
@@ -136,9 +143,9 @@ def test_a_bad_row_costs_only_itself_and_is_never_quoted(tmp_path: Path, name: s
     source = make_folder(tmp_path / "in", [GOOD, row, GOOD | {"id": "73", "video": "v3"}])
     store = make_store(tmp_path / "root", source)
 
-    summary = ingest(store, source, KEY)
+    summary = ingest(store, source)
 
-    assert (summary.comments, summary.rejected) == (2, 1)
+    assert (summary.comments, summary.failures) == (2, 1)
     found_reason, found_detail = failures(store)["comments.jsonl:2"]
     assert found_reason == reason
     assert detail in found_detail
@@ -151,7 +158,7 @@ def test_video_files_that_can_not_be_named_or_come_twice(tmp_path: Path) -> None
     (tmp_path / "in" / "v1.webm").write_bytes(b"")
     store = make_store(tmp_path / "root", source)
 
-    assert ingest(store, source, KEY).videos == 3
+    assert ingest(store, source).videos == 3
     found = {key: reason for key, (reason, _) in failures(store).items()}
     assert found == {
         "file 1 by name": "unsafe_id",
@@ -164,18 +171,18 @@ def test_video_files_that_can_not_be_named_or_come_twice(tmp_path: Path) -> None
 def test_a_second_ingest_does_nothing_and_keeps_what_the_media_stage_knows(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "in", [GOOD, b"{}"])
     store = make_store(tmp_path / "root", source, shards=1)
-    ingest(store, source, KEY)
+    ingest(store, source)
     videos = store.read("videos", 0)
     assert videos is not None
     rows = [row | {"width": 160, "media_status": "ok", "media_sha256": "ab"} for row in videos.to_pylist()]
     store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
-    before = table_bytes(tmp_path / "root")
+    before = store.read("videos", 0)
 
-    assert ingest(store, source, KEY).reused == 1
+    assert ingest(store, source).reused == 1
     make_folder(tmp_path / "in", [GOOD, GOOD | {"id": "99"}])
-    assert ingest(store, source, KEY) == SourceSummary(videos=3, comments=2, labelled=2, rejected=0, reused=0)
+    assert ingest(store, source) == TableSummary(videos=3, comments=2, labels=2, failures=0, reused=0)
 
-    assert table_bytes(tmp_path / "root")["videos/0000.parquet"] == before["videos/0000.parquet"]
+    assert store.read("videos", 0) == before
     assert failures(store) == {}
 
 
@@ -184,9 +191,10 @@ def test_shards_do_not_depend_on_who_makes_them_or_in_what_order(tmp_path: Path)
     source = make_folder(tmp_path / "in", rows)
     one, other = (make_store(tmp_path / name, source, shards=3) for name in ("one", "other"))
 
-    ingest(one, source, KEY)
+    ingest(one, source)
+    Folder(source).land(other, Reach(), Part())
     for shard in (2, 0, 1, 0):
-        ingest_shard(other, source, KEY, shard)
+        write_shard(other, Folder(source), other.config.scrub, KEY, shard)
 
     assert table_bytes(tmp_path / "one") == table_bytes(tmp_path / "other")
     assert sum(table.num_rows for shard in range(3) if (table := one.read("comments", shard)) is not None) == 9
@@ -196,7 +204,8 @@ KILLED = """
 import os, signal, sys
 from pydantic import SecretStr
 from pipeline.store import Store
-from pipeline.sources.folder import ingest
+from pipeline.collect import ingest
+from pipeline.sources.registry import source_of
 writes = int(sys.argv[2])
 commit = os.replace
 def counted(self, *arguments):
@@ -208,7 +217,7 @@ def counted(self, *arguments):
 import pathlib
 pathlib.Path.replace = counted
 store = Store.open(sys.argv[1])
-ingest(store, store.config.source, SecretStr(sys.argv[3]))
+ingest(store, source_of(store.config.source), store.config.scrub, SecretStr(sys.argv[3]))
 """
 
 
@@ -216,7 +225,7 @@ def test_killed_before_any_commit_it_ends_in_the_same_bytes(tmp_path: Path) -> N
     rows = [GOOD | {"id": str(number), "video": f"v{number % 3 + 1}"} for number in range(6)]
     source = make_folder(tmp_path / "in", [*rows, b"{}"])
     whole = make_store(tmp_path / "whole", source)
-    ingest(whole, source, KEY)
+    ingest(whole, source)
     wanted = table_bytes(tmp_path / "whole")
 
     for writes in (1, 4):
@@ -225,7 +234,7 @@ def test_killed_before_any_commit_it_ends_in_the_same_bytes(tmp_path: Path) -> N
         assert subprocess.run(command, check=False).returncode == -9
         assert table_bytes(Path(store.root)) != wanted
         store.sweep()
-        ingest(store, source, KEY)
+        ingest(store, source)
         assert table_bytes(Path(store.root)) == wanted
         assert failures(store) == failures(whole)
         assert not list(Path(store.root).rglob("*.tmp"))
@@ -240,4 +249,4 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         source.model_copy(update={"videos": "other.jsonl"}),
     ):
         with pytest.raises(CsmvError, match="is not there"):
-            ingest(store, wrong, KEY)
+            ingest(store, wrong)

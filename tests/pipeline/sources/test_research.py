@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from pipeline.collect import collect
 from pipeline.config import DatasetConfig
 from pipeline.errors import CsmvError
-from pipeline.research import collect_research
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from pipeline.sources.base import Reach
+from pipeline.sources.research import Research, ResearchReport, ResearchSource
 from pipeline.sources.research_api import KEY_VARIABLE, QUOTA_FILE, SECRET_VARIABLE, ResearchVideo
-from pipeline.sources.research_rounds import LANDING, research_videos, windows
-from pipeline.sources.settings import Connection, Limits, ResearchSource, WebSource
+from pipeline.sources.research_rounds import LANDING, windows
+from pipeline.sources.settings import Connection, Limits
+from pipeline.sources.tables import TableSummary, write_tables
 from pipeline.store import Store
 
 NO_COMMENTS = Limits(videos=None, comments=0)
@@ -39,10 +43,27 @@ def store_of(tmp_path: Path, sandbox: Sandbox, name: str = "root", **settings: A
     return Store.create(str(tmp_path / name), DatasetConfig(name="t", n_shards=2, source=ResearchSource(**asked)))
 
 
-def run(store: Store, sandbox: Sandbox, day: date = date(2026, 10, 1), **options: Any) -> Any:
+@dataclass
+class Run:
+    """A run's report beside what is in the tables after it."""
+
+    report: ResearchReport
+    tables: TableSummary
+    videos: int
+    comments: int
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.report, name)
+
+
+def run(store: Store, sandbox: Sandbox, day: date = date(2026, 10, 1), **options: Any) -> Run:
     """A run on a day after the last of the sandbox's videos."""
     connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
-    return collect_research(store, connection, **{"sleep": lambda _: None, "today": lambda: day, **options})
+    source = Research(store.config.source, **{"sleep": lambda _: None, "today": lambda: day, **options})
+    report = collect(store, source, Reach(connection))
+    assert isinstance(report, ResearchReport)
+    tables = write_tables(store, source, store.config.scrub, store.key())
+    return Run(report, tables, *(store.read_all(table).num_rows for table in ("videos", "comments")))
 
 
 def test_a_search_ends_in_tables_with_everything_once(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -169,7 +190,7 @@ def test_lists_that_grew_old_are_asked_for_again_and_what_vanished_goes(tmp_path
     assert again.requests == first.requests
     assert video.id not in store.read_all("videos")["video_id"].to_pylist()
     assert video.id not in store.read_all("comments")["video_id"].to_pylist()
-    row = next(row for row in store.read_all("failures/collect").to_pylist() if row["key"] == video.id)
+    row = next(row for row in store.read_all("failures/tables").to_pylist() if row["key"] == video.id)
     assert (row["reason"], row["detail"]) == ("unavailable", "gone: the service no longer gives it")
     assert landed <= set(store.files(LANDING)), "landing is only ever added to"
     assert run(store, sandbox, date(2026, 10, 17)).requests == 0
@@ -225,16 +246,6 @@ def test_limits_are_kept(tmp_path: Path, sandbox: Sandbox) -> None:
     assert sum("video_id" in r["body"] for r in sandbox.site.research.requests) == 5
 
 
-def test_the_sources_are_never_mixed(tmp_path: Path, sandbox: Sandbox) -> None:
-    store = Store.create(str(tmp_path / "web"), DatasetConfig(name="t", source=WebSource(hashtags=("x",))))
-    with pytest.raises(CsmvError, match="never mixed"):
-        run(store, sandbox)
-    from pipeline.collect import web_source
-
-    with pytest.raises(CsmvError, match="never mixed"):
-        web_source(store_of(tmp_path, sandbox))
-
-
 def test_the_documented_example_is_read(shared: Path) -> None:
     answer = json.loads((shared / "tiktok" / "examples" / "research_video_query.json").read_text())
     videos = [ResearchVideo.model_validate(row) for row in answer["data"]["videos"]]
@@ -252,4 +263,4 @@ def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: San
         f"{LANDING}/videos/20260828-20260904/20261001/00000.end.jsonl.zst",
         [Record("x", json.dumps(rows).encode())],
     )
-    assert list(research_videos(store)) == ["7679401525248000001"]
+    assert list(Research(store.config.source).videos(store)[0]) == ["7679401525248000001"]

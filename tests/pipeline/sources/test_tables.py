@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from pipeline.config import DatasetConfig
 from pipeline.pseudonym import load_or_create_key
 from pipeline.scrub import EntityRule, ScrubPolicy
 from pipeline.sources.landing import Landing, Record
-from pipeline.sources.tables import landing_state, tabulate, tabulate_shard
+from pipeline.sources.tables import TableSummary, write_shard, write_tables
 from pipeline.sources.visit import COMMENTS
 from pipeline.sources.walls import DONE
-from pipeline.sources.web import WebSource
+from pipeline.sources.web import Web, WebSource
 from pipeline.store import Store
 
 A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"
@@ -45,6 +46,10 @@ def root(tmp_path: Path) -> Store:
     land(store, A, "lunarpost77", "20261123T170000000Z-aaaaaa", {"kai.river9": "nice"})
     land(store, B, "mona_vex", "20261123T170100000Z-bbbbbb", {"zz_top_fan": "LunarPost77 and kai.river9 did it first"})
     return store
+
+
+def tabulate(store: Store, key: SecretStr) -> TableSummary:
+    return write_tables(store, Web(WebSource()), store.config.scrub, key)
 
 
 def texts(store: Store) -> dict[str, str]:
@@ -84,7 +89,7 @@ def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Pa
     tabulate(root, key)
 
     for shard in reversed(twin.shards()):
-        tabulate_shard(twin, key, shard, landing_state(twin))
+        write_shard(twin, Web(WebSource()), twin.config.scrub, key, shard)
 
     assert tables(root) == tables(twin)
     assert len(texts(root)) == 3

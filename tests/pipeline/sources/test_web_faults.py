@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.sandbox import EFFECTS, Fault, Place, World
 from pipeline.sandbox.world import SandboxSettings
-from pipeline.sources.pending import pending_videos
 from pipeline.sources.settings import Limits, Manners
+from pipeline.sources.web import Web
 
 TAG_FAULTS = [fault for fault in EFFECTS if fault.place is Place.TAG]
 VIDEO_FAULTS = [fault for fault in EFFECTS if fault.place is Place.VIDEO]
@@ -78,7 +78,7 @@ def test_after_several_walls_in_a_row_the_run_ends(trial: Callable[..., Any], qu
 
     assert report.stopped.startswith("2 walls or unreadable answers in a row")
     assert sum(entry.kind == "page" and entry.path.startswith("/@") for entry in site.sandbox.log()) == 2
-    assert len(pending_videos(site.store, site.source)) == 6
+    assert len(Web(site.source).pending_videos(site.store)) == 6
 
 
 def test_after_429_nothing_is_sent_before_retry_after(trial: Callable[..., Any]) -> None:

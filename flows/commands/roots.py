@@ -1,0 +1,49 @@
+"""`csmv verify` and `csmv migrate`: is a root as it was written, and a root of an older format brought up to date."""
+
+import json
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+Root = Annotated[str, typer.Argument(help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@commands.command()
+def verify(
+    root: Root,
+    media: Annotated[bool, typer.Option(help="Also read every media file and compare its SHA-256.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Check every table, manifest entry and media file of a root; exit code 1 if anything is not as it was written."""
+    from pipeline.store import Store
+    from pipeline.verify import verify as check
+
+    found = check(Store.open(root), media=media)
+    if as_json:
+        problems = [{"file": problem.file, "what": problem.what} for problem in found.problems]
+        counts = {"tables": found.tables, "rows": found.rows, "media": found.media}
+        typer.echo(json.dumps(counts | {"problems": problems}, indent=2))
+    else:
+        for problem in found.problems:
+            typer.echo(problem.what)
+        told = f"{len(found.problems)} problem(s)" if found.problems else "all as it was written"
+        typer.echo(f"{found.tables:,} tables with {found.rows:,} rows and {found.media:,} media files read: {told}.")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def migrate(root: Root, as_json: AsJson = False) -> None:
+    """Bring a root of an older format up to date, in place; run again if it was interrupted, it goes on."""
+    from pipeline.migrate import migrate as bring_up
+
+    done = bring_up(root, lambda line: typer.echo(line, err=True))
+    if as_json:
+        typer.echo(json.dumps(vars(done), indent=2))
+    elif not done.rewritten + done.kept:
+        typer.echo(f"{root} has the newest format already.")
+    else:
+        typer.echo(f"{root} has format 2 now: {done.rewritten} tables rewritten, {done.added} empty shards added.")
