@@ -261,9 +261,9 @@ class _Run:
             self.pacer.pause(self.settings.manners.wait_without_retry_after_s if wait_s is None else wait_s)
 
     def _watch_walls(self, verdict: Verdict) -> None:
-        self._walls = self._walls + 1 if verdict.meaning.wall else 0
+        self._walls = self._walls + 1 if verdict.outcome.wall else 0
         if self._walls >= self.settings.manners.walls_in_a_row:
-            self._end(f"{self._walls} walls in a row, the last one: {verdict.meaning.text}")
+            self._end(f"{self._walls} walls in a row, the last one: {verdict.outcome.sentence}")
 
     def _end(self, why: str) -> None:
         self.report.stopped = self.report.stopped or why
@@ -288,8 +288,8 @@ class _Run:
         for one, problem, probe in self._looked_at(fetched):
             if problem is not None:
                 failures.append(problem)
-                self.report.reasons[problem.detail.split(":", 1)[0]] += 1
-                if one.path is not None or one.verdict.meaning.final:
+                self.report.reasons[str(problem.reason)] += 1
+                if one.path is not None or one.verdict.outcome.final:
                     columns[one.video_id] = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.FAILED)}
             elif one.path is not None:
                 sha256, size = self._keep(one.video_id, one.path)
@@ -351,7 +351,7 @@ def _said(found: Path | Verdict) -> Verdict:
 
 
 def _bad(one: _Fetched, reason: MediaFailure, detail: str) -> Failure:
-    return Failure(one.video_id, FailureReason(str(reason)), f"{reason}: {detail}")
+    return Failure(one.video_id, FailureReason(str(reason)), detail)
 
 
 def _is_mp4(path: Path) -> bool:

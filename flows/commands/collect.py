@@ -316,7 +316,7 @@ def _tell(root: str, report: "LandReport", as_json: bool) -> None:
 def _tell_visits(report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.sources.walls import MEANINGS, Outcome
+    from pipeline.sources.walls import ENDINGS
 
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
@@ -325,7 +325,7 @@ def _tell_visits(report: "Report", as_json: bool) -> None:
         return
     Console().print(_table(report, 0))
     for outcome, number in report.outcomes.most_common():
-        typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
+        typer.echo(f"  {number:>7,}  {outcome:<20} {ENDINGS[outcome].sentence}".rstrip())
     settled = "Everything is settled."
     typer.echo(f"{report.left:,} left: run the same command again later." if report.left else settled)
 

@@ -45,7 +45,7 @@ class Trial:
         return {row["video_id"]: row["media_status"] for row in self.store.read_all("videos").to_pylist()}
 
     def failures(self) -> dict[str, str]:
-        return {r["key"]: r["detail"].split(":")[0] for r in self.store.read_all("failures/media").to_pylist()}
+        return {r["key"]: r["reason"] for r in self.store.read_all("failures/media").to_pylist()}
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ PAGE_FAULTS = {
     Fault.VIDEO_EMPTY: ("empty_response", "pending"),
     Fault.VIDEO_NO_TAG: ("unreadable", "pending"),
     Fault.VIDEO_BROKEN_JSON: ("unreadable", "pending"),
-    Fault.VIDEO_HUGE: ("too_large", "pending"),
+    Fault.VIDEO_HUGE: ("oversized", "pending"),
     Fault.VIDEO_FORBIDDEN: ("forbidden", "pending"),
 }
 
