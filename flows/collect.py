@@ -22,8 +22,10 @@ from flows.limits import PACE, declare_pace
 from flows.shards import Dataset
 from flows.shards import _discreet as discreet
 from pipeline.collect import collect as land
-from pipeline.download import DownloadReport, MediaSettings, apply_retention, download_shard
 from pipeline.errors import CsmvError
+from pipeline.media.retention import apply_retention
+from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import MediaReport, manners_of, media_shard
 from pipeline.sources.base import LandReport, Part, Reach
 from pipeline.sources.pacing import Pacer, interval_for
 from pipeline.sources.registry import source_of
@@ -48,7 +50,7 @@ class Collection(Dataset):
 class Download(Dataset):
     """Which files to fetch, and how this machine reaches them."""
 
-    media: MediaSettings = MediaSettings()
+    media: MediaSettings | None = Field(default=None, description="left out, the root's own section")
     connection: Connection = Connection()
     retry_failed: bool = False
 
@@ -98,14 +100,15 @@ def tables_of(root: str, shard: int) -> None:
 
 
 @task(name="download-shard", task_run_name="media-{shard:04d}", tags=["csmv", "csmv-web"], **_ONCE)
-def media_of(root: str, shard: int, media: MediaSettings, connection: Connection, retry_failed: bool) -> DownloadReport:
+def media_of(root: str, shard: int, media: MediaSettings, connection: Connection, retry_failed: bool) -> MediaReport:
     """One shard's media, verified."""
     with discreet(root, "download"):
         store = Store.open(root)
-        pacer = _pacer(store, media.manners, connection)
-        report = download_shard(store, shard, media, connection, pacer, retry_failed=retry_failed)
+        reach = Reach(connection, _paced(connection))
+        source = source_of(store.config.source)
+        report = media_shard(store, shard, source, media, reach, retry_failed=retry_failed)
         if media.retention == "delete-after-features" and store.config.features:
-            apply_retention(store, shard, [config.extractor for config in store.config.features])
+            apply_retention(store, shard, store.config.features)
         return report
 
 
@@ -145,14 +148,15 @@ def collect(dataset: Collection) -> LandReport:
 
 
 @flow(name="download", persist_result=False, task_runner=_THREADS)
-def download(dataset: Download) -> DownloadReport:
+def download(dataset: Download) -> MediaReport:
     """Media for the videos of a root, one shard after the other; each fetches a few files at once."""
     store = dataset.open()
     store.sweep()
-    declare_pace(dataset.media.manners, dataset.connection)
-    total = DownloadReport()
+    media = dataset.media or store.config.media
+    declare_pace(manners_of(media, source_of(store.config.source)), dataset.connection)
+    total = MediaReport()
     for shard in dataset.chosen(store):
-        run = media_of.submit(dataset.root, shard, dataset.media, dataset.connection, dataset.retry_failed)
+        run = media_of.submit(dataset.root, shard, media, dataset.connection, dataset.retry_failed)
         total.merge(run.result())
         if total.stopped:
             break

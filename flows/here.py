@@ -14,7 +14,7 @@ from pipeline.store import Store
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from pipeline.download import DownloadReport
+    from pipeline.media.stage import MediaReport
     from pipeline.sources.base import LandReport
     from pipeline.sources.web_visits import Watch
 
@@ -71,7 +71,7 @@ def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> 
                 watchers.remove(watch)
 
 
-def download_here(root: str, **download: Any) -> "DownloadReport":
+def download_here(root: str, **download: Any) -> "MediaReport":
     """Run the `download` flow on `root`; `download` are the fields of `flows.collect.Download`."""
     with prefect_here(root):
         from flows import collect as flows

@@ -21,12 +21,13 @@ def ingest_shard(root: str, shard: int) -> None:
 @stage_task(MEDIA, "media-{shard:04d}")
 def media_shard(root: str, shard: int) -> None:
     """The video files of one shard."""
-    from pipeline.media import fetch_shard
+    from pipeline.media.stage import media_shard as bring
     from pipeline.sources.registry import source_of
 
     store = Store.open(root)
-    if source_of(store.config.source).has_files:
-        fetch_shard(store, shard, store.config.source)
+    source = source_of(store.config.source)
+    if source.has_files:
+        bring(store, shard, source, store.config.media)
 
 
 @stage_task(FEATURES, "features-{shard:04d}")

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
+from pipeline.media.settings import MediaSettings
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.published import PublishedSource
@@ -33,6 +34,7 @@ class DatasetConfig(Validated):
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
+    media: MediaSettings = MediaSettings()
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()

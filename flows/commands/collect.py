@@ -77,10 +77,16 @@ def collect(
 @commands.command()
 def download(
     root: Root,
-    shortest_side: Annotated[int, typer.Option(min=1, help="Pixels of the shorter side that are needed.")] = 256,
-    at_once: Annotated[int, typer.Option(min=1, max=32, help="Downloads at once; they share one pace.")] = 4,
+    shortest_side: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of the shorter side that are needed; 256 if nothing says more.")
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Downloads at once; they share one pace; 4 if nothing says more.")
+    ] = None,
     quota_gb: Annotated[float | None, typer.Option(min=0, help="Most that private/media may hold.")] = None,
-    retention: Annotated[str, typer.Option(help="keep, or delete-after-features.")] = "keep",
+    retention: Annotated[
+        str | None, typer.Option(help="keep (if nothing says more), or delete-after-features.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also what failed for good.")] = False,
     interval: Interval = None,
     proxy: Proxy = None,
@@ -88,33 +94,42 @@ def download(
     cookies: Cookies = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
+    """Fetch the media of a root's videos, verified; run it again to go on where it stopped.
+
+    What no option says, the section `media` of the root's dataset.yaml does.
+    """
     from flows.here import download_here
-    from pipeline.download import MediaSettings
+    from pipeline.media.settings import MediaSettings
+    from pipeline.media.stage import manners_of
     from pipeline.sources.registry import source_of
+    from pipeline.sources.walls import ENDINGS
     from pipeline.store import Store
     from pipeline.validated import parse
 
     store = Store.open(root)
-    asked: dict[str, Any] = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
+    own = store.config.media
+    options: dict[str, Any] = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
     if quota_gb is not None:
-        asked["quota_bytes"] = int(quota_gb * 1e9)
-    manners = source_of(store.config.source).manners
-    if manners is not None:
-        asked["manners"] = manners.model_dump()
+        options["quota_bytes"] = int(quota_gb * 1e9)
     if interval is not None:
-        asked["manners"] = asked.get("manners", {}) | {"interval_s": interval}
-    media = parse(MediaSettings, asked, "csmv download")
+        manners = manners_of(own, source_of(store.config.source))
+        options["manners"] = manners.model_dump() | {"interval_s": interval}
+    given = {name: value for name, value in options.items() if value is not None}
+    media = parse(MediaSettings, own.model_dump() | given, "csmv download")
     connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
     report = download_here(root, media=media, connection=connection, retry_failed=retry_failed)
-    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "stopped": report.stopped}
+    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "left": report.left}
     if as_json:
-        typer.echo(json.dumps(found | {"reasons": report.reasons}, indent=2))
+        typer.echo(json.dumps(found | {"stopped": report.stopped, "reasons": report.reasons}, indent=2))
     else:
         typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {report.skipped} left alone.")
         for reason, number in report.reasons.most_common():
-            typer.echo(f"  {number:>7}  {reason}")
+            typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
+        if report.left:
+            typer.echo(f"{report.left:,} may succeed later: run the same command again.")
     _stop_if(report.stopped)
+    if report.left:
+        raise typer.Exit(3)
 
 
 @commands.command()
