@@ -39,8 +39,8 @@ class Origin(Protocol):
         """Whether it has files of its own, so that nothing is downloaded."""
 
     @property
-    def manners(self) -> Manners:
-        """How politely its site is asked."""
+    def manners(self) -> Manners | None:
+        """How politely its site is asked; None if it says nothing of it."""
 
     def file(self, store: Store, video_id: str) -> Path | None:
         """Its own file of a video."""
@@ -105,9 +105,7 @@ def partial_folder(store: Store) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="csmv-media-") as passing:
             yield Path(passing)
         return
-    folder = Path(store.path(PARTIAL))
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder
+    yield store.private_folder(PARTIAL)
 
 
 @dataclass

@@ -191,10 +191,15 @@ def _get(
         yield own
     if not elsewhere or run.stop:
         return
-    manners = settings.manners or origin.manners
+    manners = manners_of(settings, origin)
     pacer = reach.pacer(store, manners) if reach.pacer else _pacer_here(store, manners, reach)
     with partial_folder(store) as folder:
         yield from Downloads(settings, manners, reach.connection, pacer, folder, run.stop, run.room).get(elsewhere)
+
+
+def manners_of(settings: MediaSettings, origin: Origin) -> Manners:
+    """How politely media are downloaded: as the section says, else as the source does, else by the defaults."""
+    return settings.manners or origin.manners or Manners()
 
 
 def _pacer_here(store: Store, manners: Manners, reach: Reach) -> Pacer:
