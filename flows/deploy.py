@@ -1,4 +1,4 @@
-"""Registers the flows with a Prefect server; describes them for prefect.yaml and the README, from the list of stages."""
+"""Registers the flows with a Prefect server, and describes them for prefect.yaml and the README by their stages."""
 
 from collections.abc import Mapping
 from typing import Any

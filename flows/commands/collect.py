@@ -77,9 +77,7 @@ def collect(
 @commands.command()
 def download(
     root: Root,
-    shortest_side: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of the shorter side.")
-    ] = None,
+    shortest_side: Annotated[int | None, typer.Option(min=1, help="Pixels of the shorter side.")] = None,
     at_once: Annotated[int | None, typer.Option(min=1, max=32, help="Downloads at once; they share one pace.")] = None,
     quota_gb: Annotated[float | None, typer.Option(min=0, help="Most that private/media may hold.")] = None,
     retention: Annotated[str | None, typer.Option(help="keep, or delete-after-features.")] = None,
@@ -92,6 +90,7 @@ def download(
 ) -> None:
     """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
     from flows.here import download_here
+    from pipeline.sources.walls import ENDINGS
     from pipeline.store import Store
 
     Store.open(root)
@@ -101,14 +100,18 @@ def download(
         changes["quota_bytes"] = int(quota_gb * 1e9)
     connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
     report = download_here(root, changes=changes, connection=connection, retry_failed=retry_failed, interval_s=interval)
-    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "stopped": report.stopped}
+    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "left": report.left}
     if as_json:
-        typer.echo(json.dumps(found | {"reasons": report.reasons}, indent=2))
+        typer.echo(json.dumps(found | {"stopped": report.stopped, "reasons": report.reasons}, indent=2))
     else:
         typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {report.skipped} left alone.")
         for reason, number in report.reasons.most_common():
-            typer.echo(f"  {number:>7}  {reason}")
+            typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
+        if report.left:
+            typer.echo(f"{report.left:,} may succeed later: run the same command again.")
     _stop_if(report.stopped)
+    if report.left:
+        raise typer.Exit(3)
 
 
 @commands.command()
@@ -316,7 +319,7 @@ def _tell(root: str, report: "LandReport", as_json: bool) -> None:
 def _tell_visits(report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.sources.walls import MEANINGS, Outcome
+    from pipeline.sources.walls import ENDINGS
 
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
@@ -325,7 +328,7 @@ def _tell_visits(report: "Report", as_json: bool) -> None:
         return
     Console().print(_table(report, 0))
     for outcome, number in report.outcomes.most_common():
-        typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
+        typer.echo(f"  {number:>7,}  {outcome:<20} {ENDINGS[outcome].sentence}".rstrip())
     settled = "Everything is settled."
     typer.echo(f"{report.left:,} left: run the same command again later." if report.left else settled)
 

@@ -18,6 +18,9 @@ def import_(
     links: Annotated[Path, typer.Option("--links", help="The published workbook CSMV_rawLinks.xlsx.")],
     root: Root,
     shards: Annotated[int, typer.Option(min=1, max=9999, help="Number of shards of a new root.")] = 16,
+    replace_source: Annotated[
+        bool, typer.Option("--replace-source", help="Let these files take the place of those the root was made from.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read the published CSMV files into a dataset root and count every irregularity in them."""
@@ -25,7 +28,7 @@ def import_(
     from pipeline.scrub import ScrubPolicy
     from pipeline.sources.published import REPORT_FILE
 
-    published = import_published(root, annotations, links, shards, ScrubPolicy())
+    published = import_published(root, annotations, links, shards, ScrubPolicy(), replace_source=replace_source)
     report = published.report()
     if as_json:
         typer.echo(json.dumps(report, indent=2))

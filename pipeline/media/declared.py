@@ -6,7 +6,6 @@ from typing import ClassVar
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import media_shard, open_videos
 from pipeline.schemas import FailureReason
-from pipeline.sources.settings import Manners
 from pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
 
 
@@ -38,7 +37,6 @@ class MediaStage(ShardStage):
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """One shard's files."""
         settings = dataset.section(self.section, MediaSettings)
-        settings = settings.model_copy(update={"manners": settings.manners or dataset.source.manners or Manners()})
         report = media_shard(
             dataset.store,
             int(unit),
