@@ -60,8 +60,8 @@ class Trial:
         return Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file)
 
     def run(self, *, links: Path | None = None) -> Report:
-        """One run, as users have it, but that nothing is waited for before the second try of what may pass."""
-        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=lambda _s: None)
+        """One run, without a second try of what may pass."""
+        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=None)
         assert isinstance(report, Report)
         return report
 
