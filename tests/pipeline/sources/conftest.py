@@ -1,11 +1,13 @@
 """A sandbox, a root that collects from it, and manners quick enough for tests."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.collect import collect
@@ -109,8 +111,7 @@ class Trial:
             if name.startswith("private/"):
                 continue
             if name.endswith(".parquet"):
-                table = self.store._read_parquet(name)
-                assert table is not None
+                table = pq.read_table(io.BytesIO(self.store.read_file(name)))
                 text += json.dumps(table.to_pylist(), default=str, ensure_ascii=False)
             else:
                 text += self.store.read_file(name).decode("utf-8", "replace")
