@@ -30,7 +30,7 @@ def collect(
     run_parts: RunParts | None = None,
     *,
     workers: int = 1,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] | None = time.sleep,
 ) -> LandReport:
     """Land everything that is left, and once more, after a pause, what may pass then.
 
@@ -40,7 +40,7 @@ def collect(
         reach: How this machine reaches the outside.
         run_parts: What runs the parts of a step; left out, they run in this process one after the other.
         workers: How many parts a step may have.
-        pause: Waits so many seconds.
+        pause: Waits so many seconds before what may pass then is tried once more; None leaves that to a later run.
 
     Returns:
         What all parts brought; `left` is what the root still lacks. Of the class that the source's `land` gives.
@@ -55,7 +55,7 @@ def collect(
     source.prepare(store, here)
     steps = run_parts or (lambda parts: [source.land(store, here, part) for part in parts])
     report = _run(source.parts(workers), steps)
-    if report.passing and not report.stopped:
+    if pause is not None and report.passing and not report.stopped:
         pause(max(report.passing.values()))
         only = tuple(sorted(report.passing))
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
