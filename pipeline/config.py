@@ -34,7 +34,10 @@ FORMAT_VERSION: Final = 2
 
 
 class DatasetConfig(Validated):
-    """All that decides what is in a root. Two roots of one configuration and one source are equal, byte for byte."""
+    """All that decides what is in a root. Tables of one configuration and one source are equal, byte for byte.
+
+    Features are too on one kind of processor, with the same versions and number of threads.
+    """
 
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
