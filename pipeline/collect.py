@@ -30,7 +30,7 @@ def collect(
     run_parts: RunParts | None = None,
     *,
     workers: int = 1,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] | None = time.sleep,
 ) -> LandReport:
     """Land everything that is left, and once more, after a pause, what may pass then.
 
@@ -40,7 +40,7 @@ def collect(
         reach: How this machine reaches the outside.
         run_parts: What runs the parts of a step; left out, they run in this process one after the other.
         workers: How many parts a step may have.
-        pause: Waits so many seconds.
+        pause: Waits so many seconds before what may pass then is tried once more; None leaves that to a later run.
 
     Returns:
         What all parts brought; `left` is what the root still lacks. Of the class that the source's `land` gives.
@@ -55,7 +55,7 @@ def collect(
     source.prepare(store, here)
     steps = run_parts or (lambda parts: [source.land(store, here, part) for part in parts])
     report = _run(source.parts(workers), steps)
-    if report.passing and not report.stopped:
+    if pause is not None and report.passing and not report.stopped:
         pause(max(report.passing.values()))
         only = tuple(sorted(report.passing))
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
@@ -71,11 +71,11 @@ def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) ->
 
 
 def reasons(store: Store) -> Counter[str]:
-    """Failures of collection, tables and media by the word that begins their detail."""
+    """Failures of collection, tables and media by their reason."""
     found: Counter[str] = Counter()
     for stage in ("collect", "tables", "media"):
         for row in store.read_all(f"failures/{stage}").to_pylist():
-            found[(row["detail"] or row["reason"]).split(":", 1)[0]] += 1
+            found[row["reason"]] += 1
     return found
 
 

@@ -503,6 +503,22 @@ def _weights_named(origin: str) -> str:
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 
 
+def disagreement(store: Store, shard: int, config: FeatureConfig) -> str:
+    """How a shard that is there was made otherwise than is asked for, in a sentence; empty if it was not."""
+    try:
+        _check_settings(store, shard, config)
+    except CsmvError as error:
+        return str(error)
+    there = read_footer(store, config.table, shard) or {}
+    most = there.get("max_clips", str(config.max_clips))
+    if most != str(config.max_clips):
+        return (
+            f"{config.table}, shard {shard}, was made with max_clips '{most}', and '{config.max_clips}' is asked for: "
+            f"ask for the same, or delete {config.table} to make it anew."
+        )
+    return ""
+
+
 def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     """What can be compared with a shard that is there without loading a network."""
     there = read_footer(store, config.table, shard)

@@ -76,7 +76,10 @@ def is_safe_id(key: str) -> bool:
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that could not be done. `key` and `detail` must hold no personal data."""
+    """One thing that could not be done. `key` and `detail` must hold no personal data.
+
+    `detail` is a sentence; left empty, it is the reason's own. Nothing reads anything out of it again.
+    """
 
     key: str
     reason: FailureReason
@@ -551,8 +554,9 @@ class Store(Files):
             attempts = int(rows[key]["attempts"]) + 1 if key in rows else 1
             rows[key] = {
                 "key": key,
-                "reason": str(FailureReason(failure.reason)),
-                "detail": failure.detail,
+                "reason": str(failure.reason),
+                "class": str(failure.reason.kind),
+                "detail": failure.detail or failure.reason.sentence,
                 "attempts": attempts,
                 "at": now,
             }
@@ -574,7 +578,8 @@ class Store(Files):
 
     def _failure_rows(self, stage: str, shard: int) -> list[dict[str, Any]]:
         found = self.read(f"failures/{stage}", shard, remake=True)
-        return [] if found is None else found.to_pylist()
+        rows = [] if found is None else found.to_pylist()
+        return [{**row, "class": str(FailureReason(row["reason"]).kind)} for row in rows]  # format 1 has no class
 
 
 PARQUET: dict[str, Any] = {

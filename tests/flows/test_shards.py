@@ -1,9 +1,12 @@
 """What happens to a stage when a shard fails: to the other shards, to the flow, and to what the exception said."""
 
+import errno
 import json
 import sqlite3
 import subprocess
 import sys
+import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,7 @@ def ingest(server: Any, root: Path, source: Path, kind: str) -> dict[str, Any]:
     found = subprocess.run(command, env=server.environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     said: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    said["stderr"] = found.stderr
     return said
 
 
@@ -60,6 +64,40 @@ def test_an_unexpected_failure_costs_its_shard_and_stays_private(server: Any, ti
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in server.home.rglob("*") if path.is_file())
     with sqlite3.connect(f"file:{server.home}/prefect.db?mode=ro", uri=True) as connection:
         assert any("ValueError" in message for (message,) in connection.execute("SELECT message FROM log"))
+
+
+def test_what_can_not_be_kept_in_private_goes_nowhere_else(server: Any, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "root" / "private").mkdir(parents=True)
+    (tmp_path / "root" / "private" / "logs").write_text("a file where the folder of logs should be")
+
+    said = ingest(server, tmp_path / "root", tiny, "unexpected")
+
+    assert said["type"] == "FAILED"
+    assert "unexpected ValueError" in said["message"] and "could not be written" in said["message"]
+    assert SECRET not in said["message"] + said["stderr"]
+    time.sleep(3)  # Prefect's client sends its logs in the background
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in server.home.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("raised", ["ours", "theirs", "unexpected"])
+def test_nothing_hangs_on_what_a_task_lets_out(raised: str, tmp_path: Path) -> None:
+    from flows.shards import UnexpectedError, _discreet
+
+    def fail() -> None:
+        try:
+            raise ValueError(SECRET)
+        except ValueError as error:
+            if raised == "ours":
+                raise CsmvError("Shard 1 needs a hand.") from error
+            if raised == "theirs":
+                raise PermissionError(errno.EACCES, "refused", "/data/x") from error
+            raise
+
+    with pytest.raises((CsmvError, UnexpectedError)) as let_out, _discreet(str(tmp_path), "media"):
+        fail()
+
+    assert SECRET not in "".join(traceback.format_exception(let_out.value))
+    assert let_out.value.__context__ is None and let_out.value.__cause__ is None
 
 
 def test_what_a_person_must_put_right_is_not_tried_again(server: Any, tiny: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """A sandbox, a root that collects from it, and manners quick enough for tests."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.collect import collect
@@ -60,8 +62,8 @@ class Trial:
         return Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file)
 
     def run(self, *, links: Path | None = None) -> Report:
-        """One run, as users have it, but that nothing is waited for before the second try of what may pass."""
-        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=lambda _s: None)
+        """One run, without a second try of what may pass."""
+        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=None)
         assert isinstance(report, Report)
         return report
 
@@ -87,9 +89,9 @@ class Trial:
         return {(pseudonyms.comment_id(cid), video) for video, cids in truth.items() for cid in cids}
 
     def failures(self) -> dict[str, str]:
-        """The first word of every failure of the collection, by key."""
+        """The reason of every failure of the collection, by key."""
         rows = [row for stage in ("collect", "tables") for row in self.store.read_all(f"failures/{stage}").to_pylist()]
-        return {row["key"]: row["detail"].split(":")[0] for row in rows}
+        return {row["key"]: row["reason"] for row in rows}
 
     def assert_true(self) -> None:
         """The tables are what the sandbox's truth table says, and hold nothing that is personal."""
@@ -109,8 +111,7 @@ class Trial:
             if name.startswith("private/"):
                 continue
             if name.endswith(".parquet"):
-                table = self.store._read_parquet(name)
-                assert table is not None
+                table = pq.read_table(io.BytesIO(self.store.read_file(name)))
                 text += json.dumps(table.to_pylist(), default=str, ensure_ascii=False)
             else:
                 text += self.store.read_file(name).decode("utf-8", "replace")
