@@ -28,7 +28,7 @@ COMMANDS = ("flows.commands", "flows.cli")
 
 CIRCLES_TO_OPEN: set[tuple[str, str]] = {
     ("pipeline.store", "pipeline.config"),
-    ("pipeline.forgotten", "pipeline.store"),
+    ("pipeline.privacy.forgotten", "pipeline.store"),
 }
 UPWARD_TO_TURN: set[tuple[str, str]] = set()
 INSIDE_TO_MOVE: set[tuple[str, str]] = {
