@@ -175,9 +175,9 @@ class Store(Files):
     @cached_property
     def config(self) -> "DatasetConfig":
         """The configuration that made this root, validated."""
-        from pipeline.config import DatasetConfig
+        from pipeline.config import read_config
 
-        return DatasetConfig.from_yaml(self.read_file(CONFIG_FILE).decode(), f"{self.root}/{CONFIG_FILE}")
+        return read_config(self)
 
     @property
     def n_shards(self) -> int:
