@@ -84,13 +84,13 @@ class Ytdlp(Source):
             _check_robots(waiting, reach.connection, pacer)
         for url in waiting:
             pacer.wait()
-            info = _fetch(url, reach.connection, self.section.comments, pacer)
+            fetched = _fetch(url, reach.connection, self.section.comments, pacer)
             key = f"url:{digest_of([url])[:16]}"
-            if info is None:
+            if fetched is None:
                 text = "network: yt-dlp could not read the video at this address"
                 store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.NETWORK, text)])
                 continue
-            report.landed += self._keep(store, "", info)
+            report.landed += self._keep(store, "", fetched)
             store.write_file(self._url_mark(url), b"{}")
             store.clear_failures(STAGE, store.shard_of(key), [key])
             reach.watch(key, report)
