@@ -42,6 +42,7 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m flows.generated --check
 
 format: setup
 	@$(BIN)/ruff check --fix .

@@ -2,20 +2,24 @@
 
 from typing import Any, Literal, cast
 
-from prefect import Flow, flow
+from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import stages
-from flows.shards import Dataset
+from flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
+from flows.stages import FLOWS
+from pipeline.dataset import Dataset as OpenDataset
+from pipeline.errors import CsmvError
+from pipeline.stage import Stage, Unit
+from pipeline.stages import STAGES
 
 DEPLOYMENT = "csmv"
 """The name under which `csmv deploy` registers each flow."""
 
-BY_SHARD = (stages.ingest, stages.media, stages.features)
-ON_THE_WHOLE = (stages.splits, stages.train, stages.report)
+WHOLE = (Unit.ENTRY, Unit.ROOT)
+"""Units of stages that need the whole dataset."""
 
 
 class Build(Dataset):
@@ -27,35 +31,54 @@ class Build(Dataset):
         "features and training can go to machines with a GPU",
     )
 
-    def for_stage(self) -> Dataset:
-        """What a stage needs to know: the configuration is in the root by then."""
-        return Dataset(root=self.root, shards=self.shards)
-
 
 @flow(name="build-dataset", persist_result=False)
-def build_dataset(dataset: Build) -> "State[None]":
-    """From a source to a trained and evaluated model and a report. Resumes: what is done already is not done again.
+def build_dataset(dataset: Build) -> "State[Any]":
+    """From a source to whatever the configuration asks for and a report. Resumes: what is done is not done again.
 
     A stage's failed shards do not keep the next stages from the other shards; but what needs the whole dataset is
-    left for the run in which nothing failed.
+    left for the run in which nothing failed. Ends Failed unless everything asked for is there; named Unfinished if
+    nothing failed and a later run may succeed.
     """
-    dataset.open().sweep()
-    problems = []
-    for stage in BY_SHARD:
+    try:
+        with discreet(dataset.root, "build"):
+            opened = dataset.open()
+            opened.store.sweep()
+            asked = [stage for stage in STAGES if _is_asked_for(stage, opened)]
+    except (CsmvError, UnexpectedError) as error:
+        return Failed(message=str(error))
+    failed: list[str] = []
+    unfinished: list[str] = []
+    for stage in asked:
+        if stage.unit in WHOLE and (failed or unfinished):
+            waiting = ", ".join(one.name for one in asked if one.unit in WHOLE)
+            unfinished.append(f"What needs the whole dataset waits: {waiting}.")
+            break
         state = _run(stage, dataset)
+        message = state.message or f"{stage.name} ended as {state.name}"
         if not state.is_completed():
-            problems.append(state.message or stage.name)
-    if problems:
-        return Failed(message=" ".join(problems))
-    for stage in ON_THE_WHOLE:
-        state = _run(stage, dataset)
-        if not state.is_completed():
-            return Failed(message=state.message)
-    return Completed(message=f"{dataset.root} is built")
+            failed.append(message)
+            if stage.unit is not Unit.SHARD:
+                break
+        elif state.name == UNFINISHED:
+            unfinished.append(f"{message}.")
+    if failed or unfinished:
+        again = "Run the same again later." if not failed else ""
+        told = " ".join(part for part in (*failed, *unfinished, again) if part)
+        return Failed(message=told) if failed else Failed(name=UNFINISHED, message=told)
+    idle = [stage.name for stage in STAGES if stage not in asked]
+    note = f"; its dataset.yaml asks for no {', '.join(idle)}" if idle else ""
+    return Completed(message=f"{dataset.root} is built: {', '.join(stage.name for stage in asked)}{note}")
 
 
-def _run(stage: "Flow[[Dataset], Any]", dataset: Build) -> "State[Any]":
+def _is_asked_for(stage: Stage, dataset: OpenDataset) -> bool:
+    """Whether the configuration has anything for a stage: a list of features, splits or runs may be empty."""
+    return not stage.section or getattr(dataset.config, stage.section) != ()
+
+
+def _run(stage: Stage, dataset: Build) -> "State[Any]":
     if dataset.stages_run == "here":
-        return cast("State[Any]", stage(dataset.for_stage(), return_state=True))
-    run = run_deployment(f"{stage.name}/{DEPLOYMENT}", parameters={"dataset": dataset.for_stage().model_dump()})
+        return cast("State[Any]", FLOWS[stage.name](dataset.for_stage(), return_state=True))
+    parameters = {"dataset": dataset.for_stage().model_dump(mode="json")}
+    run = run_deployment(f"{stage.name}/{DEPLOYMENT}", parameters=parameters)
     return cast("State[Any]", cast(FlowRun, run).state)

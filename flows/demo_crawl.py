@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.collect import reasons
-from pipeline.download import MediaSettings, pending_media
 from pipeline.errors import CsmvError
+from pipeline.media.stage import open_videos
 from pipeline.sandbox import Sandbox, SandboxSettings, World
 from pipeline.sandbox.faults import Fault
 from pipeline.sources.registry import source_of
@@ -59,7 +59,7 @@ def crawl_sandbox(root: str, seed: int, watch: "Watch | None" = None) -> Crawl:
         with Sandbox(settings(seed)) as site:
             connection = Connection(proxy=site.proxy, ca_file=site.ca_file)
             collect_here(root, watch, config=config, connection=connection)
-            download_here(root, media=MediaSettings(manners=MANNERS), connection=connection)
+            download_here(root, connection=connection)
     if not _is_done(root):
         raise CsmvError(f"The crawl of the sandbox into '{root}' left something undone: run the same command again.")
     return _summary(Store.open(root))
@@ -73,7 +73,7 @@ def _is_done(root: str) -> bool:
     return (
         not source_of(store.config.source).left(store)
         and store.read_all("videos").num_rows > 0
-        and not any(pending_media(store, shard)[0] for shard in store.shards())
+        and not any(open_videos(store, shard, source_of(store.config.source)) for shard in store.shards())
     )
 
 

@@ -1,52 +1,117 @@
-"""Registers the flows with a Prefect server: a work pool, one deployment a flow, and the concurrency limits."""
+"""Registers the flows with a Prefect server, and describes them for prefect.yaml and the README by their stages."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import prefect
+import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
-from flows.build import BY_SHARD, DEPLOYMENT, ON_THE_WHOLE, Build, build_dataset
-from flows.collect import collect, download
+from flows.build import DEPLOYMENT, Build, build_dataset
 from flows.limits import declare_limits, ensure_pool
-from flows.settings import FEATURES, TRAIN
 from flows.shards import Dataset
+from flows.stages import FLOWS as STAGE_FLOWS
 from flows.sweep import sweep
+from pipeline.stage import Unit
+from pipeline.stages import STAGES
 
-FLOWS: tuple["Flow[..., Any]", ...] = (build_dataset, *BY_SHARD, *ON_THE_WHOLE, collect, download, sweep)
-_LIKES_A_GPU = {FEATURES.stage, TRAIN.stage, sweep.name}
+FLOWS: Mapping[str, "Flow[..., Any]"] = {
+    "build-dataset": build_dataset,
+    **STAGE_FLOWS,
+    "download": STAGE_FLOWS["media"].with_options(name="download"),
+    "sweep": sweep,
+}
+"""Deployment -> flow. `download` is another name of `media`, which it was before media came from anywhere."""
+
+GPU = {"sweep", *(stage.name for stage in STAGES if stage.needs.gpu)}
+"""The deployments that go to the pool with GPUs."""
+
+NIGHTLY = {"collect": {"again": True, "then": ["tables"]}}
+"""What runs of a deployment do besides, where it is made to run by itself every night."""
+
+HEAD = """\
+# Made from the list of stages by `python -m flows.generated`; `make check` compares it. For `prefect deploy --all`, run
+# in this folder; `csmv deploy` does the same from anywhere, and makes the work pools. CSMV_ROOT names the dataset root
+# of runs that name none, CSMV_GPU_POOL the work pool with GPUs.
+"""
+
+MARKS = ("<!-- stages: made by `python -m flows.generated` -->", "<!-- end of stages -->")
+"""Around the README's table of stages."""
 
 
 def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, str]]:
     """Register every flow as `<flow>/csmv`; gives (deployment, work pool) of each.
 
-    `dataset` becomes the parameter of runs that name none; a sweep's runs always name theirs. Features, training and
-    sweeps go to `gpu_pool`, the rest to `pool`; each is made, of type process, if it is not there.
+    `dataset` becomes the parameter of runs that name none; a sweep's runs always name theirs. What likes a GPU goes to
+    `gpu_pool`, the rest to `pool`; each is made, of type process, if it is not there.
     """
     with get_client(sync_client=True) as client:
         for name in sorted({pool, gpu_pool}):
             ensure_pool(client, name)
         declare_limits(client)
     registered = []
-    for flow in FLOWS:
-        chosen = gpu_pool if flow.name in _LIKES_A_GPU else pool
-        _deployment(flow, dataset).apply(work_pool_name=chosen)
-        registered.append((f"{flow.name}/{DEPLOYMENT}", chosen))
+    for name, flow in FLOWS.items():
+        chosen = gpu_pool if name in GPU else pool
+        _deployment(name, flow, dataset).apply(work_pool_name=chosen)
+        registered.append((f"{name}/{DEPLOYMENT}", chosen))
     return registered
 
 
-def _deployment(flow: "Flow[..., Any]", dataset: Build | None) -> RunnerDeployment:
+def _deployment(name: str, flow: "Flow[..., Any]", dataset: Build | None) -> RunnerDeployment:
     # By module path: a worker needs csmv installed, and no copy of this folder.
     return RunnerDeployment.from_flow(
         flow,
         name=DEPLOYMENT,
-        parameters={"dataset": _parameter(flow, dataset)} if dataset and flow is not sweep else {},
+        parameters={"dataset": _parameter(name, dataset)} if dataset and flow is not sweep else {},
         tags=["csmv"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 
-def _parameter(flow: "Flow[..., Any]", dataset: Build) -> dict[str, Any]:
-    chosen: Dataset = dataset if flow is build_dataset else dataset.for_stage()
-    return chosen.model_dump(mode="json")
+def _parameter(name: str, dataset: Build) -> dict[str, Any]:
+    chosen: Dataset = dataset if FLOWS[name] is build_dataset else dataset.for_stage()
+    return chosen.model_dump(mode="json") | NIGHTLY.get(name, {})
+
+
+def prefect_yaml() -> str:
+    """The text of prefect.yaml: the same deployments, for Prefect's own command."""
+    described: dict[str, Any] = {"name": "csmv", "prefect-version": prefect.__version__}
+    described["deployments"] = [_described(name, flow) for name, flow in FLOWS.items()]
+    return HEAD + str(yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _described(name: str, flow: "Flow[..., Any]") -> dict[str, Any]:
+    dataset = {"root": "{{ $CSMV_ROOT }}"} | NIGHTLY.get(name, {})
+    entry: dict[str, Any] = {
+        "name": DEPLOYMENT,
+        "flow_name": name,
+        "entrypoint": f"{flow.fn.__module__.replace('.', '/')}.py:{flow.fn.__name__}",
+        "tags": ["csmv"],
+        "parameters": {} if flow is sweep else {"dataset": dataset},
+        "work_pool": {"name": "{{ $CSMV_GPU_POOL }}" if name in GPU else "csmv"},
+    }
+    if name in NIGHTLY:
+        # Off until somebody switches it on.
+        entry["schedules"] = [{"cron": "0 3 * * *", "timezone": "UTC", "active": False}]
+    return entry
+
+
+def stages_table() -> str:
+    """The README's table of stages, with its marks."""
+    rows = ["| stage | what it makes | by | section | needs |", "|---|---|---|---|---|"]
+    for stage in STAGES:
+        needs = [what for what, does in (("GPU", stage.needs.gpu), ("network", stage.needs.network)) if does]
+        unit = "everything" if stage.unit is Unit.TARGET else str(stage.unit)
+        section = f"`{stage.section}`" if stage.section else ""
+        rows.append(f"| `{stage.name}` | {stage.summary} | {unit} | {section} | {', '.join(needs)} |")
+    return "\n".join((MARKS[0], *rows, MARKS[1]))
+
+
+def with_stages_table(readme: str) -> str:
+    """The README with the table of stages as it should be."""
+    before, _, rest = readme.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return f"{before}{stages_table()}{after}"

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.server import prefect_api
-from pipeline.errors import CsmvError, shown
+from pipeline.errors import CsmvError, UnfinishedError, shown
+from pipeline.media.stage import MediaReport
+from pipeline.sources.base import LandReport
 from pipeline.store import Store
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from pipeline.download import DownloadReport
-    from pipeline.sources.base import LandReport
     from pipeline.sources.web_visits import Watch
+    from pipeline.stage import UnitReport
 
 
 @contextmanager
@@ -36,16 +37,50 @@ def prefect_here(root: str) -> Iterator[None]:
         yield
 
 
-def build_here(root: str, config: dict[str, Any] | None = None) -> None:
+def build_here(root: str, config: dict[str, Any] | None = None, **dataset: Any) -> str:
     """Build the dataset at `root`, by its own configuration or by `config`; returns when everything is done.
 
-    Raises CsmvError, with a summary, if anything failed; what was done stays done.
+    Args:
+        root: the dataset root.
+        config: its configuration; left out, the root's own.
+        dataset: other fields of `flows.build.Build`, such as how this machine reaches the site.
+
+    Returns:
+        What has been built.
+
+    Raises:
+        UnfinishedError: nothing failed, and something is left that may succeed in a later run.
+        CsmvError: something failed; what was done stays done.
     """
     with prefect_here(root):
         from flows.build import Build, build_dataset
 
-        state = build_dataset(Build(root=root, config=config), return_state=True)
+        state = build_dataset(Build(root=root, config=config, **dataset), return_state=True)
+    if state.name == "Unfinished":
+        raise UnfinishedError(state.message)
     _require_completed(state)
+    return state.message or ""
+
+
+def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: Any) -> "UnitReport":
+    """Run a stage on `root`; `dataset` are the fields of `flows.shards.Dataset`. Gives what came of its units.
+
+    Raises CsmvError, with a summary, if a unit failed.
+    """
+    with prefect_here(root):
+        from flows.shards import Dataset, watchers
+        from flows.stages import FLOWS
+
+        if watch is not None:
+            watchers.append(watch)
+        try:
+            state = FLOWS[stage](Dataset(root=root, **dataset), return_state=True)
+        finally:
+            if watch is not None:
+                watchers.remove(watch)
+        _require_completed(state)
+        report: UnitReport = state.result()
+    return report
 
 
 def sweep_here(root: str, name: str) -> None:
@@ -58,25 +93,18 @@ def sweep_here(root: str, name: str) -> None:
 
 
 def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "LandReport":
-    """Run the `collect` flow on `root`; `collection` are the fields of `flows.collect.Collection`."""
-    with prefect_here(root):
-        from flows.collect import Collection, collect, watchers
-
-        if watch is not None:
-            watchers.append(watch)
-        try:
-            return collect(Collection(root=root, **collection))
-        finally:
-            if watch is not None:
-                watchers.remove(watch)
+    """Collect into `root` and bring its tables up to date; `collection` are fields of `flows.shards.Dataset`."""
+    report = stage_here(root, "collect", watch, then=("tables",), **collection)
+    found = [landed for landed in report.details if isinstance(landed, LandReport)]
+    return found[0] if found else LandReport()
 
 
-def download_here(root: str, **download: Any) -> "DownloadReport":
-    """Run the `download` flow on `root`; `download` are the fields of `flows.collect.Download`."""
-    with prefect_here(root):
-        from flows import collect as flows
-
-        return flows.download(flows.Download(root=root, **download))
+def download_here(root: str, **dataset: Any) -> "MediaReport":
+    """Get the media of `root`; `dataset` are the fields of `flows.shards.Dataset`."""
+    total = MediaReport()
+    for report in stage_here(root, "media", **dataset).details:
+        total.merge(report)
+    return total
 
 
 def _home(root: str) -> Path:

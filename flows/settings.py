@@ -1,14 +1,16 @@
-"""How much of each stage runs at once, how long it may take, how often it is tried again: the flows' only settings."""
+"""What Prefect is told of each stage: its slot on the server, and how many units run at once in one process."""
 
 import os
 from dataclasses import dataclass
 
+from pipeline import stages
 from pipeline.errors import CsmvError
+from pipeline.stage import Stage
 
 
 @dataclass(frozen=True)
 class StageLimits:
-    """Of one stage: its name, and what one shard (or, where a stage has none, one run) of it may cost."""
+    """How a stage is limited; the numbers are the stage's own."""
 
     stage: str
     at_once: int
@@ -17,6 +19,11 @@ class StageLimits:
     """On all machines of one Prefect server together; `csmv deploy` declares it, `prefect gcl update` changes it."""
     retries: int
     timeout_s: float
+
+    @classmethod
+    def of(cls, stage: Stage) -> "StageLimits":
+        """The limits of a stage."""
+        return cls(stage.name, stage.at_once, stage.everywhere, stage.retries, stage.timeout_s)
 
     @property
     def variable(self) -> str:
@@ -36,13 +43,4 @@ class StageLimits:
         return int(given)
 
 
-# One shard of features fills a machine: the network uses every core, or the whole GPU. Scrubbing is Python, so a
-# second thread would only wait for the first. Media shards wait for disks and networks more than for cores.
-INGEST = StageLimits("ingest", at_once=1, everywhere=16, retries=1, timeout_s=6 * 3600)
-MEDIA = StageLimits("media", at_once=2, everywhere=8, retries=2, timeout_s=6 * 3600)
-FEATURES = StageLimits("features", at_once=1, everywhere=16, retries=1, timeout_s=24 * 3600)
-SPLITS = StageLimits("splits", at_once=1, everywhere=4, retries=1, timeout_s=3600)
-TRAIN = StageLimits("train", at_once=1, everywhere=4, retries=0, timeout_s=7 * 24 * 3600)
-REPORT = StageLimits("report", at_once=1, everywhere=4, retries=1, timeout_s=3600)
-
-STAGES = (INGEST, MEDIA, FEATURES, SPLITS, TRAIN, REPORT)
+STAGES = tuple(StageLimits.of(stage) for stage in stages.STAGES)

@@ -9,10 +9,11 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from prefect import Flow, Task, flow, task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
@@ -22,9 +23,18 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from extractors.errors import ExtractorError
+from flows.pace import shared_pacer
+from flows.settings import STAGES as LIMITS
 from flows.settings import StageLimits
+from pipeline.config import DatasetConfig
+from pipeline.dataset import Dataset as OpenDataset
 from pipeline.errors import CsmvError, sentence_for
 from pipeline.progress import track
+from pipeline.sources.base import Reach
+from pipeline.sources.settings import Connection
+from pipeline.sources.web_visits import Watch
+from pipeline.stage import UnitReport, named
+from pipeline.stages import STAGES
 from pipeline.store import Store
 from pipeline.validated import Validated, parse
 
@@ -33,7 +43,7 @@ _LEASE_S = 60
 
 
 class Dataset(Validated):
-    """The one parameter of every flow: which dataset, and which part of it."""
+    """The one parameter of every flow: which dataset, which part of it, and how this machine reaches the site."""
 
     root: str = Field(min_length=1, description="the dataset root: a folder or an fsspec URL")
     config: dict[str, Any] | None = Field(
@@ -42,34 +52,70 @@ class Dataset(Validated):
     shards: tuple[int, ...] | None = Field(
         default=None, description="only these shards, so that several machines can share a stage; left out, all"
     )
+    changes: dict[str, Any] | None = Field(
+        default=None, description="field -> value, laid over the stage's section for this run"
+    )
+    connection: Connection = Connection()
+    interval_s: float | None = Field(default=None, ge=0, description="between two requests; left out, the manners'")
+    workers: int = Field(default=1, ge=1, le=32, description="browsers at once; the pace is shared by all")
+    links: Path | None = Field(default=None, description="a file of links to collect, besides the hashtags")
+    again: bool = Field(default=False, description="read hashtags anew that were read to their end")
+    retry_failed: bool = Field(default=False, description="try media once more that failed for good")
+    then: tuple[str, ...] = Field(default=(), description="stages that follow in the same run")
 
-    def open(self) -> Store:
-        """The root, made or brought up to date where a configuration is given. Raises CsmvError if it can't be."""
+    def open(self, stage: str = "") -> OpenDataset:
+        """The dataset, made or brought up to date where a configuration is given.
+
+        Args:
+            stage: the stage whose section `changes` are for.
+
+        Raises:
+            CsmvError: it can't be opened, or another dataset is there.
+        """
+        pacer = shared_pacer(self.connection, self.interval_s)
+        more: dict[str, Any] = {
+            "reach": Reach(self.connection, pacer, self.links, self.again, tell_watchers),
+            "workers": self.workers,
+            "retry_failed": self.retry_failed,
+            "changes": self.changes,
+            "changed": named(STAGES, stage).section if stage else "",
+        }
         if self.config is None:
-            return Store.open(self.root)
-        from pipeline.config import DatasetConfig
+            return OpenDataset.open(self.root, **more)
+        return OpenDataset.create(self.root, parse(DatasetConfig, self.config, "config"), **more)
 
-        return Store.create(self.root, parse(DatasetConfig, self.config, "config"))
+    def reopen(self, stage: str) -> OpenDataset:
+        """The dataset in a task, whose flow has put the configuration into the root."""
+        return self.model_copy(update={"config": None}).open(stage)
 
-    def chosen(self, store: Store) -> list[int]:
-        """The shards to work on. Raises CsmvError for one that the root does not have."""
-        asked = store.shards() if self.shards is None else sorted(set(self.shards))
-        strange = [shard for shard in asked if shard not in store.shards()]
-        if strange:
-            raise CsmvError(f"The root has the shards 0 to {store.n_shards - 1}, and shard {strange[0]} was asked for.")
-        return list(asked)
+    def for_stage(self) -> "Dataset":
+        """What a stage's own run needs to know: the configuration is in the root by then."""
+        fields = self.model_dump(exclude={"config", "then", "stages_run", "changes"})
+        return Dataset.model_validate(fields)
 
 
-def stage_task(limits: StageLimits, run_name: str) -> Callable[[Callable[..., None]], "Task[..., None]"]:
-    """Declare a function of (root, ...) as a stage's task: limited, timed, tried again, its result never persisted."""
+watchers: list[Watch] = []
+"""Who follows the collections of this process; set by the command line, empty on a worker."""
 
-    def declare(function: Callable[..., None]) -> "Task[..., None]":
+
+def tell_watchers(target: str, report: Any) -> None:
+    """Tell everybody who follows how far a collection is; a display that fails disturbs nothing."""
+    for watcher in list(watchers):
+        with suppress(Exception):
+            watcher(target, report)
+
+
+def stage_task(stage: str, run_name: str) -> Callable[[Callable[..., Any]], "Task[..., Any]"]:
+    """Declare a function of (dataset, ...) as a task of a stage: limited, timed, tried again, never persisted."""
+    limits = limits_of(stage)
+
+    def declare(function: Callable[..., Any]) -> "Task[..., Any]":
         @functools.wraps(function)
-        def guarded(root: str, *arguments: Any) -> None:
-            with concurrency(limits.slot, lease_duration=_LEASE_S), _discreet(root, limits.stage):
-                function(root, *arguments)
+        def guarded(dataset: Dataset, *arguments: Any) -> Any:
+            with concurrency(limits.slot, lease_duration=_LEASE_S), discreet(dataset.root, limits.stage):
+                return function(dataset, *arguments)
 
-        declared: Task[..., None] = task(
+        declared: Task[..., Any] = task(
             name=limits.stage,
             task_run_name=run_name,
             tags=["csmv", limits.slot],
@@ -86,36 +132,48 @@ def stage_task(limits: StageLimits, run_name: str) -> Callable[[Callable[..., No
     return declare
 
 
-def stage_flow(limits: StageLimits) -> Callable[[Callable[[Dataset], "State[None]"]], "Flow[[Dataset], Any]"]:
-    """Declare a function of a dataset as a stage's flow, with as many tasks at once as the stage may have."""
-    return flow(name=limits.stage, task_runner=threads(limits), persist_result=False)
-
-
-def threads(limits: StageLimits) -> TaskRunner[PrefectFuture[Any]]:
+def threads(stage: str) -> TaskRunner[PrefectFuture[Any]]:
     """What runs the tasks of a flow: as many at once in this process as the stage may have."""
-    return ThreadPoolTaskRunner(max_workers=limits.workers())  # type: ignore[return-value]
+    return ThreadPoolTaskRunner(max_workers=limits_of(stage).workers())  # type: ignore[return-value]
 
 
-def run_all(limits: StageLimits, runs: Iterable["PrefectFuture[None]"], what: str) -> "State[None]":
-    """Wait for the runs of a stage and give the state that its flow ends in: Failed, with a summary, if one failed."""
+def limits_of(stage: str) -> StageLimits:
+    """The limits of a stage."""
+    return next(limits for limits in LIMITS if limits.stage == stage)
+
+
+UNFINISHED = "Unfinished"
+"""The name of the state of a run in which nothing failed, and something was left that may succeed in a later one."""
+
+
+def run_all(stage: str, runs: Iterable["PrefectFuture[Any]"], what: str) -> "State[Any]":
+    """Wait for the runs of a stage and give the state that its flow ends in, with their reports as its data.
+
+    Failed, with a summary, if one failed; Completed, but named Unfinished, if one ended early.
+    """
     futures = list(runs)
     problems: list[str] = []
-    with track(limits.stage, len(futures)) as tick:
+    total = UnitReport()
+    with track(stage, len(futures)) as tick:
         for future in as_completed(futures):
             future.wait()  # without it, the state is the server's, which knows no exception
             state = future.state
-            if not state.is_completed():
+            if state.is_completed():
+                total.merge(future.result() or UnitReport())
+            else:
                 problems.append(_reason(state))
             tick(1)
-    if not problems:
-        return Completed(message=f"{len(futures)} {what}")
-    distinct = sorted(set(problems))
-    more = f" (and {len(distinct) - 1} other reasons)" if len(distinct) > 1 else ""
-    return Failed(message=f"{limits.stage}: {len(problems)} of {len(futures)} {what} failed: {distinct[0]}{more}")
+    if problems:
+        distinct = sorted(set(problems))
+        more = f" (and {len(distinct) - 1} other reasons)" if len(distinct) > 1 else ""
+        return Failed(message=f"{stage}: {len(problems)} of {len(futures)} {what} failed: {distinct[0]}{more}")
+    if total.stopped:
+        return Completed(name=UNFINISHED, message=f"{stage} is not finished: {total.stopped}", data=total)
+    return Completed(message=f"{len(futures)} {what}", data=total)
 
 
 @contextmanager
-def _discreet(root: str, stage: str) -> Iterator[None]:
+def discreet(root: str, stage: str) -> Iterator[None]:
     """Let out only what may be read by everybody: a CsmvError, or an UnexpectedError that names a log in `private/`."""
     failure: Exception | None = None
     try:

@@ -1,129 +1,83 @@
-"""One flow a stage: each only says which task runs on which shards. The work is in `pipeline/`."""
+"""One flow and one task a stage, made from the list of stages. The work is in `pipeline/`."""
 
+from collections.abc import Callable
+from typing import Any
+
+from prefect import Flow, Task, flow
 from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
-from flows.settings import FEATURES, INGEST, MEDIA, REPORT, SPLITS, TRAIN
-from flows.shards import Dataset, run_all, stage_flow, stage_task
+from flows.limits import declare_pace
+from flows.pace import with_interval
+from flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
+from pipeline.dataset import Dataset as OpenDataset
+from pipeline.dataset import chosen_units
+from pipeline.errors import CsmvError
+from pipeline.media.settings import MediaSettings
 from pipeline.progress import track
-from pipeline.store import Store
+from pipeline.stage import Stage, Unit, UnitReport
+from pipeline.stages import STAGES
+
+_MANY = {Unit.SHARD: "shards", Unit.ENTRY: "entries", Unit.TARGET: "collections", Unit.ROOT: "pages"}
 
 
-@stage_task(INGEST, "ingest-{shard:04d}")
-def ingest_shard(root: str, shard: int) -> None:
-    """One shard of videos, comments and labels from what landed, scrubbed."""
-    from pipeline.sources.registry import source_of
-    from pipeline.sources.tables import write_shard
+def _task_of(stage: Stage) -> "Task[..., UnitReport | None]":
+    def run(dataset: Dataset, unit: str) -> UnitReport | None:
+        opened = dataset.reopen(stage.name)
+        with track(f"{stage.name} {unit}", None) as tick:
+            return stage.run(opened, unit, tick)
 
-    store = Store.open(root)
-    write_shard(store, source_of(store.config.source), store.config.scrub, store.key(), shard)
-
-
-@stage_task(MEDIA, "media-{shard:04d}")
-def media_shard(root: str, shard: int) -> None:
-    """The video files of one shard."""
-    from pipeline.media import fetch_shard
-    from pipeline.sources.registry import source_of
-
-    store = Store.open(root)
-    if source_of(store.config.source).has_files:
-        fetch_shard(store, shard, store.config.source)
+    _call_it(run, stage.name, f"One unit of the stage: {stage.summary}.")
+    return stage_task(stage.name, f"{stage.name}-{{unit}}")(run)
 
 
-@stage_task(FEATURES, "features-{shard:04d}")
-def features_shard(root: str, shard: int) -> None:
-    """One shard of every feature set in the configuration."""
-    from pipeline.features import extract_shard, missing
+def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
+    unit_task = TASKS[stage.name]
 
-    store = Store.open(root)
-    configs = store.config.features
-    waiting = {video for config in configs for video in missing(store, shard, config)}
-    with track(f"features, shard {shard}", len(waiting)) as tick:
-        extract_shard(store, shard, *configs, tick=tick)
+    def run(dataset: Dataset) -> "State[Any]":
+        try:
+            with discreet(dataset.root, stage.name):
+                opened = dataset.open(stage.name)
+                opened.store.sweep()
+                _set_pace(stage, dataset, opened)
+                stage.prepare(opened)
+                stage.refuse_stale(opened)
+                units = chosen_units(stage, opened, dataset.shards)
+            state = run_all(stage.name, [unit_task.submit(dataset, unit) for unit in units], _MANY[stage.unit])
+            if state.is_completed() and dataset.shards is None:
+                with discreet(dataset.root, stage.name):
+                    stage.finish(opened)
+        except (CsmvError, UnexpectedError) as error:
+            return Failed(message=f"{stage.name}: {error}")
+        return _followed(dataset, state)
 
-
-@stage_task(SPLITS, "split-{number}")
-def build_split(root: str, number: int) -> None:
-    """The split that stands `number`th in the configuration."""
-    from pipeline import splits
-
-    store = Store.open(root)
-    splits.build_split(store, store.config.splits[number])
-
-
-@stage_task(TRAIN, "train-{number}")
-def train_model(root: str, number: int) -> None:
-    """The training run that stands `number`th in the configuration, and its evaluation."""
-    from pipeline.vccsa import train
-
-    store = Store.open(root)
-    train(store, store.config.train[number])
+    _call_it(run, stage.name, f"{stage.summary[0].upper()}{stage.summary[1:]}.")
+    return flow(name=stage.name, task_runner=threads(stage.name), persist_result=False)(run)
 
 
-@stage_task(REPORT, "report")
-def write_report(root: str) -> None:
-    """The page about the root."""
-    from pipeline import report
-
-    report.write_report(Store.open(root))
-
-
-@stage_flow(INGEST)
-def ingest(dataset: Dataset) -> "State[None]":
-    """Videos, comments and labels from the source into tables, personal data removed."""
-    from pipeline.collect import collect
-    from pipeline.sources.base import Reach
-    from pipeline.sources.registry import source_of
-    from pipeline.sources.tables import write_published_split
-
-    store = dataset.open()
-    source = source_of(store.config.source)
-    if not source.online:  # what asks a site has a flow of its own
-        collect(store, source, Reach())
-    state = run_all(INGEST, (ingest_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
-    if state.is_completed():
-        write_published_split(store, source)
+def _followed(dataset: Dataset, state: "State[Any]") -> "State[Any]":
+    """What a run ends in after the stages that it was asked to go on with."""
+    for name in dataset.then if state.is_completed() else ():
+        after: State[Any] = FLOWS[name](dataset.for_stage(), return_state=True)
+        if not after.is_completed():
+            return Failed(message=after.message)
     return state
 
 
-@stage_flow(MEDIA)
-def media(dataset: Dataset) -> "State[None]":
-    """The video files into the root's private folder, each looked at and its properties written down."""
-    store = dataset.open()
-    store.sweep()
-    return run_all(MEDIA, (media_shard.submit(dataset.root, shard) for shard in dataset.chosen(store)), "shards")
+def _set_pace(stage: Stage, dataset: Dataset, opened: OpenDataset) -> None:
+    manners = opened.section("media", MediaSettings).manners or opened.source.manners
+    if stage.needs.site and manners is not None:
+        declare_pace(with_interval(manners, dataset.interval_s), dataset.connection)
 
 
-@stage_flow(FEATURES)
-def features(dataset: Dataset) -> "State[None]":
-    """Every feature set of the configuration, for every video that can be decoded."""
-    from pipeline.features import complete
-
-    store = dataset.open()
-    store.sweep()
-    runs = (features_shard.submit(dataset.root, shard) for shard in dataset.chosen(store))
-    state = run_all(FEATURES, runs, "shards")
-    if state.is_completed():
-        for config in store.config.features:
-            complete(store, config)
-    return state
+def _call_it(function: Callable[..., Any], name: str, doc: str) -> None:
+    """Give a function the name by which deployments import it from this module."""
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = __name__
+    function.__doc__ = doc
 
 
-@stage_flow(SPLITS)
-def splits(dataset: Dataset) -> "State[None]":
-    """Every split of the configuration."""
-    numbers = range(len(dataset.open().config.splits))
-    return run_all(SPLITS, (build_split.submit(dataset.root, number) for number in numbers), "splits")
-
-
-@stage_flow(TRAIN)
-def train(dataset: Dataset) -> "State[None]":
-    """Every training run of the configuration."""
-    numbers = range(len(dataset.open().config.train))
-    return run_all(TRAIN, (train_model.submit(dataset.root, number) for number in numbers), "models")
-
-
-@stage_flow(REPORT)
-def report(dataset: Dataset) -> "State[None]":
-    """The page that shows what is in the root and how the models did."""
-    dataset.open()
-    return run_all(REPORT, [write_report.submit(dataset.root)], "page")
+TASKS = {stage.name: _task_of(stage) for stage in STAGES}
+FLOWS: "dict[str, Flow[[Dataset], Any]]" = {}
+FLOWS.update({stage.name: _flow_of(stage) for stage in STAGES})
+globals().update(FLOWS)

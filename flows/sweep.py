@@ -1,12 +1,17 @@
 """The flow `sweep`: one task a run of a sweep that is kept in the root, then its table of results."""
 
+from typing import Any
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.settings import TRAIN
 from flows.shards import Dataset, run_all, stage_task, threads
 from pipeline.store import Store
+from pipeline.vccsa import sweep as sweeps
+
+TRAIN = "train"
+"""The stage whose limits a sweep's runs share."""
 
 
 class Sweep(Dataset):
@@ -16,21 +21,17 @@ class Sweep(Dataset):
 
 
 @stage_task(TRAIN, "point-{number}")
-def train_point(root: str, name: str, number: int) -> None:
+def train_point(dataset: Sweep, number: int) -> None:
     """The run that stands `number`th in the sweep; a finished one is not trained again."""
-    from pipeline.vccsa import sweep
-
-    sweep.train_point(Store.open(root), name, number)
+    sweeps.train_point(Store.open(dataset.root), dataset.name, number)
 
 
 @flow(name="sweep", task_runner=threads(TRAIN), persist_result=False)
-def sweep(dataset: Sweep) -> "State[None]":
+def sweep(dataset: Sweep) -> "State[Any]":
     """Train every run of a sweep and write its results."""
-    from pipeline.vccsa.sweep import read_sweep, results
-
-    store = dataset.open()
-    count = len(list(read_sweep(store, dataset.name).runs()))
-    state = run_all(TRAIN, (train_point.submit(dataset.root, dataset.name, number) for number in range(count)), "runs")
+    store = dataset.open().store
+    count = len(list(sweeps.read_sweep(store, dataset.name).runs()))
+    state = run_all(TRAIN, [train_point.submit(dataset, number) for number in range(count)], "runs")
     if state.is_completed():
-        results(store, dataset.name)
+        sweeps.results(store, dataset.name)
     return state

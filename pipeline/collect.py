@@ -71,11 +71,11 @@ def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) ->
 
 
 def reasons(store: Store) -> Counter[str]:
-    """Failures of collection, tables and media by the word that begins their detail."""
+    """Failures of collection, tables and media by their reason."""
     found: Counter[str] = Counter()
     for stage in ("collect", "tables", "media"):
         for row in store.read_all(f"failures/{stage}").to_pylist():
-            found[(row["detail"] or row["reason"]).split(":", 1)[0]] += 1
+            found[row["reason"]] += 1
     return found
 
 

@@ -1,6 +1,13 @@
-"""The configuration of a dataset, `dataset.yaml`: what made a root, validated, and nothing that is secret."""
+"""The configuration of a dataset, `dataset.yaml`: what made a root, validated, and nothing that is secret.
+
+A person's own file stands in the root word for word and is never rewritten. What commands did beside it is kept in
+`dataset.recorded.yaml`, which is laid under it when the configuration is read.
+"""
 
 import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
@@ -8,10 +15,11 @@ from pydantic import Field, field_validator
 
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
+from pipeline.media.settings import MediaSettings
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.published import PublishedSource
-from pipeline.sources.registry import Section
+from pipeline.sources.registry import SOURCES, Section
 from pipeline.sources.research import ResearchSource
 from pipeline.sources.web import WebSource
 from pipeline.splits import SplitConfig
@@ -26,13 +34,17 @@ FORMAT_VERSION: Final = 2
 
 
 class DatasetConfig(Validated):
-    """All that decides what is in a root. Two roots of one configuration and one source are equal, byte for byte."""
+    """All that decides what is in a root. Tables of one configuration and one source are equal, byte for byte.
+
+    Features are too on one kind of processor, with the same versions and number of threads.
+    """
 
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
+    media: MediaSettings = MediaSettings()
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
@@ -47,14 +59,7 @@ class DatasetConfig(Validated):
     @classmethod
     def from_yaml(cls, text: str, where: str) -> "DatasetConfig":
         """The configuration in `text`. Raises CsmvError, one sentence that begins with `where`."""
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f" at line {mark.line + 1}" if mark else ""
-            raise CsmvError(f"{where}: this is not YAML{place}.") from None
-        if not isinstance(data, dict):
-            raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
+        data = _mapping(text, where)
         version = data.get("format_version", FORMAT_VERSION)
         if version not in (1, FORMAT_VERSION):
             raise CsmvError(
@@ -72,34 +77,222 @@ class DatasetConfig(Validated):
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
 
 
-def record_section(
-    store: Store, name: Literal["features", "splits", "train"], section: FeatureConfig | SplitConfig | TrainConfig
-) -> None:
-    """Write what a command did into a root's configuration, so that later commands and `csmv build` know of it.
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise CsmvError(f"{where}: this is not YAML{place}.") from None
+    if not isinstance(data, dict):
+        raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
+    return data
 
-    Nothing happens if the same section stands there. A feature set or split of that name is replaced; a training run
-    has no name but its settings, so it is added.
+
+# ---------------------------------------------------------------------- in a root
+
+RECORDED_FILE = "dataset.recorded.yaml"
+"""Entries of `features`, `splits` and `train` that commands added to a root whose dataset.yaml a person wrote."""
+
+_OURS = "# Written by csmv. Once it is edited, csmv leaves it alone. sha256 of the rest: "
+
+_NAME_OF: Mapping[str, Callable[[Any], str]] = {
+    "features": lambda entry: str(entry.name),
+    "splits": lambda entry: str(entry.title),
+    "train": lambda entry: str(entry.model_dump_json()),
+}
+"""What tells two entries of a section apart."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A configuration with the text that shall stand in the root for it."""
+
+    config: DatasetConfig
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def n_shards(self) -> int:
+        return self.config.n_shards
+
+    @property
+    def source(self) -> Section:
+        return self.config.source
+
+    def to_yaml(self) -> str:
+        return self.text
+
+
+def read_config(store: Store) -> DatasetConfig:
+    """The configuration of a root: its dataset.yaml, and what commands recorded beside it."""
+    config = DatasetConfig.from_yaml(_text(store, CONFIG_FILE), f"{store.root}/{CONFIG_FILE}")
+    if not store.exists(RECORDED_FILE):
+        return config
+    where = f"{store.root}/{RECORDED_FILE}"
+    data = _mapping(_text(store, RECORDED_FILE), where)
+    added = parse(_Recorded, data, where)
+    merged = {}
+    for section, name_of in _NAME_OF.items():
+        written = getattr(config, section)
+        names = {name_of(entry) for entry in written}
+        merged[section] = (*written, *(entry for entry in getattr(added, section) if name_of(entry) not in names))
+    return config.model_copy(update=merged)
+
+
+def create_root(root: str, config: DatasetConfig, text: str | None = None, *, replace_source: bool = False) -> Store:
+    """The root at `root`, made or checked to be this dataset, with its configuration in it.
 
     Args:
-        store: the root; its `config` is the new one afterwards.
-        name: the list in the configuration.
-        section: what was done.
+        root: a folder or an fsspec URL.
+        config: what the root is made by.
+        text: the file that a person wrote it in, kept word for word; without it csmv writes one of its own.
+        replace_source: take another folder, other published files or fewer hashtags into a root that is there.
+
+    Raises:
+        CsmvError: the root belongs to another dataset or source, or its dataset.yaml was edited by a person and says
+            something else.
     """
-    sections: tuple[Any, ...] = getattr(store.config, name)
-    if section in sections:
+    store = Store(root)
+    if not store.exists(CONFIG_FILE):
+        return Store.create(root, _Written(config, signed(config) if text is None else text))
+    store = Store.open(root)
+    before = read_config(store)
+    refuse_another(root, before, config, replace_source=replace_source)
+    write_config(store, config, text)
+    return store
+
+
+def refuse_another(root: str, before: DatasetConfig, config: DatasetConfig, *, replace_source: bool = False) -> None:
+    """Raises CsmvError unless `config` is of the dataset that the root is made by `before`."""
+    told = {
+        "name": (before.name, config.name),
+        "n_shards": (before.n_shards, config.n_shards),
+        "kind of source": (before.source.kind, config.source.kind),
+    }
+    for what, (made_with, asked) in told.items():
+        if made_with != asked:
+            raise CsmvError(
+                f"The root '{root}' was made with the {what} '{made_with}' and can't be used with '{asked}': a root "
+                "belongs to one dataset, and sources are never mixed in one. Keep it, or choose another root."
+            )
+    difference = other_source(before.source, config.source)
+    if difference and not replace_source:
+        raise CsmvError(
+            f"The root '{root}' is made from another source: {difference}. Choose another root; or, to have this "
+            "source take its place, say so with --replace-source."
+        )
+
+
+def other_source(before: Section, now: Section) -> str:
+    """What makes `now` another source than `before`, in words; empty if it is the same or has only grown."""
+    source = SOURCES[before.kind]
+    for name in source.identity:
+        old, new = getattr(before, name), getattr(now, name)
+        # What is left empty is found out when the source lands.
+        if old and new and old != new and _resolved(old) != _resolved(new):
+            return f"its {name} {_shown(old)} would become {_shown(new)}"
+    for name in source.grows:
+        lost = [value for value in getattr(before, name) if value not in getattr(now, name)]
+        if lost:
+            return f"its {name} would lose '{lost[0]}'"
+    return ""
+
+
+def write_config(store: Store, config: DatasetConfig, text: str | None = None) -> None:
+    """Put a configuration into a root that has one: `text` as a person wrote it, else what csmv writes for `config`.
+
+    Raises:
+        CsmvError: the root's own file was edited by a person and says something else.
+    """
+    there = _text(store, CONFIG_FILE)
+    new = signed(config) if text is None else text
+    if new == there or (text is None and read_config(store) == config):
         return
-    same_name = [one for one in sections if _title(one) is not None and _title(one) == _title(section)]
-    if same_name:
-        sections = tuple(section if one is same_name[0] else one for one in sections if one not in same_name[1:])
-    else:
-        sections = (*sections, section)
-    config = store.config.model_copy(update={name: sections})
-    store.write_file(CONFIG_FILE, config.to_yaml().encode())
-    del store.config  # read anew when asked for
+    if not is_ours(there):
+        if DatasetConfig.from_yaml(there, CONFIG_FILE) == config and text is None:
+            return
+        raise CsmvError(
+            f"The root's {CONFIG_FILE} was written by a person, and something else is asked for now: edit "
+            f"{store.root}/{CONFIG_FILE} to say it, and build that file."
+        )
+    store.write_file(CONFIG_FILE, new.encode())
 
 
-def _title(section: FeatureConfig | SplitConfig | TrainConfig) -> str | None:
-    """The name under which a section's result stands in the root; None for a training run."""
-    if isinstance(section, FeatureConfig):
-        return section.name
-    return section.title if isinstance(section, SplitConfig) else None
+def record_section(
+    store: Store, section: Literal["features", "splits", "train"], entry: FeatureConfig | SplitConfig | TrainConfig
+) -> None:
+    """Add what a command did to the root's configuration, where later stages find it.
+
+    An entry of the same name that csmv wrote is replaced; one that a person wrote stays.
+    """
+    name_of = _NAME_OF[section]
+    there = _text(store, CONFIG_FILE)
+    written = DatasetConfig.from_yaml(there, f"{store.root}/{CONFIG_FILE}")
+    if is_ours(there):
+        entries = _with(getattr(written, section), entry, name_of)
+        if entries != getattr(written, section):
+            store.write_file(CONFIG_FILE, signed(written.model_copy(update={section: entries})).encode())
+            store.__dict__.pop("config", None)  # read anew when it is asked for
+        return
+    if name_of(entry) in map(name_of, getattr(written, section)):
+        return
+    where = f"{store.root}/{RECORDED_FILE}"
+    data = _mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
+    recorded = parse(_Recorded, data, where)
+    recorded = recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)})
+    body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    store.write_file(RECORDED_FILE, _sign(body).encode())
+    store.__dict__.pop("config", None)
+
+
+def signed(config: DatasetConfig) -> str:
+    """The text that csmv writes for a configuration: its first line says so, and whether it was edited since."""
+    return _sign(config.to_yaml())
+
+
+def is_ours(text: str) -> bool:
+    """Whether csmv wrote a file and nobody has edited it. A file of an older csmv has no first line to tell."""
+    first, _, rest = text.partition("\n")
+    return first == _OURS + _sha256(rest)
+
+
+class _Recorded(Validated):
+    """The sections of dataset.recorded.yaml."""
+
+    features: tuple[FeatureConfig, ...] = ()
+    splits: tuple[SplitConfig, ...] = ()
+    train: tuple[TrainConfig, ...] = ()
+
+
+def _with(entries: tuple[Any, ...], entry: Any, name_of: Callable[[Any], str]) -> tuple[Any, ...]:
+    names = [name_of(one) for one in entries]
+    if name_of(entry) not in names:
+        return (*entries, entry)
+    return tuple(entry if name == name_of(entry) else one for one, name in zip(entries, names, strict=True))
+
+
+def _sign(body: str) -> str:
+    return f"{_OURS}{_sha256(body)}\n{body}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(store: Store, relative: str) -> str:
+    try:
+        return store.read_file(relative).decode()
+    except UnicodeDecodeError:
+        raise CsmvError(f"{store.root}/{relative}: expected YAML in UTF-8, found something else.") from None
+
+
+def _resolved(value: object) -> object:
+    return Path(value).expanduser().resolve() if isinstance(value, str) else value
+
+
+def _shown(value: object) -> str:
+    return f"of {len(value)} file(s)" if isinstance(value, dict) else f"'{value}'"

@@ -22,6 +22,10 @@ class CsmvError(Exception):
     """
 
 
+class UnfinishedError(CsmvError):
+    """Nothing failed, and something is left that may succeed in a later run; the sentence says what."""
+
+
 def sentence_for(error: BaseException, where: str = "") -> str | None:
     """One sentence about a foreseeable failure.
 
@@ -32,11 +36,14 @@ def sentence_for(error: BaseException, where: str = "") -> str | None:
     Returns:
         The sentence, without personal data or passwords; None if the failure is not a foreseeable one.
     """
-    for one in _chain(error):
+    chain = _chain(error)
+    where = next((place for one in chain if (place := getattr(one, _PLACE, ""))), where)
+    # What these say comes before what it was made of, a refused connection or a time limit: they name the address.
+    for one in sorted(chain, key=lambda one: _module(one) not in (*_S3_LIBRARIES, "httpx")):
         if isinstance(one, CsmvError):
             return shown(str(one))
         for explain in (_about_s3, _about_network, _about_os, _about_damage, _about_memory):
-            sentence = explain(one, getattr(one, _PLACE, "") or where)
+            sentence = explain(one, where)
             if sentence:
                 return shown(sentence)
     return None
@@ -120,7 +127,7 @@ def _is_wrapper(error: BaseException) -> bool:
 
 _LIBRARIES = {"botocore", "aiobotocore", "s3fs", "fsspec", "httpx", "httpcore", "requests", "urllib3", "aiohttp"} | {
     "huggingface_hub",
-    "safetensors_rust",
+    "safetensors",
     "torch",
     "pyarrow",
     "yaml",
@@ -142,9 +149,11 @@ def _place(where: str) -> str:
 
 # ---------------------------------------------------------------------- S3
 
+_S3_LIBRARIES = ("botocore", "aiobotocore")
 _S3_CODES = {
     "AccessDenied": "refused permission",
-    "403": "refused permission",
+    "403": "refused access",
+    "400": "refused access",
     "AllAccessDisabled": "refused permission",
     "AccountProblem": "refused permission",
     "InvalidAccessKeyId": "does not know the access key",
@@ -173,6 +182,8 @@ _S3_CODES = {
     "EntityTooLarge": "does not take a file that large",
 }
 _S3_ADVICE = {
+    # What S3 says to a HEAD request: it has no body to give the reason in.
+    "refused access": "check that the key is right, has not expired, and may list, read, write and delete there",
     "refused permission": "give the key the right to list, read, write and delete there",
     "does not know the access key": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to a valid key",
     "says that the secret key is wrong": "set AWS_SECRET_ACCESS_KEY to the secret of AWS_ACCESS_KEY_ID",
@@ -209,7 +220,7 @@ _UNREACHABLE = {
 
 
 def _about_s3(error: BaseException, where: str) -> str | None:
-    if _module(error) not in ("botocore", "aiobotocore"):
+    if _module(error) not in _S3_LIBRARIES:
         return None
     names = {kind.__name__ for kind in type(error).__mro__}
     response = getattr(error, "response", None)
@@ -317,6 +328,7 @@ _OS_SENTENCES = {
     errno.EBUSY: "{path} is in use by another program: wait for it, then run it again.",
     errno.ENOLCK: "{path} can't be locked on its file system: choose a root on another one.",
 }
+_PATH_ALONE = re.compile(r"[^\s:]+/[^\s:]+")
 _REFUSED = {errno.EACCES, errno.EPERM}
 _ERRNO_IN_TEXT = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
 
@@ -340,7 +352,7 @@ def _about_os(error: BaseException, where: str) -> str | None:
         )
     if number in _REFUSED:
         return (
-            f"Permission was refused for {named[0].lower() + named[1:] if not path else named}: give the user who runs "
+            f"Permission was refused for {named if path else 'a file'}: give the user who runs "
             "this the right to read and write there, or choose another root."
         )
     template = _OS_SENTENCES.get(number) if number is not None else None
@@ -363,13 +375,15 @@ def _path_of(error: OSError) -> str:
     for name in (error.filename2, error.filename):
         if isinstance(name, str | bytes | os.PathLike):
             return os.fsdecode(name)
-    return ""
+    # s3fs gives the path as all that it says.
+    said = error.args[0] if len(error.args) == 1 else ""
+    return said if isinstance(said, str) and _PATH_ALONE.fullmatch(said) else ""
 
 
 # ---------------------------------------------------------------------- damaged files
 
 _DAMAGE = {
-    "safetensors_rust.SafetensorError": "is no whole safetensors file",
+    "safetensors.SafetensorError": "is no whole safetensors file",
     "zipfile.BadZipFile": "is no whole zip file",
     "gzip.BadGzipFile": "is no whole gzip file",
     "tarfile.ReadError": "is no whole tar file",

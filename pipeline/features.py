@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import CsmvError
-from pipeline.forgotten import Forgotten
 from pipeline.manifest import without_identity
 from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
 from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse
@@ -501,6 +501,22 @@ def _weights_named(origin: str) -> str:
         return "default"
     downloaded = cache_dir() / origin
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
+
+
+def disagreement(store: Store, shard: int, config: FeatureConfig) -> str:
+    """How a shard that is there was made otherwise than is asked for, in a sentence; empty if it was not."""
+    try:
+        _check_settings(store, shard, config)
+    except CsmvError as error:
+        return str(error)
+    there = read_footer(store, config.table, shard) or {}
+    most = there.get("max_clips", str(config.max_clips))
+    if most != str(config.max_clips):
+        return (
+            f"{config.table}, shard {shard}, was made with max_clips '{most}', and '{config.max_clips}' is asked for: "
+            f"ask for the same, or delete {config.table} to make it anew."
+        )
+    return ""
 
 
 def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, create_root, is_ours, read_config, refuse_another, write_config
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
 from pipeline.store import CONFIG_FILE, Store
 
 
-def import_published(root: str, annotations: Path, links: Path, n_shards: int, scrub: ScrubPolicy) -> PublishedFiles:
+def import_published(
+    root: str, annotations: Path, links: Path, n_shards: int, scrub: ScrubPolicy, *, replace_source: bool = False
+) -> PublishedFiles:
     """Read the published files and write them into the root: videos, comments, labels, the published split, failures
     and `import_report.json`. Importing again gives the same bytes and keeps what later stages found out.
 
@@ -19,6 +21,7 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
         links: The published workbook of links.
         n_shards: The number of shards of a new root.
         scrub: How comments are scrubbed.
+        replace_source: Take other published files into a root that was made from some.
 
     Returns:
         What the files hold.
@@ -29,10 +32,15 @@ def import_published(root: str, annotations: Path, links: Path, n_shards: int, s
     published = read_published(annotations, links)
     recorded = PublishedSource(files=published.sha256)
     if Store(root).exists(CONFIG_FILE):
-        config = Store.open(root).config.model_copy(update={"source": recorded, "scrub": scrub, "n_shards": n_shards})
+        before = read_config(Store.open(root))
+        config = before.model_copy(update={"source": recorded, "scrub": scrub, "n_shards": n_shards})
+        refuse_another(root, before, config, replace_source=replace_source)
+        store = Store.open(root)
+        if is_ours(store.read_file(CONFIG_FILE).decode("utf-8", "replace")):
+            write_config(store, config)
     else:
         config = DatasetConfig(name="csmv", n_shards=n_shards, source=recorded, scrub=scrub)
-    store = Store.create(root, config)
+        store = create_root(root, config)
     source = Published(PublishedSource(annotations=str(annotations), links=str(links), files=published.sha256))
     ingest(store, source, scrub, store.key())
     return published

@@ -20,7 +20,7 @@ from pipeline.files import Files
 from pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
 from pipeline.progress import track
 from pipeline.pseudonym import key_fingerprint
-from pipeline.schemas import spec_of
+from pipeline.schemas import FAILURES, reason_of_format_1, spec_of
 from pipeline.store import CONFIG_FILE, Store
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
@@ -113,6 +113,8 @@ def _rewrite(store: Store, name: str) -> None:
             f"'{name}' in the root '{store.root}' is damaged ({type(error).__name__}) and can't be migrated: put it "
             "back from a copy, or delete it to have it made anew, and run this again."
         ) from None
+    if table.startswith("failures/"):
+        rows = _with_fine_reasons(rows)
     if shard is None:
         store.write_split(table.removeprefix("splits/"), rows, made_from="")
     elif table.startswith("features/"):
@@ -123,6 +125,15 @@ def _rewrite(store: Store, name: str) -> None:
         store.remove(name)
     else:
         store.write(table, shard, rows, made_from="")
+
+
+def _with_fine_reasons(rows: pa.Table) -> pa.Table:
+    """Failures of format 1 in the vocabulary of this one: the fine reason, its class, a detail without the word."""
+    upgraded = []
+    for row in rows.to_pylist():
+        reason, detail = reason_of_format_1(row["reason"], row["detail"] or "")
+        upgraded.append({**row, "reason": str(reason), "class": str(reason.kind), "detail": detail})
+    return pa.Table.from_pylist(upgraded, schema=FAILURES.schema)
 
 
 def _move_failures(store: Store, table: str, shard: int, rows: pa.Table) -> None:

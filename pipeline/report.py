@@ -3,9 +3,11 @@
 One self-contained HTML file, no external reference. It shows numbers and ids, never a comment.
 """
 
+import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from pipeline.schemas import SPLIT_NAMES, MediaStatus
 from pipeline.scrub import Kind
 from pipeline.splits import overlap
+from pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
 from pipeline.store import Store
 
 PATH = "reports/index.html"
@@ -44,9 +47,10 @@ Count = dict[str, Any]
 """What a bar shows: name, count, share of the whole, share of the longest bar."""
 
 
-def write_report(store: Store, path: str = PATH) -> str:
-    """Write the page about `store` to `path` inside it; gives its address."""
-    page = _environment().get_template(TEMPLATE).render(facts(store))
+def write_report(store: Store, path: str = PATH, progress: Sequence[StageStatus] = ()) -> str:
+    """Write the page about `store` to `path` inside it, with how far its stages are; gives its address."""
+    made_from = _state(store)
+    page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
     store.write_file(path, page.encode())
     return f"{store.root.rstrip('/')}/{path}"
 
@@ -362,3 +366,51 @@ def _true(flags: pa.ChunkedArray) -> int:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
+
+
+# ---------------------------------------------------------------------- the stage
+
+_MADE_FROM = re.compile(rb'<meta name="made-from" content="([0-9a-f]{64})">')
+_SHOWN = ("videos", "comments", "labels", "splits", "failures", "features", "models")
+"""The folders of a root that the page speaks of."""
+
+
+def _state(store: Store) -> str:
+    """A digest of everything that the page shows; of features and models what says how they were made."""
+    told = []
+    for name in (name for folder in _SHOWN for name in store.files(folder)):
+        table, _, file = name.rpartition("/")
+        if table.startswith("features/"):
+            told.append(f"{name} {read_footer(store, table, int(file[:4]))}")
+        elif name.endswith((".parquet", ".json")):
+            told.append(f"{name} {hashlib.sha256(store.read_file(name)).hexdigest()}")
+    return digest(*told)
+
+
+class ReportStage(RootStage):
+    """The page about the root."""
+
+    name = "report"
+    summary = "one page: what is in the root, what was removed, what failed, how the models did"
+    section = ""
+    reads = _SHOWN
+    writes = (PATH,)
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """The root, unless the page shows it as it is."""
+        is_current = dataset.store.exists(PATH) and not self.stale(dataset)
+        return [] if is_current else [ROOT]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """The root, if the page shows something else than there is."""
+        if not dataset.store.exists(PATH):
+            return {}
+        found = _MADE_FROM.search(dataset.store.read_file(PATH))
+        is_current = found is not None and found[1].decode() == _state(dataset.store)
+        return {} if is_current else {ROOT: "the tables or models have changed since the page was written"}
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
+        """Write the page."""
+        progress = [status for status in dataset.progress() if status.name != self.name]
+        write_report(dataset.store, progress=progress)
+        tick(1)

@@ -34,32 +34,119 @@ class CommentKind(StrEnum):
     PICTURE = "picture"
 
 
+class FailureClass(StrEnum):
+    """What kind of thing went wrong: what a person would do about it."""
+
+    MEDIA = "media"  # the file, once it is there, is not a video that can be used
+    WALL = "wall"  # the site wants this session to stop; never worked around, tried again another day
+    GONE = "gone"  # the site, or the creator, does not give it
+    NETWORK = "network"  # something on the way, or an answer that made no sense: may pass
+    INPUT = "input"  # what the source says is not what it should be
+    SPACE = "space"  # this machine is full
+
+
 class FailureReason(StrEnum):
-    """Every reason that may stand in a failures table: what is wrong with a media file, and what else can go wrong."""
+    """Every reason that may stand in a failures table. A reason is one line here, and nothing elsewhere.
 
-    # Of media files: the extractors' own words (extractors.reasons says what each means).
-    EMPTY_FILE = MediaFailure.EMPTY_FILE.value
-    NOT_A_VIDEO = MediaFailure.NOT_A_VIDEO.value
-    TRUNCATED = MediaFailure.TRUNCATED.value
-    NO_VIDEO_STREAM = MediaFailure.NO_VIDEO_STREAM.value
-    NO_FRAMES = MediaFailure.NO_FRAMES.value
-    DECODER_CRASHED = MediaFailure.DECODER_CRASHED.value
-    DECODE_TIMEOUT = MediaFailure.DECODE_TIMEOUT.value
-    TOO_LARGE = MediaFailure.TOO_LARGE.value
-    UNSUPPORTED_CODEC = MediaFailure.UNSUPPORTED_CODEC.value
-    NO_AUDIO = MediaFailure.NO_AUDIO.value
+    A line says the word, its class, what it means in a few words, and `final` where trying again brings nothing as long
+    as the source, the settings and the file are the same.
+    """
 
-    MISSING_FILE = "missing_file"  # the source names a file that is not there
-    MISSING_MEDIA = "missing_media"  # the media stage has no usable file for this video
-    UNSAFE_ID = "unsafe_id"  # an id that may not become a file name
-    BAD_ROW = "bad_row"  # a row of the source that is not what the format says
-    UNKNOWN_VIDEO = "unknown_video"  # a comment on a video that the source does not have
-    DUPLICATE = "duplicate"  # a second row with the same key
-    NO_SPACE = "no_space"  # the disk is full
-    WALLED = "walled"  # a login, captcha or block page; never worked around
-    UNAVAILABLE = "unavailable"  # deleted, private, region-locked
-    REFUSED = "refused"  # the creator or robots.txt disallows it
-    NETWORK = "network"  # the request failed and may succeed later
+    _value_: str
+    kind: FailureClass
+    sentence: str
+    final: bool
+
+    def __new__(
+        cls, word: str, kind: FailureClass | None = None, sentence: str = "", final: bool = False
+    ) -> "FailureReason":
+        """A member from its line of the table; the defaults are there for looking one up by its word."""
+        if kind is None or not sentence:
+            raise TypeError(f"the reason '{word}' needs its class and a sentence")
+        member = str.__new__(cls, word)
+        member._value_, member.kind, member.sentence, member.final = str(word), kind, sentence, final
+        return member
+
+    @property
+    def wall(self) -> bool:
+        """Whether the site wants this session to stop."""
+        return self.kind is FailureClass.WALL
+
+    # Of media files: the extractors' own words (extractors.reasons).
+    EMPTY_FILE = MediaFailure.EMPTY_FILE, FailureClass.MEDIA, "the file has no bytes", True
+    NOT_A_VIDEO = MediaFailure.NOT_A_VIDEO, FailureClass.MEDIA, "the file is no video", True
+    TRUNCATED = MediaFailure.TRUNCATED, FailureClass.MEDIA, "the file is cut short", True
+    NO_VIDEO_STREAM = MediaFailure.NO_VIDEO_STREAM, FailureClass.MEDIA, "the file has no video stream", True
+    NO_FRAMES = MediaFailure.NO_FRAMES, FailureClass.MEDIA, "the video stream has no frame", True
+    DECODER_CRASHED = MediaFailure.DECODER_CRASHED, FailureClass.MEDIA, "decoding the file failed"
+    DECODE_TIMEOUT = MediaFailure.DECODE_TIMEOUT, FailureClass.MEDIA, "decoding the file took too long"
+    TOO_LARGE = MediaFailure.TOO_LARGE, FailureClass.MEDIA, "decoding needs more memory than a worker may use", True
+    UNSUPPORTED_CODEC = MediaFailure.UNSUPPORTED_CODEC, FailureClass.MEDIA, "the codec is not supported", True
+    NO_AUDIO = MediaFailure.NO_AUDIO, FailureClass.MEDIA, "the file has no audio stream", True
+    MISSING_MEDIA = "missing_media", FailureClass.MEDIA, "the root has no usable file of this video", True
+
+    GONE = "gone", FailureClass.GONE, "deleted", True
+    WITHHELD = "withheld", FailureClass.GONE, "withheld here, under review, or shown to its creator only", True
+    PRIVATE = "private", FailureClass.GONE, "a private post or account", True
+    AGE_GATE = "age_gate", FailureClass.GONE, "shown after a login only, for its content", True
+    UNAVAILABLE = "unavailable", FailureClass.GONE, "not available", True
+    NOT_FOUND = "not_found", FailureClass.GONE, "there is no such page", True
+    SLIDESHOW = "slideshow", FailureClass.GONE, "pictures, not a video", True
+    ADVERTISEMENT = "advertisement", FailureClass.GONE, "an advertisement", True
+    NOT_PUBLIC = "not_public", FailureClass.GONE, "not meant for everybody", True
+    DOWNLOAD_DISALLOWED = "download_disallowed", FailureClass.GONE, "the creator disallows downloads", True
+    INDEXING_DISALLOWED = "indexing_disallowed", FailureClass.GONE, "kept out of search engines", True
+
+    CAPTCHA = "captcha", FailureClass.WALL, "a captcha was asked for"
+    LOGIN_REQUIRED = "login_required", FailureClass.WALL, "a login was asked for"
+    CHALLENGE = "challenge", FailureClass.WALL, "a browser challenge was set"
+    EMPTY_RESPONSE = "empty_response", FailureClass.WALL, "an empty answer, which is a refusal"
+    RATE_LIMITED = "rate_limited", FailureClass.WALL, "too many requests"
+    FORBIDDEN = "forbidden", FailureClass.WALL, "access was refused (HTTP 403)"
+    ERROR_PANEL = "error_panel", FailureClass.WALL, "the page kept saying that something went wrong"
+
+    STALLED = "stalled", FailureClass.NETWORK, "the list stopped loading before its end"
+    UNREADABLE = "unreadable", FailureClass.NETWORK, "the answer was not what it should be"
+    OVERSIZED = "oversized", FailureClass.NETWORK, "the answer was larger than any real one"
+    REFUSED_PARAMETERS = "refused_parameters", FailureClass.NETWORK, "the site refused the request's parameters"
+    SERVER_ERROR = "server_error", FailureClass.NETWORK, "the server failed"
+    NETWORK = "network", FailureClass.NETWORK, "the connection failed"
+
+    MISSING_FILE = "missing_file", FailureClass.INPUT, "the source has no file of this video", True
+    UNSAFE_ID = "unsafe_id", FailureClass.INPUT, "the id may not become a file name or an address", True
+    BAD_ROW = "bad_row", FailureClass.INPUT, "the row is not what the format says", True
+    UNKNOWN_VIDEO = "unknown_video", FailureClass.INPUT, "the source has no such video", True
+    DUPLICATE = "duplicate", FailureClass.INPUT, "another row has the same key", True
+    WRONG_ID = "wrong_id", FailureClass.INPUT, "the page was about another video", True
+    REDIRECT_LOOP = "redirect_loop", FailureClass.INPUT, "the short link leads in circles", True
+    REFUSED_ADDRESS = "refused_address", FailureClass.INPUT, "the short link leads to no TikTok address", True
+
+    NO_SPACE = "no_space", FailureClass.SPACE, "the disk is full"
+
+    # Coarse words of roots of format 1, where the fine one stands in the detail (`reason_of_format_1`). Never recorded.
+    WALLED = "walled", FailureClass.WALL, "a login, captcha or block page"
+    REFUSED = "refused", FailureClass.GONE, "the creator or robots.txt disallows it", True
+
+
+def reason_of_format_1(reason: str, detail: str) -> tuple[FailureReason, str]:
+    """What a failure of a root of format 1 is in this vocabulary, and its detail without the word in front.
+
+    There `reason` was coarse (walled, unavailable, refused, network, ...), and `detail` began with the fine word and a
+    colon where collection or download had met it.
+
+    Args:
+        reason: the row's reason.
+        detail: its detail; may be empty.
+
+    Returns:
+        The reason and the detail as this version would record them.
+    """
+    word, colon, sentence = detail.partition(": ")
+    if word == MediaFailure.TOO_LARGE and sentence.startswith(FailureReason.OVERSIZED.sentence):
+        word = FailureReason.OVERSIZED
+    if colon and word in set(FailureReason):
+        return FailureReason(word), sentence
+    return FailureReason(reason), detail
 
 
 @dataclass(frozen=True)
@@ -171,7 +258,8 @@ FAILURES = TableSpec(
         [
             _field("key", pa.string(), "what failed: a video_id, comment_id or row name", nullable=False),
             _field("reason", pa.string(), "from the closed vocabulary FailureReason", nullable=False),
-            _field("detail", pa.string(), "a sentence without personal data"),
+            _field("class", pa.string(), "one of " + ", ".join(FailureClass)),
+            _field("detail", pa.string(), "a sentence without personal data; never parsed"),
             _field("attempts", pa.int32(), "how often it was tried", unit="attempts", nullable=False),
             _field("at", pa.timestamp("s", tz="UTC"), "when it failed last", unit="s, UTC", nullable=False),
         ]

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from pipeline.errors import CsmvError
 from pipeline.labels import labelled, resolve
 from pipeline.schemas import SPLIT_NAMES, SPLITS
+from pipeline.stage import DatasetView, Stage, Tick, Unit, digest
 from pipeline.store import Store
 from pipeline.validated import Validated
 
@@ -56,7 +57,7 @@ def build_split(store: Store, config: SplitConfig) -> pa.Table:
         {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": pa.array(parts)},
         schema=SPLITS.schema,
     )
-    store.write_split(config.title, table)
+    store.write_split(config.title, table, made_from=_made_from(rows, config))
     return store.read_split(config.title)
 
 
@@ -172,3 +173,65 @@ def summary(splits: Sequence[str], store: Store) -> list[dict[str, str | int]]:
 def _draw(seed: int, key: str) -> int:
     """A number that stands for chance: the same for the same seed and key, whatever else is in the table."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
+
+
+def _made_from(rows: pa.Table, config: SplitConfig) -> str:
+    return digest(config.model_dump_json(), rows)
+
+
+class SplitsStage(Stage):
+    """Every split of the configuration."""
+
+    name = "splits"
+    summary = "train, dev and test parts over the labelled comments"
+    section = "splits"
+    unit = Unit.ENTRY
+    reads = ("comments", "labels")
+    writes = ("splits/<name>",)
+
+    def units(self, dataset: DatasetView) -> list[str]:
+        """The splits' names."""
+        return [config.title for config in self._entries(dataset)]
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Splits that have not been built, or were built over other labels or with other settings."""
+        there, stale = set(dataset.store.split_names()), self.stale(dataset)
+        return [unit for unit in self.units(dataset) if unit not in there or unit in stale]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Splits over other labelled comments, or with other settings, than there are now."""
+        there = set(dataset.store.split_names())
+        built = [one for one in self._entries(dataset) if one.title in there and one.kind != "published"]
+        if not built:
+            return {}
+        rows = labelled_comments(dataset.store)
+        return {
+            config.title: "the labelled comments or its settings have changed since it was built"
+            for config in built
+            if dataset.store.made_from(f"splits/{config.title}", None) != _made_from(rows, config)
+        }
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """Raises CsmvError if no split is asked for, or there is nothing to split."""
+        if not self._entries(dataset):
+            raise CsmvError("There is nothing to split: dataset.yaml has no splits section. Use `csmv split`.")
+        if any(config.kind != "published" for config in self._entries(dataset)):
+            require_labels(dataset.store, "A split")
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
+        """One split."""
+        [config] = [config for config in self._entries(dataset) if config.title == unit]
+        build_split(dataset.store, config)
+        tick(1)
+
+    def _entries(self, dataset: DatasetView) -> tuple[SplitConfig, ...]:
+        return dataset.entries(self.section, SplitConfig)
+
+
+def require_labels(store: Store, what: str) -> None:
+    """Raises CsmvError, which begins with `what` needs them, if a root has no labels."""
+    if store.read_all("labels").num_rows == 0:
+        raise CsmvError(
+            f"{what} needs labelled comments, and the root '{store.root}' has none: its source brings no labels. "
+            "Take splits and train out of the configuration, or add labels first."
+        )

@@ -23,7 +23,6 @@ from pydantic import SecretStr
 
 from pipeline.errors import CsmvError
 from pipeline.files import Files
-from pipeline.forgotten import Forgotten
 from pipeline.manifest import (
     HEADER_FILE,
     Entry,
@@ -38,6 +37,7 @@ from pipeline.manifest import (
     with_identity,
     without_identity,
 )
+from pipeline.privacy.forgotten import settling
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
 
@@ -76,7 +76,10 @@ def is_safe_id(key: str) -> bool:
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that could not be done. `key` and `detail` must hold no personal data."""
+    """One thing that could not be done. `key` and `detail` must hold no personal data.
+
+    `detail` is a sentence; left empty, it is the reason's own. Nothing reads anything out of it again.
+    """
 
     key: str
     reason: FailureReason
@@ -172,9 +175,9 @@ class Store(Files):
     @cached_property
     def config(self) -> "DatasetConfig":
         """The configuration that made this root, validated."""
-        from pipeline.config import DatasetConfig
+        from pipeline.config import read_config
 
-        return DatasetConfig.from_yaml(self.read_file(CONFIG_FILE).decode(), f"{self.root}/{CONFIG_FILE}")
+        return read_config(self)
 
     @property
     def n_shards(self) -> int:
@@ -453,12 +456,9 @@ class Store(Files):
             made_from = self.made_from(table, shard) or ""
         said = identity(self.header, table, shard, made_from)
         rows = rows.replace_schema_metadata(with_identity(rows.schema, said).metadata)
-        while True:
-            gone = Forgotten.of(self)
-            self._commit(table, shard, gone.drop(rows), made_from)
-            # A request that came in the meantime may have looked at the shard before this was there.
-            if Forgotten.of(self) == gone:
-                return
+        # Once more if a request comes in the meantime: it may have looked at the shard before this was there.
+        for gone in settling(self):
+            self._commit(table, shard, gone.applied(rows), made_from)
 
     def _commit(self, table: str, shard: int | None, rows: pa.Table, made_from: str) -> None:
         data = parquet_bytes(rows)
@@ -554,8 +554,9 @@ class Store(Files):
             attempts = int(rows[key]["attempts"]) + 1 if key in rows else 1
             rows[key] = {
                 "key": key,
-                "reason": str(FailureReason(failure.reason)),
-                "detail": failure.detail,
+                "reason": str(failure.reason),
+                "class": str(failure.reason.kind),
+                "detail": failure.detail or failure.reason.sentence,
                 "attempts": attempts,
                 "at": now,
             }
@@ -577,7 +578,8 @@ class Store(Files):
 
     def _failure_rows(self, stage: str, shard: int) -> list[dict[str, Any]]:
         found = self.read(f"failures/{stage}", shard, remake=True)
-        return [] if found is None else found.to_pylist()
+        rows = [] if found is None else found.to_pylist()
+        return [{**row, "class": str(FailureReason(row["reason"]).kind)} for row in rows]  # format 1 has no class
 
 
 PARQUET: dict[str, Any] = {

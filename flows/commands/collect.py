@@ -65,22 +65,22 @@ def collect(
         raise CsmvError("Say with --root where the dataset is kept.")
     limits = {"videos": videos, "comments": comments, "replies": replies, "since": since, "until": until}
     limits |= {"min_comments": min_comments}
-    manners = {"interval_s": interval}
+    # A pace that is asked for holds for this run; a new root keeps it.
+    manners = {"interval_s": None if _is_there(root) else interval}
     described = _described(root, config, hashtag or [], links, limits, manners, shards)
     connection = _connection(proxy, ca_file, browser, profile, cookies, headed, locale)
-    report = _collect_here(
-        root, described, {"workers": workers, "links": links, "again": again, "connection": connection}
-    )
+    collection = {"workers": workers, "links": links, "again": again, "connection": connection, "interval_s": interval}
+    report = _collect_here(root, described, collection)
     _tell(root, report, as_json)
 
 
 @commands.command()
 def download(
     root: Root,
-    shortest_side: Annotated[int, typer.Option(min=1, help="Pixels of the shorter side that are needed.")] = 256,
-    at_once: Annotated[int, typer.Option(min=1, max=32, help="Downloads at once; they share one pace.")] = 4,
+    shortest_side: Annotated[int | None, typer.Option(min=1, help="Pixels of the shorter side.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, max=32, help="Downloads at once; they share one pace.")] = None,
     quota_gb: Annotated[float | None, typer.Option(min=0, help="Most that private/media may hold.")] = None,
-    retention: Annotated[str, typer.Option(help="keep, or delete-after-features.")] = "keep",
+    retention: Annotated[str | None, typer.Option(help="keep, or delete-after-features.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also what failed for good.")] = False,
     interval: Interval = None,
     proxy: Proxy = None,
@@ -90,31 +90,28 @@ def download(
 ) -> None:
     """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
     from flows.here import download_here
-    from pipeline.download import MediaSettings
-    from pipeline.sources.registry import source_of
+    from pipeline.sources.walls import ENDINGS
     from pipeline.store import Store
-    from pipeline.validated import parse
 
-    store = Store.open(root)
-    asked: dict[str, Any] = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
+    Store.open(root)
+    asked = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if quota_gb is not None:
-        asked["quota_bytes"] = int(quota_gb * 1e9)
-    manners = source_of(store.config.source).manners
-    if manners is not None:
-        asked["manners"] = manners.model_dump()
-    if interval is not None:
-        asked["manners"] = asked.get("manners", {}) | {"interval_s": interval}
-    media = parse(MediaSettings, asked, "csmv download")
+        changes["quota_bytes"] = int(quota_gb * 1e9)
     connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
-    report = download_here(root, media=media, connection=connection, retry_failed=retry_failed)
-    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "stopped": report.stopped}
+    report = download_here(root, changes=changes, connection=connection, retry_failed=retry_failed, interval_s=interval)
+    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "left": report.left}
     if as_json:
-        typer.echo(json.dumps(found | {"reasons": report.reasons}, indent=2))
+        typer.echo(json.dumps(found | {"stopped": report.stopped, "reasons": report.reasons}, indent=2))
     else:
         typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {report.skipped} left alone.")
         for reason, number in report.reasons.most_common():
-            typer.echo(f"  {number:>7}  {reason}")
+            typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
+        if report.left:
+            typer.echo(f"{report.left:,} may succeed later: run the same command again.")
     _stop_if(report.stopped)
+    if report.left:
+        raise typer.Exit(3)
 
 
 @commands.command()
@@ -247,6 +244,12 @@ def _connection(
     return parse(Connection, asked | {"cookies": cookies, "headed": headed, "locale": locale}, "the options")
 
 
+def _is_there(root: str) -> bool:
+    from pipeline.store import CONFIG_FILE, Store
+
+    return Store(root).exists(CONFIG_FILE)
+
+
 def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "LandReport":
     from flows.here import collect_here
 
@@ -316,7 +319,7 @@ def _tell(root: str, report: "LandReport", as_json: bool) -> None:
 def _tell_visits(report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.sources.walls import MEANINGS, Outcome
+    from pipeline.sources.walls import ENDINGS
 
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
@@ -325,7 +328,7 @@ def _tell_visits(report: "Report", as_json: bool) -> None:
         return
     Console().print(_table(report, 0))
     for outcome, number in report.outcomes.most_common():
-        typer.echo(f"  {number:>7,}  {outcome:<20} {MEANINGS[Outcome(outcome)].text}".rstrip())
+        typer.echo(f"  {number:>7,}  {outcome:<20} {ENDINGS[outcome].sentence}".rstrip())
     settled = "Everything is settled."
     typer.echo(f"{report.left:,} left: run the same command again later." if report.left else settled)
 

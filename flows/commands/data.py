@@ -18,6 +18,9 @@ def import_(
     links: Annotated[Path, typer.Option("--links", help="The published workbook CSMV_rawLinks.xlsx.")],
     root: Root,
     shards: Annotated[int, typer.Option(min=1, max=9999, help="Number of shards of a new root.")] = 16,
+    replace_source: Annotated[
+        bool, typer.Option("--replace-source", help="Let these files take the place of those the root was made from.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read the published CSMV files into a dataset root and count every irregularity in them."""
@@ -25,7 +28,7 @@ def import_(
     from pipeline.scrub import ScrubPolicy
     from pipeline.sources.published import REPORT_FILE
 
-    published = import_published(root, annotations, links, shards, ScrubPolicy())
+    published = import_published(root, annotations, links, shards, ScrubPolicy(), replace_source=replace_source)
     report = published.report()
     if as_json:
         typer.echo(json.dumps(report, indent=2))
@@ -34,28 +37,173 @@ def import_(
     typer.echo(f"\nWritten to {root}; the same numbers are in {REPORT_FILE} there.")
 
 
+Proxy = Annotated[str | None, typer.Option(help="A proxy, http://HOST:PORT, without a password in it.")]
+CaFile = Annotated[Path | None, typer.Option(help="A certificate (PEM) to trust besides the system's.")]
+Cookies = Annotated[Path | None, typer.Option(help="A cookie file in Netscape's format; or set CSMV_COOKIES.")]
+Interval = Annotated[float | None, typer.Option(min=0, help="Seconds between two requests, shared by all workers.")]
+Links = Annotated[Path | None, typer.Option(help="A file of links to collect: xlsx, csv, tsv, txt or jsonl.")]
+
+
 @commands.command("build")
 def build(
     config: Annotated[Path, typer.Argument(help="The dataset's configuration, a YAML file.")],
     root: Root,
+    links: Links = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Browsers at once; they share one pace.")] = 1,
+    interval: Interval = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    cookies: Cookies = None,
+    replace_source: Annotated[
+        bool, typer.Option("--replace-source", help="Let another source of the same kind take the root's place.")
+    ] = False,
 ) -> None:
-    """Build a dataset from its configuration: every stage, through Prefect. Run again, it resumes."""
+    """Build a dataset from its configuration: every stage, through Prefect. Run again, it resumes.
+
+    A new root keeps the file as it is written, comments too; exit code 3 if a later run may finish it.
+    """
     from flows.here import build_here
-    from pipeline.config import DatasetConfig
-    from pipeline.errors import CsmvError
-    from pipeline.store import Store
+    from pipeline.config import DatasetConfig, create_root
+    from pipeline.errors import CsmvError, UnfinishedError
+    from pipeline.sources.settings import Connection
+    from pipeline.store import CONFIG_FILE, Store
+    from pipeline.validated import parse
 
     if not config.is_file():
         raise CsmvError(f"There is no file '{config}'; name the dataset's configuration.")
     try:
-        text = config.read_text()
+        text = config.read_text("utf-8")
     except UnicodeDecodeError:
         raise CsmvError(f"{config}: expected YAML in UTF-8, found something else.") from None
     settings = DatasetConfig.from_yaml(text, str(config))
-    build_here(root, settings.model_dump(mode="json"))
+    store = Store(root)
+    if not (store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()):
+        create_root(root, settings, text, replace_source=replace_source)
+    reach = parse(Connection, {"proxy": proxy, "ca_file": ca_file, "cookies": cookies}, "the options")
+    try:
+        told = build_here(root, connection=reach, interval_s=interval, links=links, workers=workers)
+    except UnfinishedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
     failed = {stage: table.num_rows for stage, table in Store.open(root).failures().items()}
-    told = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
-    typer.echo(f"Built {root}; failures: {told}.")
+    counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
+    typer.echo(f"{told}. Failures: {counted}.")
+
+
+@commands.command("run")
+def run(
+    stage: Annotated[str, typer.Argument(help="The stage: collect, tables, media, features, splits, train, report.")],
+    root: Root,
+    shards: Annotated[str | None, typer.Option(help="Only these shards: 3, or 0-7, or 1,4,9.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value of the stage's section, for this run.")
+    ] = None,
+    links: Links = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Browsers at once, for collect.")] = 1,
+    interval: Interval = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    cookies: Cookies = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one stage of a root, through Prefect: what is missing in it, and no more. Exit code 3 if some is left."""
+    from flows.here import stage_here
+    from pipeline.sources.settings import Connection
+    from pipeline.stage import named
+    from pipeline.stages import STAGES
+    from pipeline.store import Store
+    from pipeline.validated import parse
+
+    named(STAGES, stage)
+    Store.open(root)
+    reach = parse(Connection, {"proxy": proxy, "ca_file": ca_file, "cookies": cookies}, "the options")
+    report = stage_here(
+        root,
+        stage,
+        shards=_shards(shards),
+        changes=_changes(changes),
+        connection=reach,
+        interval_s=interval,
+        links=links,
+        workers=workers,
+    )
+    if as_json:
+        told = {"counts": report.counts, "reasons": report.reasons, "stopped": report.stopped}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        counts = ", ".join(f"{number:,} {what}" for what, number in report.counts.items() if number)
+        typer.echo(f"{stage}: {counts or 'done'}")
+    if report.stopped:
+        typer.echo(f"{stage} is not finished: {report.stopped}.", err=True)
+        raise typer.Exit(3)
+
+
+@commands.command("status")
+def status(
+    root: Annotated[str, typer.Argument(help="The dataset root: a folder or an fsspec URL.")],
+    as_json: AsJson = False,
+) -> None:
+    """How far each stage of a root is: units done and missing, what is stale and why, failures by reason."""
+    from dataclasses import asdict
+
+    from pipeline.dataset import Dataset
+
+    rows = Dataset.open(root).status()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) | {"done": row.done} for row in rows], indent=2))
+        return
+    _table(
+        f"Stages of {root}",
+        ["stage", "by", "done", "missing", "stale", "failures"],
+        [
+            [
+                row.name,
+                row.unit,
+                f"{row.done:,} of {row.units:,}",
+                f"{row.missing:,}",
+                f"{len(row.stale):,}",
+                f"{row.failures.total():,}",
+            ]
+            for row in rows
+        ],
+    )
+    for row in rows:
+        for unit, why in list(row.stale.items())[:3]:
+            typer.echo(f"{row.name} {unit} is stale: {why}")
+        if row.failures:
+            told = ", ".join(f"{count:,} {reason}" for reason, count in row.failures.most_common())
+            typer.echo(f"{row.name} failures: {told}")
+        if row.note:
+            typer.echo(f"{row.name}: {row.note}")
+
+
+def _shards(text: str | None) -> list[int] | None:
+    """The shards that an option names, such as 3, 0-7 or 1,4,9."""
+    from pipeline.errors import CsmvError
+
+    if text is None:
+        return None
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            raise CsmvError(f"--shards takes numbers such as 3, 0-7 or 1,4,9, and got '{text[:40]}'.")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _changes(settings: list[str] | None) -> dict[str, object] | None:
+    import yaml
+
+    from pipeline.errors import CsmvError
+
+    found = {}
+    for setting in settings or ():
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise CsmvError(f"--set takes field=value, and got '{setting[:40]}'.")
+        found[field] = yaml.safe_load(value)
+    return found or None
 
 
 @commands.command("split")
@@ -95,10 +243,12 @@ def split(
 @commands.command("report")
 def report(root: Root) -> None:
     """Write the report of a root: one self-contained HTML page."""
+    from pipeline.dataset import Dataset
     from pipeline.report import write_report
-    from pipeline.store import Store
 
-    typer.echo(write_report(Store.open(root)))
+    dataset = Dataset.open(root)
+    progress = [row for row in dataset.status() if row.name != "report"]
+    typer.echo(write_report(dataset.store, progress=progress))
 
 
 def _show_import(report: dict[str, object], id_differs: int, refused: int) -> None:

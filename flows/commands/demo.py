@@ -86,7 +86,8 @@ def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
     from rich.table import Table
 
-    from pipeline.vccsa.training import default_run_name, read_run
+    from pipeline.vccsa.config import default_run_name
+    from pipeline.vccsa.training import read_run
 
     table = Table(title="Test videos, none of them seen in training (F1)")
     for column in ("", "opinion micro", "opinion macro", "emotion micro", "emotion macro"):

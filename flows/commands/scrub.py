@@ -49,7 +49,7 @@ def audit_(
     as_json: AsJson = False,
 ) -> None:
     """Search everything outside private/ for personal data; exit code 1 if there is any."""
-    from pipeline.audit import audit
+    from pipeline.privacy.audit import audit
     from pipeline.store import Store
 
     result = audit(Store.open(root), also or [])
@@ -75,16 +75,24 @@ def forget_(
     comment_id: Annotated[list[str] | None, typer.Option(help="The platform's id of a comment.")] = None,
     video_id: Annotated[list[str] | None, typer.Option(help="The platform's id of a video.")] = None,
     handle: Annotated[list[str] | None, typer.Option(help="All that this account wrote or published.")] = None,
+    even_unknown: Annotated[
+        bool, typer.Option("--even-unknown", help="Keep out, too, what is not in the root now and may come later.")
+    ] = False,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="A file or folder outside the root, such as logs, to search for the name.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Remove comments, videos, or all of an account from a root, private part included, for good."""
     from pipeline.errors import CsmvError
-    from pipeline.forget import forget
+    from pipeline.privacy.forget import forget
     from pipeline.store import Store
 
     if not (comment_id or video_id or handle):
         raise CsmvError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")
-    removal = forget(Store.open(root), comment_id or (), video_id or (), handle or ())
+    removal = forget(
+        Store.open(root), comment_id or (), video_id or (), handle or (), even_unknown=even_unknown, also=also or ()
+    )
     if as_json:
         typer.echo(json.dumps(vars(removal), indent=2))
         return
@@ -92,9 +100,17 @@ def forget_(
         typer.echo(f"{name}: {count} removed")
     for name in removal.files:
         typer.echo(f"{name}: deleted")
-    named = f", and {removal.names:,} mentions in what others wrote" if removal.names else ""
-    typer.echo(f"Forgotten: {removal.comments:,} comments and {removal.videos:,} videos{named}.")
-    for name in removal.left:
-        typer.echo(f"{name}: still holds a name or id of it; make it again, or delete it")
-    if removal.rows or removal.files:
-        typer.echo("Models, reports and releases made before still hold them: make those again.")
+    typer.echo(_forgotten(removal.comments, removal.videos, removal.names, len(removal.rows) + len(removal.files)))
+    for sentence in removal.left:
+        typer.echo(sentence)
+
+
+def _forgotten(comments: int, videos: int, names: int, files: int) -> str:
+    if comments or videos:
+        named = f", and {names:,} mentions in what others wrote" if names else ""
+        return f"Forgotten: {comments:,} comments and {videos:,} videos{named}."
+    if names:
+        return f"Forgotten: {names:,} mentions in what others wrote. The tables had nothing more of it."
+    if files:
+        return "Forgotten. The tables had nothing of it; other files had."
+    return "Remembered: the root holds nothing of it now, and takes nothing of it in."

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 
 from pipeline.scrub.domains import is_ending
+from pipeline.scrub.forms import WORD
 from pipeline.scrub.ordinary import is_ordinary
 from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import WORD, Finding, Glance, TextRecognizer
+from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from pipeline.scrub.vocabulary import (
     CLEAR_PLATFORMS,
     CREDITS,

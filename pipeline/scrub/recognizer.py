@@ -7,6 +7,7 @@ it is no, `analyze` finds nothing.
 import re
 from collections.abc import Iterable, Iterator
 
+from pipeline.scrub.forms import WORD
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.presidio import (
     LANGUAGE,
@@ -15,10 +16,7 @@ from pipeline.scrub.presidio import (
     NlpArtifacts,
     RecognizerResult,
 )
-from pipeline.scrub.vocabulary import SPACED
 
-WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
-"""A word, which ends where a script that parts words by spaces meets one that does not."""
 _DIGIT = re.compile(r"\d")
 
 

@@ -166,6 +166,12 @@ class Source(ABC):
     section_class: ClassVar[type[Validated]]
     """The source's section of dataset.yaml; its field `kind` has `kind` as its only value."""
 
+    identity: ClassVar[tuple[str, ...]] = ()
+    """Fields of its section that make it another source when they change; a root takes that only when asked to."""
+
+    grows: ClassVar[tuple[str, ...]] = ()
+    """Fields of its section that may gain values and not lose any."""
+
     online: ClassVar[bool] = False
     """Whether landing asks anybody outside this machine, so that a stage that may not, must not land."""
 

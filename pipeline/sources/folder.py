@@ -115,6 +115,7 @@ class Folder(Source):
 
     kind: ClassVar[str] = "folder"
     section_class: ClassVar[type[Validated]] = FolderSource
+    identity: ClassVar[tuple[str, ...]] = ("path",)
     section: FolderSource
 
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:

@@ -19,7 +19,7 @@ from typing import Any
 import zstandard
 
 from pipeline.errors import CsmvError
-from pipeline.sources.walls import MEANINGS, Outcome, Verdict
+from pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
 from pipeline.store import Store, is_safe_id
 
 WEB = "private/landing/web"
@@ -57,7 +57,7 @@ class Visit:
     """A visit by its file: when it began (sortable), and how it ended."""
 
     name: str
-    outcome: Outcome
+    outcome: Ending
 
     @property
     def began(self) -> str:
@@ -202,7 +202,7 @@ def verdict_of(records: Iterable[Record]) -> Verdict:
     for record in records:
         if record.path == ABOUT:
             told = json.loads(record.body)
-            return Verdict(Outcome(told["outcome"]), told["code"], told["note"])
+            return Verdict(ENDINGS[told["outcome"]], told["code"], told["note"])
     return Verdict(Outcome.UNREADABLE)
 
 
@@ -218,12 +218,12 @@ def tag_key(tag: str) -> str:
 
 def latest(visits: list[Visit]) -> Visit | None:
     """The visit that counts: the newest final one, else the newest."""
-    final = [visit for visit in visits if MEANINGS[visit.outcome].final]
+    final = [visit for visit in visits if visit.outcome.final]
     return (final or visits or [None])[-1]  # type: ignore[list-item]
 
 
 def _visit(name: str) -> Visit | None:
     parts = name.rsplit("/", 1)[-1].split(".")
-    if len(parts) != 4 or parts[1] not in set(map(str, Outcome)):
+    if len(parts) != 4 or parts[1] not in ENDINGS:
         return None
-    return Visit(name, Outcome(parts[1]))
+    return Visit(name, ENDINGS[parts[1]])

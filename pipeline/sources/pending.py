@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.forgotten import Forgotten
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.sources.landing import Landing, Record, latest, new_visit
 from pipeline.sources.responses import Item, ItemList, items_in, read_list
 from pipeline.sources.settings import Limits, Manners
@@ -23,7 +23,7 @@ def pending_hashtags(store: Store, hashtags: Sequence[str], *, again: bool = Fal
     if again:
         return tags
     visits = ((tag, latest(landing.tag_visits(tag))) for tag in tags)
-    return [tag for tag, visit in visits if visit is None or not Verdict(visit.outcome).meaning.final]
+    return [tag for tag, visit in visits if visit is None or not visit.outcome.final]
 
 
 def pending_videos(
@@ -39,7 +39,7 @@ def pending_videos(
     settled = set(Forgotten.of(store).videos) | {
         video_id
         for video_id, visits in landing.video_visits().items()
-        if (last := latest(visits)) is not None and Verdict(last.outcome).meaning.final
+        if (last := latest(visits)) is not None and last.outcome.final
     }
     found: dict[str, Target] = {}
     for tag in plain(hashtags):

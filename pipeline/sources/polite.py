@@ -4,6 +4,7 @@ A video page is read with this package's own models, so that its refusals are to
 guess. Relies on private names of yt-dlp, which is why its version is pinned and a test watches them.
 """
 
+import errno
 import functools
 import ssl
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from yt_dlp.networking._urllib import UrllibRH
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError, ExtractorError
 
+from pipeline.errors import CsmvError
 from pipeline.sources.links import canonical_url
 from pipeline.sources.responses import MAX_BODY_BYTES, Item, read_video_page
 from pipeline.sources.settings import Connection
@@ -185,8 +187,10 @@ class _Ydl(YoutubeDL):  # type: ignore[misc]
 
 
 def _verdict_of(error: Exception) -> Verdict:
-    """What an error of yt-dlp means, by its kind and never by its text."""
+    """What an error of yt-dlp means, by its kind and never by its text. Raises CsmvError if the disk is full."""
     for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CsmvError("The disk is full: make room and run the same command again; nothing done is lost.")
         if isinstance(cause, Refused):
             return cause.verdict
         if isinstance(cause, HTTPError):

@@ -131,6 +131,7 @@ class Published(Source):
 
     kind: ClassVar[str] = "published"
     section_class: ClassVar[type[Validated]] = PublishedSource
+    identity: ClassVar[tuple[str, ...]] = ("files",)
     section: PublishedSource
 
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:

@@ -116,6 +116,7 @@ class Research(Source):
 
     kind: ClassVar[str] = "research"
     section_class: ClassVar[type[Validated]] = ResearchSource
+    grows: ClassVar[tuple[str, ...]] = ("hashtags",)
     online: ClassVar[bool] = True
     section: ResearchSource
 
@@ -194,7 +195,7 @@ class Research(Source):
             for comment in research_comments(store, video_id):
                 comments[str(comment.id)] = _comment(video_id, comment)
         lost = [
-            Failure(video_id, FailureReason.UNAVAILABLE, "gone: the service no longer gives it")
+            Failure(video_id, FailureReason.GONE, "the service no longer gives it")
             for video_id in sorted(gone)
             if store.shard_of(video_id) == shard
         ]
@@ -301,7 +302,7 @@ class _Search:
         try:
             self._pages(place, "/v2/research/video/comment/list/", COMMENT_FIELDS, body, "comments", most)
         except TooDeep:
-            text = "unavailable: the service does not list its comments"
+            text = "the service does not list its comments"
             self.store.record_failures(STAGE, shard, [Failure(video_id, FailureReason.UNAVAILABLE, text)])
             self._mark(place, "end")
 

@@ -248,7 +248,7 @@ def read_json(body: bytes) -> tuple[dict[str, Any], Verdict]:
     if not body.strip():
         return {}, Verdict(Outcome.EMPTY_RESPONSE)
     if len(body) > MAX_BODY_BYTES:
-        return {}, Verdict(Outcome.TOO_LARGE, note=f"{len(body) >> 20} MiB")
+        return {}, Verdict(Outcome.OVERSIZED, note=f"{len(body) >> 20} MiB")
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -303,7 +303,7 @@ def read_hydration(page: bytes) -> tuple[dict[str, Any], Verdict]:
     if not page.strip():
         return {}, Verdict(Outcome.EMPTY_RESPONSE)
     if len(page) > MAX_BODY_BYTES:
-        return {}, Verdict(Outcome.TOO_LARGE, note=f"{len(page) >> 20} MiB")
+        return {}, Verdict(Outcome.OVERSIZED, note=f"{len(page) >> 20} MiB")
     text = page.decode("utf-8", "replace")
     found = _HYDRATION.search(text)
     if found is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.forgotten import Forgotten
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus

@@ -185,9 +185,9 @@ class Visit:
         if kind == "page" and not _is_tiktok(parts.hostname or ""):
             verdict = Verdict(Outcome.REFUSED_ADDRESS)
         if int(response.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES:
-            verdict = Verdict(Outcome.TOO_LARGE, note=f"{int(response.headers['content-length']) >> 20} MiB")
+            verdict = Verdict(Outcome.OVERSIZED, note=f"{int(response.headers['content-length']) >> 20} MiB")
         if verdict is not None:
-            if verdict.meaning.wall:
+            if verdict.outcome.wall:
                 self.stopped = True
                 self._hold(verdict)
             self._captures.put_nowait(Capture(kind, record, verdict))
@@ -198,7 +198,7 @@ class Visit:
             self._captures.put_nowait(Capture(kind, record, Verdict(Outcome.NETWORK, note="the body was lost")))
             return
         said = read_json(body)[1] if kind == "list" else None
-        if said is not None and said.meaning.wall:
+        if said is not None and said.outcome.wall:
             self.stopped = True  # at once: what the page's script asks for next must not leave
         self._captures.put_nowait(Capture(kind, Record(record.path, body, query, record.status)))
 
@@ -243,7 +243,7 @@ class Visit:
             for name in await self.page.evaluate(_LOOK, [OBSTACLES]):
                 verdict = await self._face(name)
                 if verdict is not None:
-                    if verdict.meaning.wall:
+                    if verdict.outcome.wall:
                         self.stopped = True
                     return verdict
         return None

@@ -1,6 +1,6 @@
-"""How a visit can end, as data: the outcome classes, what each means for the run, and how it is told in `failures/`.
+"""How a visit can end: a verdict with one of the reasons of `pipeline.schemas`, and which answers mean which.
 
-A wall is recognised here and never worked around: nothing in this package solves, signs, replays or disguises.
+A wall is recognized here and never worked around: nothing in this package solves, signs, replays or disguises.
 """
 
 from dataclasses import dataclass
@@ -9,116 +9,62 @@ from enum import StrEnum
 from pipeline.schemas import FailureReason
 from pipeline.store import Failure
 
+Outcome = FailureReason
+"""How a visit ended that did not end well."""
 
-class Outcome(StrEnum):
-    """How a visit of a target ended. The word begins the detail of a failure."""
+
+class Done(StrEnum):
+    """How a visit ended that ended well; has what a reason has."""
 
     DONE = "done"
 
-    GONE = "gone"
-    WITHHELD = "withheld"
-    PRIVATE = "private"
-    AGE_GATE = "age_gate"
-    UNAVAILABLE = "unavailable"
-    NOT_FOUND = "not_found"
-    SLIDESHOW = "slideshow"
-    ADVERTISEMENT = "advertisement"
-    NOT_PUBLIC = "not_public"
-    DOWNLOAD_DISALLOWED = "download_disallowed"
-    INDEXING_DISALLOWED = "indexing_disallowed"
-    WRONG_ID = "wrong_id"
-    REDIRECT_LOOP = "redirect_loop"
-    REFUSED_ADDRESS = "refused_address"
+    @property
+    def sentence(self) -> str:
+        """Nothing to say."""
+        return ""
 
-    CAPTCHA = "captcha"
-    LOGIN_REQUIRED = "login_required"
-    CHALLENGE = "challenge"
-    EMPTY_RESPONSE = "empty_response"
-    RATE_LIMITED = "rate_limited"
-    FORBIDDEN = "forbidden"
-    ERROR_PANEL = "error_panel"
+    @property
+    def final(self) -> bool:
+        """It is not done again."""
+        return True
 
-    STALLED = "stalled"
-    UNREADABLE = "unreadable"
-    TOO_LARGE = "too_large"
-    REFUSED_PARAMETERS = "refused_parameters"
-    SERVER_ERROR = "server_error"
-    NETWORK = "network"
+    @property
+    def wall(self) -> bool:
+        """It is none."""
+        return False
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """What an outcome means. `final`: not tried again. `wall`: the site wants this session to stop."""
+Ending = FailureReason | Done
 
-    reason: FailureReason | None
-    text: str
-    final: bool = False
-    wall: bool = False
+_OLD_ENDINGS = {"too_large": FailureReason.OVERSIZED}
+"""Words in landing that meant something else before: `too_large` is a reason of media files now."""
 
-
-def _final(reason: FailureReason, text: str) -> Meaning:
-    return Meaning(reason, text, final=True)
-
-
-def _wall(text: str) -> Meaning:
-    return Meaning(FailureReason.WALLED, text, wall=True)
-
-
-MEANINGS: dict[Outcome, Meaning] = {
-    Outcome.DONE: Meaning(None, "", final=True),
-    Outcome.GONE: _final(FailureReason.UNAVAILABLE, "deleted"),
-    Outcome.WITHHELD: _final(FailureReason.UNAVAILABLE, "withheld here, under review, or shown to its creator only"),
-    Outcome.PRIVATE: _final(FailureReason.UNAVAILABLE, "a private post or account"),
-    Outcome.AGE_GATE: _final(FailureReason.UNAVAILABLE, "shown after a login only, for its content"),
-    Outcome.UNAVAILABLE: _final(FailureReason.UNAVAILABLE, "not available"),
-    Outcome.NOT_FOUND: _final(FailureReason.UNAVAILABLE, "there is no such page"),
-    Outcome.SLIDESHOW: _final(FailureReason.NOT_A_VIDEO, "pictures, not a video"),
-    Outcome.ADVERTISEMENT: _final(FailureReason.REFUSED, "an advertisement"),
-    Outcome.NOT_PUBLIC: _final(FailureReason.REFUSED, "not meant for everybody"),
-    Outcome.DOWNLOAD_DISALLOWED: _final(FailureReason.REFUSED, "the creator disallows downloads"),
-    Outcome.INDEXING_DISALLOWED: _final(FailureReason.REFUSED, "kept out of search engines"),
-    Outcome.WRONG_ID: _final(FailureReason.BAD_ROW, "the page was about another video"),
-    Outcome.REDIRECT_LOOP: _final(FailureReason.BAD_ROW, "the short link leads in circles"),
-    Outcome.REFUSED_ADDRESS: _final(FailureReason.BAD_ROW, "the short link leads to no TikTok address"),
-    Outcome.CAPTCHA: _wall("a captcha was asked for"),
-    Outcome.LOGIN_REQUIRED: _wall("a login was asked for"),
-    Outcome.CHALLENGE: _wall("a browser challenge was set"),
-    Outcome.EMPTY_RESPONSE: _wall("an empty answer, which is a refusal"),
-    Outcome.RATE_LIMITED: _wall("too many requests"),
-    Outcome.FORBIDDEN: _wall("access was refused (HTTP 403)"),
-    Outcome.ERROR_PANEL: _wall("the page kept saying that something went wrong"),
-    Outcome.STALLED: Meaning(FailureReason.NETWORK, "the list stopped loading before its end"),
-    Outcome.UNREADABLE: Meaning(FailureReason.BAD_ROW, "the answer was not what it should be"),
-    Outcome.TOO_LARGE: Meaning(FailureReason.TOO_LARGE, "the answer was larger than any real one"),
-    Outcome.REFUSED_PARAMETERS: Meaning(FailureReason.REFUSED, "the site refused the request's parameters"),
-    Outcome.SERVER_ERROR: Meaning(FailureReason.NETWORK, "the server failed"),
-    Outcome.NETWORK: Meaning(FailureReason.NETWORK, "the connection failed"),
+ENDINGS: dict[str, Ending] = {
+    "done": Done.DONE,
+    **{str(reason): reason for reason in FailureReason},
+    **_OLD_ENDINGS,
 }
+"""How a visit ended, by the word that stands in landing."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An outcome with TikTok's own code and message where it gave them, and when to come back after a 429."""
+    """An ending with TikTok's own code and message where it gave them, and when to come back after a 429."""
 
-    outcome: Outcome
+    outcome: Ending
     code: int | None = None
     note: str = ""
     retry_after_s: float | None = None
 
-    @property
-    def meaning(self) -> Meaning:
-        """What it means for the run."""
-        return MEANINGS[self.outcome]
-
     def failure(self, key: str) -> Failure | None:
         """The row for `failures/`, or None if nothing failed."""
-        if self.meaning.reason is None:
+        if isinstance(self.outcome, Done):
             return None
-        said = [self.meaning.text, f"code {self.code}" if self.code else "", self.note]
-        return Failure(key, self.meaning.reason, f"{self.outcome}: {', '.join(filter(None, said))}")
+        parts = [self.outcome.sentence, f"code {self.code}" if self.code else "", self.note]
+        return Failure(key, self.outcome, ", ".join(filter(None, parts)))
 
 
-DONE = Verdict(Outcome.DONE)
+DONE = Verdict(Done.DONE)
 
 CODES: dict[int, Outcome] = {
     10204: Outcome.GONE,  # refined by its message

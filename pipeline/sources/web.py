@@ -24,7 +24,7 @@ from pipeline.sources.plain_http import check_robots, resolve_short_links
 from pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
 from pipeline.sources.settings import Limits, Manners
 from pipeline.sources.visit import COMMENTS, REPLIES
-from pipeline.sources.walls import Outcome, Verdict
+from pipeline.sources.walls import DONE, Ending, Outcome, Verdict
 from pipeline.sources.web_visits import STAGE, Collector, Report, Target
 from pipeline.store import Failure, Store
 from pipeline.validated import Validated
@@ -51,6 +51,7 @@ class Web(Source):
 
     kind: ClassVar[str] = "web"
     section_class: ClassVar[type[Validated]] = WebSource
+    grows: ClassVar[tuple[str, ...]] = ("hashtags",)
     online: ClassVar[bool] = True
     takes_targets: ClassVar[bool] = True
     section: WebSource
@@ -154,7 +155,7 @@ class Web(Source):
         return Rows(videos, list(comments.values()), (), failures)
 
 
-def _last(visits: list[Visit]) -> Outcome | None:
+def _last(visits: list[Visit]) -> Ending | None:
     visit = latest(visits)
     return visit.outcome if visit else None
 
@@ -209,7 +210,7 @@ def _absorb(seen: _Seen, video_id: str, record: Record) -> None:
 
 def _may_keep(verdict: Verdict) -> bool:
     """What is refused or gone for good has no row; what was walled keeps what was had so far."""
-    return not verdict.meaning.final or verdict.outcome is Outcome.DONE
+    return not verdict.outcome.final or verdict == DONE
 
 
 def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:

@@ -152,13 +152,13 @@ class Collector:
         self.report.visits += 1
         self.report.outcomes[str(verdict.outcome)] += 1
         self.watch(target, self.report)
-        shaky = verdict.meaning.wall or verdict.outcome is Outcome.UNREADABLE
+        shaky = verdict.outcome.wall or verdict.outcome is Outcome.UNREADABLE
         self._walls = self._walls + 1 if shaky else 0
         if self._walls >= self.manners.walls_in_a_row:
-            raise _Stop(f"{self._walls} walls or unreadable answers in a row, the last one: {verdict.meaning.text}")
-        if verdict.meaning.wall:
+            raise _Stop(f"{self._walls} walls or unreadable answers in a row, the last one: {verdict.outcome.sentence}")
+        if verdict.outcome.wall:
             pause_s = max(self.manners.after_wall_s, verdict.retry_after_s or 0)
-            self.report.waiting = f"pausing {pause_s:.0f} s after a wall: {verdict.meaning.text}"
+            self.report.waiting = f"pausing {pause_s:.0f} s after a wall: {verdict.outcome.sentence}"
             self.watch(target, self.report)
             await asyncio.sleep(self.manners.after_wall_s)
             self.report.waiting = ""
@@ -201,7 +201,7 @@ class Collector:
             self.store.record_failures(STAGE, shard, [failure])
         else:
             self.store.clear_failures(STAGE, shard, [key])
-        if verdict.meaning.wall:
+        if verdict.outcome.wall:
             self.report.tally(tag).walled += 1
         await self._settle(key, verdict)
 
@@ -237,8 +237,8 @@ class Collector:
         self.report.left -= 1
         tally = self.report.tally(target.tag)
         tally.new += verdict is DONE
-        tally.walled += verdict.meaning.wall
-        tally.skipped += verdict.meaning.final and verdict is not DONE
+        tally.walled += verdict.outcome.wall
+        tally.skipped += verdict.outcome.final and verdict is not DONE
         tally.comments += comments
         await self._settle(target.video_id, verdict)
 

@@ -3,6 +3,7 @@
 Never touches data or torch, so that a dataset's configuration can hold it cheaply.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -189,3 +190,9 @@ class TrainConfig(Validated):
                     raise CsmvError(f"train: '{path}' names a field inside '{name}', which has none.")
             section[last] = value
         return parse(TrainConfig, data, "train")
+
+
+def default_run_name(config: TrainConfig) -> str:
+    """The model, the split, and eight digits that stand for all the rest of the configuration."""
+    digits = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+    return f"{config.model}-{config.split}"[:55] + f"-{digits}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.errors import CsmvError
 from pipeline.labels import CLASSES, TASKS
 from pipeline.store import Store, is_safe_id, parquet_bytes
-from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.config import TrainConfig, default_run_name
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from pipeline.vccsa.metrics import both_tasks
 
@@ -97,12 +97,6 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     if writes:
         _write(store, config, corpus, rows, probabilities, result)
     return result
-
-
-def default_run_name(config: TrainConfig) -> str:
-    """The model, the split, and eight digits that stand for all the rest of the configuration."""
-    digits = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
-    return f"{config.model}-{config.split}"[:55] + f"-{digits}"
 
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:

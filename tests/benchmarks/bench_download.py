@@ -1,4 +1,4 @@
-"""How much faster `pipeline.download` is than yt-dlp's command line run one by one, on the same videos, in one run.
+"""How much faster the media stage is than yt-dlp's command line run one by one, on the same videos, in one run.
 
 The whole size is CSMV_BENCHMARK_VIDEOS=200, of which the command line alone takes several minutes.
 """
@@ -14,12 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config import DatasetConfig
-from pipeline.download import MediaSettings, download
+from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import media_shard
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.schemas import VIDEOS
+from pipeline.sources.base import Reach
 from pipeline.sources.links import canonical_url
-from pipeline.sources.pacing import Interval, Pacer
 from pipeline.sources.polite import format_selector
+from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Manners
 from pipeline.sources.web import WebSource
 from pipeline.store import Store, media_path
@@ -54,7 +56,7 @@ def fetched_by_us(sandbox: Sandbox, videos: list[str], root: Path) -> tuple[dict
     connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
     asked = MediaSettings(at_once=8, manners=Manners(interval_s=0))
     began = time.perf_counter()
-    report = download(store, asked, connection, Pacer(store, Interval(0), 10))
+    report = media_shard(store, 0, source_of(store.config.source), asked, Reach(connection))
     seconds = time.perf_counter() - began
     assert (report.done, report.reasons) == (len(videos), {})
     return {video: digest(Path(store.path(media_path(0, video)))) for video in videos}, seconds

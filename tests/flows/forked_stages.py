@@ -12,7 +12,8 @@ import torch
 
 from extractors import engine  # noqa: F401
 from pipeline.features import extract_shard, load
-from pipeline.media import fetch_shard
+from pipeline.media.stage import media_shard
+from pipeline.sources.registry import source_of
 from pipeline.splits import build_split
 from pipeline.store import Store
 
@@ -21,7 +22,7 @@ def run_stages(root: str) -> None:
     store = Store.open(root)
     store.sweep()
     for shard in store.shards():
-        fetch_shard(store, shard, store.config.source)
+        media_shard(store, shard, source_of(store.config.source))
     for shard in store.shards():
         extract_shard(store, shard, *store.config.features)
     for config in store.config.splits:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.known_names import LANDING, known_names, landing_values
+from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.report import write_report
 from pipeline.sandbox import Fault, Logged, Sandbox, SandboxSettings
 from pipeline.sources.browser import find_chromium

@@ -14,8 +14,8 @@ import yaml
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGES = ("ingest", "media", "features", "splits", "train", "report")
-DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "collect", "download", "sweep")}
+STAGES = ("collect", "tables", "media", "features", "splits", "train", "report")
+DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "download", "sweep")}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
         listed = json.loads(server.prefect("gcl", "ls", "--output", "json"))
         return {limit["name"]: limit["limit"] for limit in listed}
 
-    assert {"csmv-ingest", "csmv-media", "csmv-features", "csmv-splits", "csmv-train", "csmv-report"} <= set(limits())
+    assert {f"csmv-{stage}" for stage in STAGES} <= set(limits())
     server.prefect("gcl", "update", "csmv-media", "--limit", "3")
 
     configuration = deployed.parent / "dataset.yaml"
@@ -57,17 +57,21 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
     assert limits()["csmv-media"] == 3
 
 
-def test_prefect_yaml_names_the_same_deployments(server: Any, deployed: Path) -> None:
+def test_what_is_made_from_the_list_of_stages_is_as_it_should_be() -> None:
+    from flows.generated import generated
+
+    for path, text in generated(REPOSITORY).items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python -m flows.generated`"
+
+
+def test_prefect_finds_every_flow_that_prefect_yaml_names() -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
     described = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
-
-    from flows.build import build_dataset
-    from flows.deploy import FLOWS
-
-    entrypoints = {
-        Path(entry["entrypoint"].split(":")[0]).stem + "." + entry["entrypoint"].split(":")[1] for entry in described
-    }
-    assert entrypoints == {f"{flow.fn.__module__.split('.')[-1]}.{flow.fn.__name__}" for flow in FLOWS}
-    assert build_dataset in FLOWS
+    assert {f"{entry['flow_name']}/{entry['name']}" for entry in described} == DEPLOYMENTS
+    for entry in described:
+        found = load_flow_from_entrypoint(f"{REPOSITORY}/{entry['entrypoint']}")
+        assert found.name == {"download": "media"}.get(entry["flow_name"], entry["flow_name"])
 
 
 def test_a_deployed_run_completes_on_a_worker(server: Any, deployed: Path) -> None:

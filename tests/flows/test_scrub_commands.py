@@ -138,3 +138,7 @@ def test_forgetting_says_what_it_removed(root: Store, csmv: Run) -> None:
     nothing = csmv("forget", "--root", root.root)
     assert nothing.returncode == 1
     assert "Say what to forget" in nothing.stderr
+    unknown = csmv("forget", "--root", root.root, "--handle", "@nobody.here")
+    assert unknown.returncode == 1
+    assert "not known in the root" in unknown.stderr
+    assert "Forgotten" not in unknown.stdout

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
+from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
 from pipeline.sources.registry import source_of
 from pipeline.store import Store

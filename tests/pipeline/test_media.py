@@ -16,12 +16,12 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource
-from pipeline.errors import CsmvError
-from pipeline.media import StageSummary, fetch_shard
+from pipeline.config import DatasetConfig, FolderSource
+from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import MediaReport, media_shard, open_videos
 from pipeline.sample import Sample, make_sample
 from pipeline.sample.films import SIZES
-from pipeline.schemas import VIDEOS, features_spec
+from pipeline.schemas import VIDEOS
 from pipeline.sources.registry import source_of
 from pipeline.store import Store
 
@@ -59,8 +59,12 @@ def ingested(root: Path, folder: Path) -> Store:
     return made
 
 
-def fetch(store: Store, **options: Any) -> StageSummary:
-    return fetch_shard(store, 0, store.config.source, **options)
+def fetch(store: Store, settings: MediaSettings | None = None, **options: Any) -> MediaReport:
+    return media_shard(store, 0, source_of(store.config.source), settings, **options)
+
+
+def counts(report: MediaReport) -> tuple[int, int, int]:
+    return report.done, report.skipped, report.failed
 
 
 def videos(store: Store) -> dict[str, dict[str, Any]]:
@@ -77,7 +81,7 @@ def final_bytes(root: Path) -> dict[str, bytes]:
 
 
 def test_good_files_come_in_and_bad_ones_cost_only_themselves(store: Store, sample: Sample) -> None:
-    assert fetch(store) == StageSummary(done=GOOD, skipped=0, failed=len(BROKEN))
+    assert counts(fetch(store)) == (GOOD, 0, len(BROKEN))
 
     assert failures(store) == {name: (reason, 1) for name, reason in BROKEN.items()}
     rows = videos(store)
@@ -98,7 +102,7 @@ def test_a_second_run_looks_at_nothing_again(store: Store) -> None:
     fetch(store)
     before = final_bytes(Path(store.root))
 
-    assert fetch(store) == StageSummary(done=0, skipped=GOOD + len(BROKEN), failed=0)
+    assert counts(fetch(store)) == (0, GOOD + len(BROKEN), 0)
     assert final_bytes(Path(store.root)) == before
     assert {attempts for _, attempts in failures(store).values()} == {1}
 
@@ -111,13 +115,13 @@ def test_failed_files_are_tried_again_when_asked_or_when_they_change(sample: Sam
     store = ingested(tmp_path / "root", folder)
     fetch(store)
 
-    assert fetch(store, retry_failed=True) == StageSummary(done=0, skipped=GOOD, failed=len(BROKEN))
+    assert counts(fetch(store, retry_failed=True)) == (0, GOOD, len(BROKEN))
     assert failures(store)["sample-06"] == ("empty_file", 2)
 
     for name in ("sample-06", "sample-10"):
         (folder / f"{name}.mp4").unlink(missing_ok=True)
         (folder / f"{name}.mp4").write_bytes((sample.folder / "sample-01.mp4").read_bytes())
-    assert fetch(store) == StageSummary(done=2, skipped=GOOD + 3, failed=0)
+    assert counts(fetch(store)) == (2, GOOD + 3, 0)
     assert sorted(failures(store)) == ["sample-07", "sample-08", "sample-09"]
 
 
@@ -128,16 +132,50 @@ def test_a_file_that_was_replaced_at_the_source_is_taken_again(sample: Sample, t
         (folder / name).write_bytes((sample.folder / name).read_bytes())
     store = ingested(tmp_path / "root", folder)
     fetch(store)
-    spec = features_spec(1)
-    rows = [{"video_id": name, "features": [[1.0]]} for name in ("sample-01", "sample-02")]
-    store.write("features/toy", 0, pa.Table.from_pylist(rows, schema=spec.schema), spec)
     other = (folder / "sample-02.mp4").read_bytes()
     (folder / "sample-01.mp4").write_bytes(other)
 
-    assert fetch(store) == StageSummary(done=1, skipped=1, failed=0)
+    assert counts(fetch(store)) == (1, 1, 0)
     assert videos(store)["sample-01"]["media_sha256"] == hashlib.sha256(other).hexdigest()
-    # Its features were those of the old file; the neighbour's stay.
-    assert store.read("features/toy", 0)["video_id"].to_pylist() == ["sample-02"]
+
+
+def test_a_file_of_the_same_size_that_was_replaced_is_taken_again(sample: Sample, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("sample-01.mp4", "comments.jsonl"):
+        (folder / name).write_bytes((sample.folder / name).read_bytes())
+    store = ingested(tmp_path / "root", folder)
+    fetch(store)
+    film = bytearray((folder / "sample-01.mp4").read_bytes())
+    at = film.index(b"mvhd") + 8  # the second of creation, which changes nothing that is seen
+    film[at] ^= 1
+    (folder / "sample-01.mp4").write_bytes(film)
+
+    assert open_videos(store, 0, source_of(store.config.source)) == ["sample-01"]
+    assert counts(fetch(store)) == (1, 0, 0)
+    assert videos(store)["sample-01"]["media_sha256"] == hashlib.sha256(film).hexdigest()
+    (folder / "sample-01.mp4").touch()
+    assert open_videos(store, 0, source_of(store.config.source)) == [], "newer, and the same bytes"
+
+
+def test_a_quota_ends_the_run_and_a_larger_one_goes_on(store: Store, sample: Sample) -> None:
+    sizes = [(sample.folder / f"{name}.mp4").stat().st_size for name in sorted(sample.moods)]
+
+    report = fetch(store, MediaSettings(quota_bytes=sizes[0] + 1))
+
+    assert report.stopped == "the disk quota is used up"
+    assert report.done < GOOD and report.left == GOOD + len(BROKEN) - report.done - report.failed
+    rest = fetch(store)
+    assert (report.done + rest.done, rest.stopped, rest.left) == (GOOD, "", 0)
+
+
+def test_a_root_that_cannot_be_written_is_no_fault_of_the_files(store: Store) -> None:
+    (Path(store.root) / "private" / "media").mkdir(parents=True)
+    (Path(store.root) / "private" / "media" / "0000").write_text("a file where a folder should be")
+
+    with pytest.raises(OSError):
+        fetch(store)
+    assert failures(store).keys() <= BROKEN.keys()
 
 
 def test_a_lost_file_is_fetched_again_and_a_deleted_one_is_not(store: Store) -> None:
@@ -150,7 +188,7 @@ def test_a_lost_file_is_fetched_again_and_a_deleted_one_is_not(store: Store) -> 
 
     store.write("videos", 0, pa.Table.from_pylist(list(rows.values()), schema=VIDEOS.schema))
     store.remove("private/media/0000/sample-01.mp4")
-    assert fetch(store) == StageSummary(done=0, skipped=GOOD + len(BROKEN), failed=0)
+    assert counts(fetch(store)) == (0, GOOD + len(BROKEN), 0)
 
 
 def test_a_file_that_hangs_its_reader_costs_only_itself(
@@ -167,7 +205,7 @@ def test_a_file_that_hangs_its_reader_costs_only_itself(
     (tmp_path / "sitecustomize.py").write_text(STUBBORN_READER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    assert fetch(store, time_limit_s=3) == StageSummary(done=1, skipped=0, failed=2)
+    assert counts(fetch(store, MediaSettings(decode_timeout_s=3))) == (1, 0, 2)
     assert failures(store) == {"hangs": ("decode_timeout", 1), "dies": ("decoder_crashed", 1)}
 
 
@@ -189,11 +227,12 @@ pathlib.Path.open = stubborn
 
 KILLED = """
 import sys
-from pipeline.media import fetch_shard
+from pipeline.media.stage import media_shard
+from pipeline.sources.registry import source_of
 from pipeline.store import Store
 store = Store.open(sys.argv[1])
 print("begun", flush=True)
-fetch_shard(store, 0, store.config.source)
+media_shard(store, 0, source_of(store.config.source))
 """
 
 
@@ -218,8 +257,3 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(sample: Sample, tmp_path
     assert final_bytes(tmp_path / "killed") == wanted
     assert {name: reason for name, (reason, _) in failures(store).items()} == BROKEN
     assert not list(Path(store.root).rglob("*.tmp"))
-
-
-def test_a_source_without_files_says_where_they_come_from(store: Store) -> None:
-    with pytest.raises(CsmvError, match="csmv download"):
-        fetch_shard(store, 0, PublishedSource())

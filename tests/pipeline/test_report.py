@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.audit import audit
 from pipeline.config import DatasetConfig, FolderSource
+from pipeline.privacy.audit import audit
 from pipeline.report import SCRUB_MEASURED, facts, write_report
 from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
 from pipeline.splits import SplitConfig, build_split

@@ -1,20 +1,95 @@
-"""The vocabularies of the tables hold together."""
+"""The vocabularies of the tables: what every reason means, by class and finality, and what old roots say."""
 
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from extractors.reasons import MediaFailure
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, PublishedSource
 from pipeline.labels import TASKS
-from pipeline.schemas import COMMENTS, FAILURES, LABELS, SPLITS, VIDEOS, FailureReason
-from pipeline.store import Store
+from pipeline.schemas import (
+    COMMENTS,
+    FAILURES,
+    LABELS,
+    SPLITS,
+    VIDEOS,
+    FailureClass,
+    FailureReason,
+    reason_of_format_1,
+)
+from pipeline.sources.walls import CODES
+from pipeline.store import Failure, Store
+
+FINAL = {
+    "media": "empty_file no_audio no_frames no_video_stream not_a_video too_large truncated unsupported_codec "
+    "missing_media",
+    "gone": "advertisement age_gate download_disallowed gone indexing_disallowed not_found not_public private refused "
+    "slideshow unavailable withheld",
+    "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_video unsafe_id wrong_id",
+}
+MAY_PASS = {
+    "media": "decode_timeout decoder_crashed",
+    "wall": "captcha challenge empty_response error_panel forbidden login_required rate_limited walled",
+    "network": "network oversized refused_parameters server_error stalled unreadable",
+    "space": "no_space",
+}
 
 
-def test_every_reason_of_a_media_file_may_stand_in_a_failures_table() -> None:
-    assert {reason.value for reason in MediaFailure} <= {reason.value for reason in FailureReason}
+def by_class(*, final: bool) -> dict[str, set[str]]:
+    table: dict[str, set[str]] = {}
+    for reason in FailureReason:
+        if reason.final is final:
+            table.setdefault(str(reason.kind), set()).add(str(reason))
+    return table
+
+
+def test_every_reason_has_its_class_and_is_final_or_may_pass() -> None:
+    assert by_class(final=True) == {kind: set(words.split()) for kind, words in FINAL.items()}
+    assert by_class(final=False) == {kind: set(words.split()) for kind, words in MAY_PASS.items()}
+    assert {reason for reason in FailureReason if reason.wall} == set(MAY_PASS["wall"].split())
+    assert all(reason.sentence and ": " not in reason.sentence for reason in FailureReason)
+
+
+def test_every_reason_of_a_media_file_and_every_code_of_the_site_is_a_reason() -> None:
+    assert {FailureReason(reason).kind for reason in MediaFailure} == {FailureClass.MEDIA}
+    assert set(CODES.values()) <= set(FailureReason)
+
+
+def test_a_failure_says_its_class_and_a_sentence(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=1, source=PublishedSource()))
+    store.record_failures("media", 0, [Failure("1", FailureReason.CAPTCHA), Failure("2", FailureReason.GONE, "so")])
+
+    rows = store.read_all("failures/media").to_pylist()
+
+    assert [(row["key"], row["reason"], row["class"], row["detail"]) for row in rows] == [
+        ("1", "captcha", "wall", "a captcha was asked for"),
+        ("2", "gone", "gone", "so"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "now"),
+    [
+        ("walled", "captcha: a captcha was asked for", ("captcha", "a captcha was asked for")),
+        ("unavailable", "gone: deleted, code 10204", ("gone", "deleted, code 10204")),
+        ("refused", "download_disallowed: no", ("download_disallowed", "no")),
+        ("network", "stalled: the list stopped: there", ("stalled", "the list stopped: there")),
+        ("truncated", "truncated: it lasts 1.0 s", ("truncated", "it lasts 1.0 s")),
+        (
+            "too_large",
+            "too_large: the answer was larger than any real one, 60 MiB",
+            ("oversized", "the answer was larger than any real one, 60 MiB"),
+        ),
+        ("too_large", "too_large: it can't be decoded", ("too_large", "it can't be decoded")),
+        ("bad_row", "row 3: the entry is not an object", ("bad_row", "row 3: the entry is not an object")),
+        ("walled", "", ("walled", "")),
+    ],
+)
+def test_a_failure_of_format_1_keeps_its_fine_reason(reason: str, detail: str, now: tuple[str, str]) -> None:
+    assert reason_of_format_1(reason, detail) == now
 
 
 def test_every_column_says_what_it_means_and_numbers_have_units() -> None:

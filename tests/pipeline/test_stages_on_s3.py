@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.features import FeatureConfig, extract_shard
-from pipeline.media import fetch_shard
+from pipeline.media.stage import media_shard
 from pipeline.report import write_report
 from pipeline.sample import make_sample
 from pipeline.sources.registry import source_of
@@ -32,7 +32,7 @@ def build(root: str, source: FolderSource) -> Store:
     store = Store.create(root, DatasetConfig(name="test", n_shards=2, source=source, splits=SPLITS))
     ingest(store, source_of(source), store.config.scrub, KEY)
     for shard in store.shards():
-        fetch_shard(store, shard, source)
+        media_shard(store, shard, source_of(source))
         extract_shard(store, shard, FEATURES)
     for split in SPLITS:
         build_split(store, split)

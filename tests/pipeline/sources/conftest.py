@@ -89,9 +89,9 @@ class Trial:
         return {(pseudonyms.comment_id(cid), video) for video, cids in truth.items() for cid in cids}
 
     def failures(self) -> dict[str, str]:
-        """The first word of every failure of the collection, by key."""
+        """The reason of every failure of the collection, by key."""
         rows = [row for stage in ("collect", "tables") for row in self.store.read_all(f"failures/{stage}").to_pylist()]
-        return {row["key"]: row["detail"].split(":")[0] for row in rows}
+        return {row["key"]: row["reason"] for row in rows}
 
     def assert_true(self) -> None:
         """The tables are what the sandbox's truth table says, and hold nothing that is personal."""

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from pipeline.collect import collect
-from pipeline.download import MediaSettings, download
+from pipeline.media.stage import media_shard
 from pipeline.sources.base import Reach
-from pipeline.sources.pacing import Interval, Pacer
 from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection
 from pipeline.sources.tables import write_tables
@@ -35,10 +34,8 @@ def main(root: str, proxy: str, ca_file: str, what: str) -> None:
     collect(store, source, Reach(connection, watch=watch), pause=lambda _seconds: None)
     write_tables(store, source, store.config.scrub, store.key())
     if what == "all":
-        manners = source.manners
-        assert manners is not None
-        pacer = Pacer(store, Interval(manners.interval_s), manners.longest_wait_s)
-        download(store, MediaSettings(manners=manners), connection, pacer)
+        for shard in store.shards():
+            media_shard(store, shard, source, reach=Reach(connection))
     weights[-1] = held_at_most()
     print(json.dumps(weights))
 

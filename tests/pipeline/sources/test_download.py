@@ -10,13 +10,15 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import DatasetConfig
-from pipeline.download import DownloadReport, MediaSettings, apply_retention, download
 from pipeline.errors import CsmvError
+from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import MediaReport, media_shard
 from pipeline.sandbox import Fault, Place, Sandbox, SandboxSettings, World
 from pipeline.sandbox.media import RENDITIONS, video_bytes
-from pipeline.schemas import VIDEOS, features_spec
+from pipeline.schemas import VIDEOS
+from pipeline.sources.base import Reach
 from pipeline.sources.links import canonical_url
-from pipeline.sources.pacing import Interval, Pacer
+from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Manners
 from pipeline.sources.web import WebSource
 from pipeline.store import Store, media_path
@@ -36,16 +38,16 @@ class Trial:
         ]
         self.store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
 
-    def run(self, settings: MediaSettings | None = None, **options: Any) -> DownloadReport:
-        connection = Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file)
-        pacer = Pacer(self.store, Interval(0), 10)
-        return download(self.store, settings or MediaSettings(manners=MANNERS), connection, pacer, **options)
+    def run(self, settings: MediaSettings | None = None, **options: Any) -> MediaReport:
+        reach = Reach(Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file))
+        settings = settings or MediaSettings(manners=MANNERS)
+        return media_shard(self.store, 0, source_of(self.store.config.source), settings, reach, **options)
 
     def status(self) -> dict[str, str]:
         return {row["video_id"]: row["media_status"] for row in self.store.read_all("videos").to_pylist()}
 
     def failures(self) -> dict[str, str]:
-        return {r["key"]: r["detail"].split(":")[0] for r in self.store.read_all("failures/media").to_pylist()}
+        return {r["key"]: r["reason"] for r in self.store.read_all("failures/media").to_pylist()}
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ PAGE_FAULTS = {
     Fault.VIDEO_EMPTY: ("empty_response", "pending"),
     Fault.VIDEO_NO_TAG: ("unreadable", "pending"),
     Fault.VIDEO_BROKEN_JSON: ("unreadable", "pending"),
-    Fault.VIDEO_HUGE: ("too_large", "pending"),
+    Fault.VIDEO_HUGE: ("oversized", "pending"),
     Fault.VIDEO_FORBIDDEN: ("forbidden", "pending"),
 }
 
@@ -157,6 +159,7 @@ def test_pages_tell_the_true_reason_and_walls_cost_one_request(trial: Callable[.
 
     again = site.run()
     assert again.done == sum(state == "pending" for _, state in PAGE_FAULTS.values())
+    assert again.left == 0
 
 
 def test_after_429_nothing_is_sent_before_retry_after(trial: Callable[..., Trial]) -> None:
@@ -190,24 +193,38 @@ def test_a_full_disk_is_a_sentence(trial: Callable[..., Trial], monkeypatch: pyt
         site.run()
 
 
-def test_retention_deletes_what_every_extractor_has_seen(trial: Callable[..., Trial]) -> None:
-    site = trial(videos=3)
+def test_what_was_deleted_after_use_is_not_fetched_again(trial: Callable[..., Trial]) -> None:
+    site = trial(videos=1)
     site.run()
-    videos = sorted(site.status())
-    for name, seen in (("one", videos[:2]), ("two", videos[1:])):
-        rows = pa.table(
-            {"video_id": seen, "features": [[[0.0, 1.0]]] * 2, "media_sha256": [None] * 2},
-            schema=features_spec(2).schema,
-        )
-        site.store.write(f"features/{name}", 0, rows, features_spec(2))
+    row = site.store.read_all("videos").to_pylist()[0] | {"media_status": "deleted"}
+    site.store.write("videos", 0, pa.Table.from_pylist([row], schema=VIDEOS.schema))
+    site.store.remove(media_path(0, row["video_id"]))
 
-    assert apply_retention(site.store, 0, ["one", "two"]) == 1
+    assert site.run() == MediaReport(skipped=1)
 
-    assert [site.status()[video] for video in videos] == ["ok", "deleted", "ok"]
-    assert [site.store.exists(media_path(0, video)) for video in videos] == [True, False, True]
-    assert site.run().done == 0, "what was deleted is not fetched again"
-    with pytest.raises(CsmvError, match="no extractor"):
-        apply_retention(site.store, 0, [])
+
+def test_a_failed_video_whose_reason_was_lost_in_a_kill_is_tried_again(trial: Callable[..., Trial]) -> None:
+    site = trial(videos=1, faults=named([Fault.VIDEO_PRIVATE]))
+    site.run()
+    site.store.clear_failures("media", 0, site.status())
+
+    assert (site.run().reasons, site.failures()) == ({"private": 1}, dict.fromkeys(site.status(), "private"))
+    assert site.run() == MediaReport(skipped=1)
+
+
+def test_an_id_that_the_site_cannot_have_is_settled_without_a_request(trial: Callable[..., Trial]) -> None:
+    site = trial(videos=1)
+    row = {"video_id": "not-a-number", "media_status": "pending"}
+    site.store.write("videos", 0, pa.Table.from_pylist([row], schema=VIDEOS.schema))
+
+    report = site.run()
+
+    assert (report.left, site.failures(), site.status()) == (
+        0,
+        {"not-a-number": "unsafe_id"},
+        {"not-a-number": "failed"},
+    )
+    assert site.sandbox.log() == []
 
 
 def test_nothing_of_a_person_or_session_is_outside_private(trial: Callable[..., Trial]) -> None:

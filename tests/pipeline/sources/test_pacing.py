@@ -12,7 +12,7 @@ from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sources.landing import Landing, Record, Visit, latest, new_visit, verdict_of
 from pipeline.sources.pacing import Interval, Pacer, Paused, interval_for, is_sandbox
 from pipeline.sources.settings import FLOOR_S, Connection, Manners
-from pipeline.sources.walls import DONE, Outcome, Verdict
+from pipeline.sources.walls import DONE, Done, Outcome, Verdict
 from pipeline.sources.web import WebSource
 from pipeline.store import Store
 
@@ -82,9 +82,9 @@ def test_landing_tells_from_names_where_a_target_stands(store: Store) -> None:
     )
     landing.close_video("7679401525248000001", new_visit(), wall)
     visits = landing.video_visits()["7679401525248000001"]
-    assert [visit.outcome for visit in visits] == [Outcome.CAPTCHA, Outcome.DONE, Outcome.CAPTCHA]
+    assert [visit.outcome for visit in visits] == [Outcome.CAPTCHA, Done.DONE, Outcome.CAPTCHA]
     last = latest(visits)
-    assert last is not None and last.outcome is Outcome.DONE and verdict_of(landing.read(last.name)) == DONE
+    assert last is not None and last.outcome is Done.DONE and verdict_of(landing.read(last.name)) == DONE
     assert latest([]) is None and isinstance(last, Visit)
 
 

@@ -191,7 +191,7 @@ def test_lists_that_grew_old_are_asked_for_again_and_what_vanished_goes(tmp_path
     assert video.id not in store.read_all("videos")["video_id"].to_pylist()
     assert video.id not in store.read_all("comments")["video_id"].to_pylist()
     row = next(row for row in store.read_all("failures/tables").to_pylist() if row["key"] == video.id)
-    assert (row["reason"], row["detail"]) == ("unavailable", "gone: the service no longer gives it")
+    assert (row["reason"], row["detail"]) == ("gone", "the service no longer gives it")
     assert landed <= set(store.files(LANDING)), "landing is only ever added to"
     assert run(store, sandbox, date(2026, 10, 17)).requests == 0
 

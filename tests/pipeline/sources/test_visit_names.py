@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from pipeline.sources.landing import Visit, VisitNames, new_visit
-from pipeline.sources.walls import Outcome
+from pipeline.sources.walls import Done
 
 OLD = "20261123T171500123Z-ab12cd"
 AT = datetime(2026, 11, 23, 17, 15, 0, 123_000, UTC)
@@ -21,7 +21,7 @@ def nanoseconds(when: datetime) -> int:
 
 
 def visit(name: str) -> Visit:
-    return Visit(f"private/landing/web/tags/ab/{name}.done.jsonl.zst", Outcome.DONE)
+    return Visit(f"private/landing/web/tags/ab/{name}.done.jsonl.zst", Done.DONE)
 
 
 def test_names_of_a_tight_loop_sort_as_they_were_made() -> None:

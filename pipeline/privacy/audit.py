@@ -23,6 +23,7 @@ import zstandard
 
 from pipeline.errors import CsmvError
 from pipeline.known_names import KnownNames, known_names
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.scrub.gazetteer import Gazetteer
 from pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
@@ -82,8 +83,8 @@ def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
     Time grows with the size of the files, not with the number of names known. Raises CsmvError if one of `also` is
     not there.
     """
-    known = known_names(store)
-    search = _Search(known, store.config.scrub)
+    known, gone = known_names(store), Forgotten.of(store)
+    search = _Search(known, store.config.scrub, gone)
     names = [name for name in store.files() if not name.startswith(PRIVATE)]
     extra = [path for given in also for path in _files_below(given)]
     with track("audit", len(names) + len(extra)) as tick:
@@ -96,12 +97,17 @@ def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
     return Audit(len(names) + len(extra), search.values, len(known.names) + len(known.ids), search.hits())
 
 
-def files_holding(store: "Store", known: KnownNames) -> list[str]:
-    """The files outside `private/` that hold one of these names or ids."""
-    search = _Search(known, ScrubPolicy())
-    for name in store.files():
-        if not name.startswith(PRIVATE):
-            search.file(name, store.read_file(name))
+def files_holding(store: "Store", gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
+    """Which of these files of a root, and of the files and folders in `also`, hold a name or id that is forgotten.
+
+    Raises:
+        CsmvError: one of `also` is not there.
+    """
+    search = _Search(KnownNames(), ScrubPolicy(), gone)
+    for name in names:
+        search.file(name, store.read_file(name))
+    for path in (path for given in also for path in _files_below(given)):
+        search.file(str(path), path.read_bytes())
     return sorted({hit.file for hit in search.hits() if hit.kind in (KNOWN_NAME, KNOWN_ID)})
 
 
@@ -114,7 +120,8 @@ def _files_below(path: Path) -> list[Path]:
 class _Search:
     """Everything that is looked for, and what has been found."""
 
-    def __init__(self, known: KnownNames, policy: ScrubPolicy) -> None:
+    def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten) -> None:
+        self._gone = gone
         self._gazetteer = Gazetteer(known.names)
         self._long_names = Gazetteer(name for name in known.names if len(name) >= _SHORTEST_IN_BINARY)
         self._ids = known.ids
@@ -210,18 +217,21 @@ class _Search:
             for word in _WORDS.findall(data, start, start + _CHUNK + 256):
                 text = word.decode("utf-8", "ignore")
                 self.values += 1
-                self._count(name, "bytes", KNOWN_NAME, self._long_names.count(text))
+                long_names = self._long_names.count(text) + self._gone.traces.count(text, _SHORTEST_IN_BINARY)
+                self._count(name, "bytes", KNOWN_NAME, long_names)
                 self._count(name, "bytes", KNOWN_ID, self._ids_in(text))
 
     # ------------------------------------------------------------------ what is looked for
 
     def _known(self, name: str, place: str, text: str) -> None:
         self.values += 1
-        self._count(name, place, KNOWN_NAME, self._gazetteer.count(text))
+        self._count(name, place, KNOWN_NAME, self._gazetteer.count(text) + self._gone.traces.count(text))
         self._count(name, place, KNOWN_ID, self._ids_in(text))
 
     def _ids_in(self, text: str) -> int:
-        return sum(word in self._ids for word in _ID.findall(text)) if self._ids else 0
+        if not self._ids and not self._gone.digest:
+            return 0
+        return sum(word in self._ids or self._gone.is_forgotten_id(word) for word in _ID.findall(text))
 
     def _count(self, name: str, place: str, kind: str, times: int) -> None:
         if times:

@@ -1,0 +1,68 @@
+"""The stage `features`: every feature set of the configuration, for every video whose file is in the root."""
+
+from typing import ClassVar
+
+from extractors.reasons import MediaFailure
+from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig, complete, disagreement, extract_shard, missing
+from pipeline.media.retention import apply_retention
+from pipeline.media.settings import MediaSettings
+from pipeline.schemas import FailureReason
+from pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
+
+
+class FeaturesStage(ShardStage):
+    """Clip features of the videos of each shard."""
+
+    name = "features"
+    summary = "clip features of every video, on a GPU where there is one"
+    section = "features"
+    reads = ("videos", "private/media")
+    writes = ("features/<set>",)
+    failures: ClassVar[tuple[FailureReason, ...]] = (
+        *(FailureReason(reason.value) for reason in MediaFailure),
+        FailureReason.MISSING_MEDIA,
+    )
+    failure_tables = ("features",)
+    # A shard of features fills a machine: the network uses every core, or the whole GPU.
+    needs = Needs(gpu=True, network=True, memory_gb=8)
+    everywhere = 16
+    timeout_s = 24 * 3600.0
+    when_stale = "refuse"
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Shards with a video whose file is there and that a set neither has nor gave up on."""
+        configs = dataset.entries(self.section, FeatureConfig)
+        return [
+            shard_name(shard)
+            for shard in dataset.store.shards()
+            if any(missing(dataset.store, shard, config) for config in configs)
+        ]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Shards of a set that were made with other weights, numbers or clip rule than are asked for."""
+        found: dict[str, str] = {}
+        for config in dataset.entries(self.section, FeatureConfig):
+            for shard in dataset.store.shards():
+                if why := disagreement(dataset.store, shard, config):
+                    found.setdefault(shard_name(shard), why)
+        return found
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """Raises CsmvError if the configuration names no feature set."""
+        if not dataset.entries(self.section, FeatureConfig):
+            raise CsmvError(
+                "There is nothing to extract: dataset.yaml has no features section. Add one, or use `csmv extract`."
+            )
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
+        """One shard of every set, each video decoded once for all that lack it; then the retention rule of media."""
+        sets = dataset.entries(self.section, FeatureConfig)
+        extract_shard(dataset.store, int(unit), *sets, tick=tick)
+        if dataset.section("media", MediaSettings).retention == "delete-after-features":
+            apply_retention(dataset.store, int(unit), sets)
+
+    def finish(self, dataset: DatasetView) -> None:
+        """Write the shards that have nothing to hold as empty ones, so that a missing one is a lost one."""
+        for config in dataset.entries(self.section, FeatureConfig):
+            complete(dataset.store, config)

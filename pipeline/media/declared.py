@@ -1,0 +1,51 @@
+"""The stage `media`: every video's file into the root's private folder, verified."""
+
+from collections import Counter
+from typing import ClassVar
+
+from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import media_shard, open_videos
+from pipeline.schemas import FailureReason
+from pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
+
+
+class MediaStage(ShardStage):
+    """The files of the videos of each shard, from the source's folder or from the site."""
+
+    name = "media"
+    summary = "the video files, got, verified and kept in the private folder"
+    section = "media"
+    reads = ("videos",)
+    writes = ("private/media", "videos")
+    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason)
+    failure_tables = ("media",)
+    # Media shards wait for disks and networks more than for cores.
+    needs = Needs(network=True, site=True)
+    at_once = 2
+    everywhere = 8
+    retries = 2
+    timeout_s = 6 * 3600.0
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Shards with a video whose file is still to be got, or has been replaced at the source."""
+        return [
+            shard_name(shard)
+            for shard in dataset.store.shards()
+            if open_videos(dataset.store, shard, dataset.source, retry_failed=dataset.retry_failed)
+        ]
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
+        """One shard's files."""
+        settings = dataset.section(self.section, MediaSettings)
+        report = media_shard(
+            dataset.store,
+            int(unit),
+            dataset.source,
+            settings,
+            dataset.reach,
+            retry_failed=dataset.retry_failed,
+        )
+        tick(1)
+        counts = Counter({"done": report.done, "skipped": report.skipped, "left": report.left, "bytes": report.bytes})
+        stopped = report.stopped or (f"{report.left:,} videos are left" if report.left else "")
+        return UnitReport(counts, Counter(report.reasons), stopped, [report])

@@ -1,0 +1,228 @@
+"""Getting a video's file: the source's own, or else a download with yt-dlp in its polite form.
+
+Downloads go a few at a time at one shared pace. They grow in the root's private folder, so that a killed run's are
+continued; what a page says about persons is not kept at all.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.media.settings import MediaSettings
+from pipeline.schemas import FailureReason
+from pipeline.sources.pacing import Pacer, Paused
+from pipeline.sources.settings import Connection, Manners
+from pipeline.sources.walls import Outcome, Verdict
+from pipeline.store import Failure, Store
+
+if TYPE_CHECKING:
+    from pipeline.sources.polite import Downloader, Promise
+
+PARTIAL = "private/partial"
+_TRIES = 3
+_BATCH = 16
+_BATCH_S = 5.0
+_MAY_PASS_AT_ONCE = (Outcome.SERVER_ERROR, Outcome.NETWORK)
+
+
+class Origin(Protocol):
+    """What the media stage asks of a source (`pipeline.sources.base.Source` is one)."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it has files of its own, so that nothing is downloaded."""
+
+    @property
+    def manners(self) -> Manners | None:
+        """How politely its site is asked; None if it says nothing of it."""
+
+    def file(self, store: Store, video_id: str) -> Path | None:
+        """Its own file of a video."""
+
+
+@dataclass(frozen=True)
+class Got:
+    """A file that waits to be verified, or why there is none.
+
+    `downloaded` files are ours and go away once they are dealt with; `promised_s` is the length that the page said.
+    """
+
+    video_id: str
+    path: Path | None = None
+    failure: Failure | None = None
+    downloaded: bool = False
+    promised_s: float = 0.0
+
+
+class Stop:
+    """Ends a run early, from any thread; the first reason counts."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._event = threading.Event()
+
+    def __call__(self, why: str = "") -> None:
+        """Begin nothing more."""
+        self.why = self.why or why
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+
+class Room:
+    """What private/media may still hold; ends the run when it is used up. `quota_bytes` None means no limit."""
+
+    def __init__(self, store: Store, quota_bytes: int | None, stop: Stop) -> None:
+        self._stop = stop
+        self._left = float("inf")
+        if quota_bytes is not None:
+            used = sum(int(store.fs.size(store.path(name)) or 0) for name in store.files("private/media"))
+            self._left = quota_bytes - used
+            if self._left <= 0:
+                self._end()
+
+    def take(self, size: int) -> None:
+        """A file of so many bytes has come."""
+        self._left -= size
+        if self._left < 0:
+            self._end()
+
+    def _end(self) -> None:
+        self._stop("the disk quota is used up")
+
+
+@contextmanager
+def partial_folder(store: Store) -> Iterator[Path]:
+    """Where downloads grow: in the private folder of a local root, else in one that passes."""
+    if not store.is_local:
+        with tempfile.TemporaryDirectory(prefix="csmv-media-") as passing:
+            yield Path(passing)
+        return
+    yield store.private_folder(PARTIAL)
+
+
+@dataclass
+class Downloads:
+    """The downloads of one shard."""
+
+    settings: MediaSettings
+    manners: Manners
+    connection: Connection
+    pacer: Pacer
+    folder: Path
+    stop: Stop
+    room: Room
+    _walls: int = 0
+    _own: threading.local = field(default_factory=threading.local)
+    _downloaders: "list[Downloader]" = field(default_factory=list)
+
+    def get(self, videos: Sequence[str]) -> Iterator[list[Got]]:
+        """Fetch videos; small batches, as they come, so that little is done twice after a kill.
+
+        After a stop the downloads that have begun are still given, and the rest is not.
+
+        Raises:
+            CsmvError: the disk is full.
+        """
+        batch: list[Got] = []
+        since = time.monotonic()
+        queue = iter(videos)
+        with ThreadPoolExecutor(self.settings.at_once, thread_name_prefix="media") as threads:
+            running: set[Future[Got | None]] = set()
+            try:
+                while True:
+                    while not self.stop and len(running) < self.settings.at_once:
+                        if (video_id := next(queue, None)) is None:
+                            break
+                        running.add(threads.submit(self._fetch, video_id))
+                    if not running:
+                        break
+                    ready, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        if (got := future.result()) is not None:
+                            self._count(got)
+                            batch.append(got)
+                    if batch and (len(batch) >= _BATCH or time.monotonic() - since > _BATCH_S):
+                        yield batch
+                        batch, since = [], time.monotonic()
+                if batch:
+                    yield batch
+            finally:
+                self.stop()
+                wait(running)
+                for downloader in self._downloaders:
+                    downloader.close()
+
+    def _fetch(self, video_id: str) -> Got | None:
+        """In a thread: a video's page and file; None where it was not tried to the end."""
+        if not video_id.isdigit():
+            return Got(video_id, failure=Failure(video_id, FailureReason.UNSAFE_ID, "TikTok's ids are digits"))
+        try:
+            fetched = self._try(video_id)
+        except Paused as paused:
+            self.stop(str(paused))
+            return None
+        if isinstance(fetched, Verdict):
+            self._hold(fetched)
+            return Got(video_id, failure=fetched.failure(video_id))
+        return fetched
+
+    def _count(self, got: Got) -> None:
+        """See whether the run has to end: walls in a row, or no room."""
+        wall = got.failure is not None and got.failure.reason.wall
+        self._walls = self._walls + 1 if wall else 0
+        if got.failure is not None and self._walls >= self.manners.walls_in_a_row:
+            self.stop(f"{self._walls} walls in a row, the last one: {got.failure.reason.sentence}")
+        if got.path is not None:
+            self.room.take(got.path.stat().st_size)
+
+    def _try(self, video_id: str) -> Got | Verdict | None:
+        downloader = self._downloader()
+        promise: Promise | Verdict = Verdict(Outcome.NETWORK)
+        found: Path | Verdict = Verdict(Outcome.NETWORK)
+        reread = False
+        for _ in range(_TRIES):
+            if self.stop:
+                return None
+            if isinstance(promise, Verdict):
+                self.pacer.wait()
+                promise = downloader.read(video_id)
+            if isinstance(promise, Verdict):
+                if promise.outcome not in _MAY_PASS_AT_ONCE:
+                    return promise
+                continue
+            self.pacer.wait()
+            found = downloader.fetch(promise)
+            if isinstance(found, Path):
+                seconds = float(promise.item.video.duration if promise.item.video else 0)
+                return Got(video_id, found, downloaded=True, promised_s=seconds)
+            if found.outcome is Outcome.FORBIDDEN and not reread:
+                # The address has expired, or belongs to another page load: the page is read once more.
+                promise, reread = found, True
+            elif found.outcome not in _MAY_PASS_AT_ONCE:
+                return found
+        last = promise if isinstance(promise, Verdict) else found
+        return last if isinstance(last, Verdict) else Verdict(Outcome.NETWORK)
+
+    def _downloader(self) -> "Downloader":
+        if not hasattr(self._own, "downloader"):
+            from pipeline.sources.polite import Downloader  # loads yt-dlp
+
+            self._own.downloader = Downloader(
+                self.connection, self.folder, self.settings.shortest_side, self.manners.honour_creators
+            )
+            self._downloaders.append(self._own.downloader)
+        own: Downloader = self._own.downloader
+        return own
+
+    def _hold(self, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.RATE_LIMITED:
+            wait_s = verdict.retry_after_s
+            self.pacer.pause(self.manners.wait_without_retry_after_s if wait_s is None else wait_s)

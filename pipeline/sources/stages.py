@@ -1,0 +1,127 @@
+"""The stages `collect` and `tables`: whatever a source brings into landing, and landing into tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+from pipeline.collect import collect
+from pipeline.errors import CsmvError
+from pipeline.schemas import FailureReason
+from pipeline.sources.base import LandReport, Part
+from pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
+from pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport, shard_name
+
+EVERYTHING = "everything"
+"""The one unit of collection: which targets there are shows only while they are collected."""
+
+
+class CollectStage(Stage):
+    """Raw material from the dataset's source into `private/landing`."""
+
+    name = "collect"
+    summary = "raw videos' pages, comments and lists from the source, as they came"
+    section = "source"
+    unit = Unit.TARGET
+    reads = ()
+    writes = ("private/landing",)
+    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason)
+    failure_tables = ("collect",)
+    needs = Needs(network=True, site=True)
+    everywhere = 8
+    # Walls are never tried again by themselves, and what may pass is tried once more by the collection itself.
+    retries = 0
+    timeout_s = 7 * 24 * 3600.0
+
+    def units(self, dataset: DatasetView) -> list[str]:
+        """All targets together."""
+        return [EVERYTHING]
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """All targets, while one is not settled or the run brings new ones."""
+        asked = dataset.reach.again or dataset.reach.links is not None
+        return [EVERYTHING] if asked or dataset.source.left(dataset.store) else []
+
+    def note(self, dataset: DatasetView) -> str:
+        """How many targets are left."""
+        left = dataset.source.left(dataset.store)
+        return f"{left:,} targets left" if left else ""
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
+        """Land what is left, by as many workers as the run has, each with a part of the targets."""
+        store, source, reach = dataset.store, dataset.source, dataset.reach
+
+        def run_parts(parts: Sequence[Part]) -> list[LandReport]:
+            with ThreadPoolExecutor(len(parts), thread_name_prefix="collect") as threads:
+                return list(threads.map(lambda part: source.land(store, reach, part), parts))
+
+        report = collect(store, source, reach, run_parts, workers=dataset.workers)
+        tick(1)
+        stopped = report.stopped or (f"{report.left:,} targets are left" if report.left else "")
+        counts = Counter({"landed": report.landed, "left": report.left})
+        return UnitReport(counts, stopped=stopped, details=[report])
+
+
+class TablesStage(ShardStage):
+    """Landing into videos, comments and labels: scrubbed, and under pseudonyms."""
+
+    name = "tables"
+    summary = "videos, comments and labels from what landed, personal data removed"
+    section = "scrub"
+    reads = ("private/landing",)
+    writes = ("videos", "comments", "labels", "splits/published")
+    failures: ClassVar[tuple[FailureReason, ...]] = (
+        FailureReason.BAD_ROW,
+        FailureReason.UNSAFE_ID,
+        FailureReason.UNKNOWN_VIDEO,
+        FailureReason.DUPLICATE,
+    )
+    failure_tables = ("tables",)
+    # Scrubbing is Python, so a second thread would only wait for the first.
+    needs = Needs(memory_gb=4)
+    everywhere = 16
+    timeout_s = 6 * 3600.0
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Shards that were not written from what landed, by the policy and with the names of now."""
+        return [shard_name(shard) for shard in dataset.store.shards() if not self._is_current(dataset, shard)]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Shards written from other landing, another policy, other names, or before a request to forget."""
+        why = "what landed, the scrub policy or the requests to forget have changed since it was written"
+        return {
+            shard_name(shard): why
+            for shard in dataset.store.shards()
+            if self._is_there(dataset, shard) and not self._is_current(dataset, shard)
+        }
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """Take in what has changed in a source that stands on this machine."""
+        if not dataset.source.online and dataset.source.left(dataset.store):
+            collect(dataset.store, dataset.source, dataset.reach)
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
+        """One shard."""
+        store = dataset.store
+        written = write_shard(store, dataset.source, dataset.scrub, store.key(), int(unit))
+        tick(1)
+        return UnitReport(Counter(vars(written)))
+
+    def finish(self, dataset: DatasetView) -> None:
+        """The split that the source brings, if it brings one.
+
+        Raises:
+            CsmvError: the source has no video at all.
+        """
+        if dataset.store.read_all("videos").num_rows == 0:
+            raise CsmvError(
+                f"The root '{dataset.store.root}' has no video: nothing usable has come from its source. "
+                "`csmv status` counts what failed, by reason."
+            )
+        write_published_split(dataset.store, dataset.source)
+
+    def _is_current(self, dataset: DatasetView, shard: int) -> bool:
+        return is_current(dataset.store, dataset.source, dataset.scrub, dataset.store.key(), shard)
+
+    def _is_there(self, dataset: DatasetView, shard: int) -> bool:
+        return any(dataset.store.made_from(table, shard) is not None for table in TABLES)

@@ -1,0 +1,246 @@
+"""What a stage is: a step from tables to tables, described and done by one object.
+
+Flows, deployments, limits, `csmv run`, `csmv status`, the report's progress table and the README's table of stages are
+derived from these objects; `pipeline.stages.STAGES` has them in order.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import pyarrow as pa
+
+from pipeline.errors import CsmvError
+from pipeline.schemas import FailureReason
+from pipeline.scrub import ScrubPolicy
+from pipeline.sources.base import Reach, Source
+from pipeline.store import Store
+from pipeline.validated import Validated
+
+Section = TypeVar("Section", bound=Validated)
+
+Tick = Callable[[int], None]
+"""Called with the number of items just finished, for a progress bar."""
+
+ROOT = "root"
+"""The one unit of a stage that works on the whole root."""
+
+
+class Unit(StrEnum):
+    """What a stage's work is divided into."""
+
+    SHARD = "shard"
+    ENTRY = "entry"
+    """of its section of dataset.yaml: a split, a training run"""
+    TARGET = "target"
+    """a worker's share of what a source lands: hashtags, links, windows of dates"""
+    ROOT = "root"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a machine should have to run a stage."""
+
+    gpu: bool = False
+    """is much faster with one; its deployment goes to the GPU pool"""
+    network: bool = False
+    site: bool = False
+    """asks the site that videos come from, at the pace that all workers share"""
+    memory_gb: float = 2.0
+
+
+class DatasetView(Protocol):
+    """What a stage sees of a dataset; `pipeline.dataset.Dataset` is one."""
+
+    @property
+    def store(self) -> Store:
+        """The tables and files."""
+
+    @property
+    def source(self) -> Source:
+        """Where the dataset comes from."""
+
+    @property
+    def scrub(self) -> ScrubPolicy:
+        """What is taken out of texts."""
+
+    @property
+    def reach(self) -> Reach:
+        """How this machine reaches the outside."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes or threads share the landing of a source."""
+
+    @property
+    def retry_failed(self) -> bool:
+        """Whether what failed for good is tried once more."""
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """A section of the configuration that stands once, with what this run changes laid over it."""
+
+    def entries(self, name: str, kind: type[Section]) -> tuple[Section, ...]:
+        """The entries of a section that is a list, with what this run changes laid over each."""
+
+    def record(self, name: str, entry: Validated) -> None:
+        """Write an entry into the root's configuration, unless it stands there."""
+
+    def progress(self) -> "list[StageStatus]":
+        """How far each stage is."""
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How far a stage is. Stale units are counted neither as done nor as missing."""
+
+    name: str
+    unit: str
+    units: int
+    missing: int
+    stale: dict[str, str]
+    failures: Counter[str]
+    note: str = ""
+
+    @property
+    def done(self) -> int:
+        """Units that are as the settings and inputs of now would make them."""
+        return self.units - self.missing - len(self.stale)
+
+
+@dataclass
+class UnitReport:
+    """What came of a unit. `stopped` says why it ended before its end; what it left may succeed in a later run.
+
+    Counts and reasons name nobody: they reach logs and Prefect's database. `details` are for the caller alone.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
+    details: list[Any] = field(default_factory=list)
+
+    def merge(self, other: "UnitReport") -> None:
+        """Add another unit's report."""
+        self.counts.update(other.counts)
+        self.reasons.update(other.reasons)
+        self.stopped = self.stopped or other.stopped
+        self.details += other.details
+
+
+class Stage(ABC):
+    """A step of the pipeline. The facts stand on the class; the methods do the work and say what is left of it."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line, for help pages and the README."""
+    section: ClassVar[str]
+    """Of dataset.yaml: what decides what the stage makes; empty if nothing does."""
+    unit: ClassVar[Unit]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+    failures: ClassVar[tuple[FailureReason, ...]] = ()
+    """Which reasons it can record."""
+    failure_tables: ClassVar[tuple[str, ...]] = ()
+    """Under which names below `failures/`."""
+    needs: ClassVar[Needs] = Needs()
+    at_once: ClassVar[int] = 1
+    """Units at once in one process, unless the environment names another number."""
+    everywhere: ClassVar[int] = 4
+    """Units at once on all machines of one Prefect server."""
+    retries: ClassVar[int] = 1
+    timeout_s: ClassVar[float] = 3600.0
+    when_stale: ClassVar[Literal["redo", "refuse"]] = "redo"
+    """What a run does about outputs whose settings or inputs have changed."""
+
+    @abstractmethod
+    def units(self, dataset: DatasetView) -> list[str]:
+        """All units, by name."""
+
+    @abstractmethod
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """The units still to do: those never done, and the stale ones of a stage that makes them anew."""
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Of each unit that was made from other settings or inputs than there are now: a sentence that says why."""
+        return {}
+
+    def note(self, dataset: DatasetView) -> str:
+        """What `csmv status` says of the stage besides its units; usually nothing."""
+        return ""
+
+    def prepare(self, dataset: DatasetView) -> None:  # noqa: B027  (usually nothing)
+        """What comes once, before the first unit.
+
+        Raises:
+            CsmvError: something that a person has to put right is missing, such as labels for a split.
+        """
+
+    @abstractmethod
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport | None:
+        """Do one unit. Does only what is missing in it, and can be killed at any moment and run again."""
+
+    def finish(self, dataset: DatasetView) -> None:  # noqa: B027  (usually nothing)
+        """What comes once, after the last unit, if none failed."""
+
+    def refuse_stale(self, dataset: DatasetView) -> None:
+        """Raises CsmvError if something is stale and the stage does not make it anew by itself."""
+        if self.when_stale != "refuse":
+            return
+        for unit, why in self.stale(dataset).items():
+            raise CsmvError(f"{self.name}, {unit}: {why}")
+
+
+class ShardStage(Stage):
+    """A stage whose unit is a shard."""
+
+    unit = Unit.SHARD
+
+    def units(self, dataset: DatasetView) -> list[str]:
+        """All shards' numbers, with four digits."""
+        return [shard_name(shard) for shard in dataset.store.shards()]
+
+
+class RootStage(Stage):
+    """A stage that works on the whole root."""
+
+    unit = Unit.ROOT
+
+    def units(self, dataset: DatasetView) -> list[str]:
+        """The root."""
+        return [ROOT]
+
+
+def shard_name(shard: int) -> str:
+    """A shard as a unit."""
+    return f"{shard:04d}"
+
+
+def digest(*parts: "str | pa.Table") -> str:
+    """SHA-256 of texts and tables: what an output records of the settings and inputs it was made from.
+
+    Of a table only the values count and not how it is kept, so it is the same on every machine.
+    """
+    found = hashlib.sha256()
+    for part in parts:
+        text = part if isinstance(part, str) else json.dumps(part.to_pydict(), default=str, sort_keys=True)
+        found.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return found.hexdigest()
+
+
+def summary_of(units: Sequence[str], why: Mapping[str, str]) -> str:
+    """The first few of stale units with their reasons, for a line of text."""
+    shown = [f"{unit}: {why[unit]}" for unit in list(units)[:3]]
+    return "; ".join(shown) + (f" (and {len(units) - 3} more)" if len(units) > 3 else "")
+
+
+def named(stages: Iterable[Stage], name: str) -> Stage:
+    """The stage of that name. Raises CsmvError, with the names there are."""
+    by_name = {stage.name: stage for stage in stages}
+    if name not in by_name:
+        raise CsmvError(f"There is no stage '{name[:40]}'; the stages are {', '.join(by_name)}.")
+    return by_name[name]

@@ -1,0 +1,118 @@
+"""The stage `train`: every training run of the configuration, each with its evaluation on dev and test."""
+
+import json
+from importlib import import_module
+from typing import Any
+
+from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig, read_footer
+from pipeline.labels import resolve
+from pipeline.splits import SplitConfig, require_labels
+from pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
+from pipeline.store import Store
+from pipeline.vccsa.config import TrainConfig, default_run_name
+
+
+class TrainStage(Stage):
+    """Every training run of the configuration."""
+
+    name = "train"
+    summary = "models of the labelled comments, trained and scored on dev and test"
+    section = "train"
+    unit = Unit.ENTRY
+    reads = ("comments", "labels", "splits/<name>", "features/<set>")
+    writes = ("models/<run>",)
+    needs = Needs(gpu=True, network=True, memory_gb=8)
+    retries = 0
+    timeout_s = 7 * 24 * 3600.0
+
+    def units(self, dataset: DatasetView) -> list[str]:
+        """The runs' names."""
+        return [default_run_name(config) for config in self._entries(dataset)]
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """Runs that are not finished, or were trained on other data."""
+        stale = self.stale(dataset)
+        return [unit for unit in self.units(dataset) if unit in stale or not _is_finished(dataset.store, unit)]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Finished runs whose split, comments, labels or features have changed since."""
+        found = {}
+        data = None
+        for config in self._entries(dataset):
+            run = default_run_name(config)
+            if not _is_finished(dataset.store, run):
+                continue
+            data = data or _labelled_texts(dataset.store)
+            if _recorded(dataset.store, run) != _made_from(dataset.store, config, data):
+                found[run] = "its split, comments, labels or features have changed since it was trained"
+        return found
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """Raises CsmvError where a run could not begin: no labels, no such split, no such features."""
+        entries = self._entries(dataset)
+        if not entries:
+            raise CsmvError("There is nothing to train: dataset.yaml has no train section. Use `csmv train`.")
+        require_labels(dataset.store, "Training")
+        splits = {*dataset.store.split_names(), *(one.title for one in dataset.entries("splits", SplitConfig))}
+        sets = {name.split("/")[1] for name in dataset.store.files("features") if name.count("/") > 1}
+        sets |= {one.name for one in dataset.entries("features", FeatureConfig)}
+        for config in entries:
+            if config.split not in splits:
+                raise CsmvError(
+                    f"Training '{config.model}' needs the split '{config.split}', which is neither in the root nor in "
+                    "dataset.yaml's splits: add it there."
+                )
+            lacking = [name for name in config.features if config.needs_features and name not in sets]
+            if lacking:
+                raise CsmvError(
+                    f"Training '{config.model}' needs the feature set '{lacking[0]}', which is neither in the root nor "
+                    "in dataset.yaml's features: add it there."
+                )
+
+    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
+        """One training run."""
+        [config] = [config for config in self._entries(dataset) if default_run_name(config) == unit]
+        made_from = _made_from(dataset.store, config, _labelled_texts(dataset.store))
+        # By name, because it loads torch, which `csmv status` has no use for.
+        import_module("pipeline.vccsa.training").train(dataset.store, config)
+        dataset.store.write_file(_record(unit), json.dumps({"made_from": made_from}).encode())
+        tick(1)
+
+    def _entries(self, dataset: DatasetView) -> tuple[TrainConfig, ...]:
+        return dataset.entries(self.section, TrainConfig)
+
+
+def _is_finished(store: Store, run: str) -> bool:
+    return store.exists(f"models/{run}/run.json") and store.exists(_record(run))
+
+
+def _record(run: str) -> str:
+    return f"models/{run}/made_from.json"
+
+
+def _recorded(store: Store, run: str) -> Any:
+    return json.loads(store.read_file(_record(run)))["made_from"]
+
+
+def _labelled_texts(store: Store) -> str:
+    comments = store.read_all("comments").select(["comment_id", "video_id", "text"]).sort_by("comment_id")
+    return digest(comments, resolve(store.read_all("labels")))
+
+
+def _made_from(store: Store, config: TrainConfig, data: str) -> str:
+    """A digest of what decides a run, without reading a vector: features by the videos they have and their footers."""
+    sets = config.features if config.needs_features else ()
+    told = [config.model_dump_json(), data]
+    if config.split in store.split_names():
+        told.append(digest(store.read_split(config.split)))
+    for table in (f"features/{name}" for name in sets):
+        for shard in store.shards():
+            footer = read_footer(store, table, shard)
+            if footer is not None:
+                told += [table, str(sorted(footer.items())), digest(_videos(store, table, shard))]
+    return digest(*told)
+
+
+def _videos(store: Store, table: str, shard: int) -> Any:
+    return store.read_columns(table, shard, ["video_id", "media_sha256"])

@@ -1,0 +1,89 @@
+"""A root belongs to one source; a person's dataset.yaml stays word for word; what commands did is kept beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
+from pipeline.errors import CsmvError
+from pipeline.features import FeatureConfig
+from pipeline.store import CONFIG_FILE, Store
+
+TEXT = """\
+# Our pilot: keep the seed.
+name: pilot
+n_shards: 2
+source: {kind: web, hashtags: [nba]}
+"""
+
+
+def config(**changes: Any) -> DatasetConfig:
+    made = {"name": "pilot", "n_shards": 2, "source": {"kind": "web", "hashtags": ["nba"]}}
+    return DatasetConfig.model_validate(made | changes)
+
+
+def said(root: Path) -> str:
+    return (root / CONFIG_FILE).read_text()
+
+
+def test_a_persons_file_stays_word_for_word(tmp_path: Path) -> None:
+    store = create_root(str(tmp_path), config(), TEXT)
+    record_section(store, "features", FeatureConfig(extractor="i3d"))
+    record_section(store, "features", FeatureConfig(extractor="i3d", dtype="float16"))
+
+    assert said(tmp_path) == TEXT
+    assert [(one.name, one.dtype) for one in read_config(store).features] == [("i3d", "float16")]
+    assert store.config == read_config(store)
+
+
+def test_a_file_that_csmv_wrote_is_rewritten_until_a_person_edits_it(tmp_path: Path) -> None:
+    store = create_root(str(tmp_path), config())
+    record_section(store, "features", FeatureConfig(extractor="i3d"))
+    assert is_ours(said(tmp_path)) and "i3d" in said(tmp_path)
+    assert not (tmp_path / RECORDED_FILE).exists()
+
+    edited = said(tmp_path) + "# a remark\n"
+    (tmp_path / CONFIG_FILE).write_text(edited)
+    record_section(store, "features", FeatureConfig(extractor="r2plus1d_18"))
+    assert said(tmp_path) == edited
+    assert [one.name for one in read_config(store).features] == ["i3d", "r2plus1d_18"]
+
+    with pytest.raises(CsmvError, match="written by a person"):
+        create_root(str(tmp_path), config(source={"kind": "web", "hashtags": ["nba", "nfl"]}))
+    assert said(tmp_path) == edited
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "other"}, "name 'pilot'"),
+        ({"n_shards": 3}, "n_shards '2'"),
+        ({"source": {"kind": "folder", "path": "/films"}}, "kind of source 'web'"),
+        (
+            {"source": {"kind": "research", "hashtags": ["nba"], "start": "2026-01-01", "end": "2026-02-01"}},
+            "never mixed",
+        ),
+        ({"source": {"kind": "web", "hashtags": ["nfl"]}}, "would lose 'nba'.*--replace-source"),
+    ],
+)
+def test_a_root_belongs_to_one_dataset_and_source(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    create_root(str(tmp_path), config())
+    before = said(tmp_path)
+
+    with pytest.raises(CsmvError, match=says):
+        create_root(str(tmp_path), config(**changes))
+    assert said(tmp_path) == before
+
+
+def test_hashtags_may_grow_and_another_folder_is_taken_when_asked_for(tmp_path: Path) -> None:
+    grown = config(source={"kind": "web", "hashtags": ["nba", "nfl"]})
+    assert read_config(create_root(str(tmp_path / "web"), config())) != grown
+    assert read_config(create_root(str(tmp_path / "web"), grown)) == grown
+
+    one, other = (config(source={"kind": "folder", "path": path}) for path in ("/films", "/other"))
+    create_root(str(tmp_path / "folder"), one)
+    with pytest.raises(CsmvError, match="'/films' would become '/other'"):
+        create_root(str(tmp_path / "folder"), other)
+    create_root(str(tmp_path / "folder"), other, replace_source=True)
+    assert read_config(Store.open(str(tmp_path / "folder"))) == other

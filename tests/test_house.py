@@ -1,0 +1,187 @@
+"""The plan of the house: imports point one way, in no circle, and stand inside a function only for what is heavy.
+
+The graph is read from the source, so imports for type checking and imports inside functions count as imports.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FLOORS = ("extractors", "pipeline", "flows")
+"""From the ground up: a module may import its own floor and those below."""
+
+NOT_THERE = {"extractors": {"prefect", "presidio_analyzer"}, "pipeline": {"prefect"}}
+"""What a floor never imports, from wherever it comes."""
+
+HEAVY = {
+    *("torch", "torchvision", "timm", "transformers", "accelerate", "sklearn", "scipy", "matplotlib"),
+    *("av", "decord", "prefect", "presidio_analyzer", "playwright", "yt_dlp", "cryptography", "moto", "zstandard"),
+    *("tensorboard", "wandb", "mlflow", "tldextract", "wordfreq", "phonenumbers", "s3fs", "uvicorn", "python_calamine"),
+    *("safetensors", "PIL", "spacy"),
+}
+HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", "rich", "httpx", "psutil"}
+"""`csmv --help` answers at once, so the modules of the command line load nothing but typer before they are called."""
+COMMANDS = ("flows.commands", "flows.cli")
+
+CIRCLES_TO_OPEN: set[tuple[str, str]] = {
+    ("pipeline.store", "pipeline.config"),
+    ("pipeline.privacy.forgotten", "pipeline.store"),
+}
+UPWARD_TO_TURN: set[tuple[str, str]] = set()
+INSIDE_TO_MOVE: set[tuple[str, str]] = {
+    ("extractors.engine", "os"),
+    ("flows.commands.collect", "pipeline.errors"),
+    ("flows.commands.collect", "pipeline.sources.links"),
+    ("flows.commands.data", "dataclasses"),
+    ("flows.commands.data", "pipeline.errors"),
+    ("flows.commands.demo", "flows.commands.collect"),
+    ("flows.commands.demo", "pipeline.errors"),
+    ("flows.commands.features", "collections"),
+    ("flows.commands.features", "multiprocessing"),
+    ("flows.commands.ops", "dataclasses"),
+    ("flows.commands.ops", "flows.doctor"),
+    ("flows.commands.ops", "flows.server"),
+    ("flows.commands.ops", "os"),
+    ("flows.commands.ops", "pipeline.errors"),
+    ("flows.commands.scrub", "pipeline.errors"),
+    ("flows.commands.training", "pipeline.errors"),
+    ("flows.doctor", "flows.server"),
+    ("flows.server", "psutil"),
+    ("pipeline.features", "extractors.errors"),
+    ("pipeline.features", "pipeline.vccsa.features"),
+    ("pipeline.sources.browser", "pipeline.sandbox.certificate"),
+    ("pipeline.store", "pipeline.config"),
+    ("pipeline.vccsa", "importlib"),
+    ("pipeline.vccsa.predict", "extractors.errors"),
+}
+"""(importing, imported) that break the rules today. These lists only get shorter."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: by whom, whether inside a function, and whether for type checking only."""
+
+    module: str
+    target: str
+    inside: bool
+    typing: bool
+
+    @property
+    def edge(self) -> tuple[str, str]:
+        return self.module, self.target
+
+
+@cache
+def modules() -> Mapping[str, Path]:
+    found = {}
+    for floor in FLOORS:
+        for path in sorted((REPOSITORY / floor).rglob("*.py")):
+            name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    return found
+
+
+@cache
+def lazy() -> set[str]:
+    """The packages that load what is heavy with the first name that needs it."""
+    return {name for name, path in modules().items() if "\ndef __getattr__(" in path.read_text(encoding="utf-8")}
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    return tuple(found for name, path in modules().items() for found in _in_file(name, path))
+
+
+def _in_file(module: str, path: Path) -> Iterator[Import]:
+    def walk(node: ast.AST, inside: bool, typing: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for target in _targets(module, path, node):
+                yield Import(module, target, inside, typing)
+        guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        inner = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside or inner, typing or guarded)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), False, False)
+
+
+def _targets(module: str, path: Path, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """What a statement imports: our modules by their full name, others by their first part."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    else:
+        base = node.module or ""
+        if node.level:
+            package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+            parts = package[: len(package) - node.level + 1]
+            base = ".".join([*parts, base] if base else parts)
+        # `from package import module` imports the module; any other name comes from the package itself.
+        names = [f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules() else base for alias in node.names]
+    for name in dict.fromkeys(names):
+        yield name if name in modules() else name.split(".")[0]
+
+
+def reached(edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Of each module, all that it comes to by following `edges`."""
+    following: dict[str, set[str]] = {}
+    for module, target in edges:
+        following.setdefault(module, set()).add(target)
+    found: dict[str, set[str]] = {}
+    for module in following:
+        seen: set[str] = set()
+        waiting = list(following[module])
+        while waiting:
+            target = waiting.pop()
+            if target not in seen:
+                seen.add(target)
+                waiting += following.get(target, ())
+        found[module] = seen
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    edges = {found.edge for found in imports()} - CIRCLES_TO_OPEN
+    everything = reached(edges)
+    circles = sorted((module, target) for module, target in edges if module in everything.get(target, {target}))
+    assert not circles, "these imports are part of a circle"
+
+
+def test_imports_point_down() -> None:
+    upward = {
+        found.edge
+        for found in imports()
+        if found.target in modules()
+        and FLOORS.index(found.target.split(".")[0]) > FLOORS.index(found.module.split(".")[0])
+    }
+    assert not upward - UPWARD_TO_TURN
+
+
+def test_each_floor_does_without_what_belongs_above_it() -> None:
+    strange = {found.edge for found in imports() if found.target in NOT_THERE.get(found.module.split(".")[0], set())}
+    assert not strange
+
+
+def test_an_import_inside_a_function_is_for_a_heavy_library() -> None:
+    at_import = reached(found.edge for found in imports() if not found.inside and not found.typing)
+
+    def is_heavy(target: str, heavy: set[str]) -> bool:
+        return target in lazy() or bool(heavy & ({target} | at_import.get(target, set())))
+
+    light = {
+        found.edge
+        for found in imports()
+        if found.inside
+        and not is_heavy(found.target, HEAVY_FOR_COMMANDS if found.module.startswith(COMMANDS) else HEAVY)
+    }
+    assert not sorted(light - INSIDE_TO_MOVE)
+
+
+def test_the_rules_would_notice() -> None:
+    """The graph has what it is known to have, so that an empty one can't pass."""
+    edges = {found.edge for found in imports()}
+    assert ("pipeline.splits", "pipeline.store") in edges
+    assert ("pipeline.scrub", "pipeline.scrub.scrubber") in edges, "an import for type checking"
+    assert reached([("a", "b"), ("b", "c"), ("c", "a")])["a"] == {"a", "b", "c"}
