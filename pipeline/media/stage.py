@@ -154,7 +154,10 @@ class _Videos:
 
         The bytes are read only where the file is newer than the copy: a large dataset is not read at every run.
         """
-        original = origin.file(self.store, row["video_id"])
+        try:
+            original = origin.file(self.store, row["video_id"])
+        except CsmvError:
+            return False  # the source is not on this machine; what is kept is kept
         if original is None:
             return False
         copy = self.store.path(media_path(self.shard, row["video_id"]))
