@@ -449,7 +449,8 @@ class Store(Files):
 
     def rewrite(self, table: str, shard: int | None, rows: pa.Table) -> None:
         """Commit a shard (or a split, whose shard is None) with other rows of the schema that it has."""
-        self._write(table, shard, rows, None)
+        spec = spec_of(table) or TableSpec(rows.schema, key=("video_id",))
+        self._write(table, shard, spec.conform(rows), None)
 
     def _write(self, table: str, shard: int | None, rows: pa.Table, made_from: str | None) -> None:
         if made_from is None:
