@@ -25,12 +25,15 @@ HANDLE_KEYS = frozenset(
         "username",
         "author_unique_id",
         "ownerHandle",
+        "uploader_id",
         "author",
         "creator",
     )
 )
-NAME_KEYS = frozenset(("nickname", "authorName", "author_name", "display_name", "reply_to_username"))
-PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid"))
+NAME_KEYS = frozenset(
+    ("nickname", "authorName", "author_name", "display_name", "reply_to_username", "uploader", "channel")
+)
+PERSON_ID_KEYS = frozenset(("uid", "secUid", "sec_uid", "user_id", "userId", "cid", "author_id", "channel_id"))
 _PERSON_KEYS = frozenset(("author", "user", "authorInfo", "owner"))
 COMMENT_KEY = "comment"
 """Under which key a source that parts rows of its own lands a comment: its `id` becomes a pseudonym."""

@@ -11,12 +11,13 @@ from pipeline.sources.folder import Folder, FolderSource
 from pipeline.sources.published import Published, PublishedSource
 from pipeline.sources.research import Research, ResearchSource
 from pipeline.sources.web import Web, WebSource
+from pipeline.sources.ytdlp import Ytdlp, YtdlpSource
 
-SOURCES: dict[str, type[Source]] = {source.kind: source for source in (Folder, Published, Web, Research)}
+SOURCES: dict[str, type[Source]] = {source.kind: source for source in (Folder, Published, Web, Research, Ytdlp)}
 """Kind -> class, in the order of the README."""
 
 if TYPE_CHECKING:
-    Section = FolderSource | PublishedSource | WebSource | ResearchSource
+    Section = FolderSource | PublishedSource | WebSource | ResearchSource | YtdlpSource
 else:
     Section = Annotated[reduce(or_, (source.section_class for source in SOURCES.values())), Field(discriminator="kind")]
 """The type of a configuration's `source`: one of the sections, told apart by `kind`."""

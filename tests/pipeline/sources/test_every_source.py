@@ -28,6 +28,7 @@ from pipeline.sources.research_api import KEY_VARIABLE, SECRET_VARIABLE
 from pipeline.sources.settings import Connection, Limits, Manners
 from pipeline.sources.tables import TABLES, is_current, write_shard, write_tables
 from pipeline.sources.web import WebSource
+from pipeline.sources.ytdlp import YtdlpSource
 from pipeline.store import Store
 
 HANDLE = "mirelo.vance_83"
@@ -102,11 +103,35 @@ def research(_path: Path, stack: ExitStack) -> Sample:
     return Sample(section, set(site.world.videos), list(site.world.personal()), reach)
 
 
+def ytdlp(path: Path, _stack: ExitStack) -> Sample:
+    for number in range(6):
+        comments = [
+            {
+                "id": f"Ugx{number}",
+                "parent": "root",
+                "text": f"@{HANDLE} again",
+                "author": HANDLE,
+                "author_id": "UC0001",
+            },
+            {"id": f"Ugx{number}.a", "parent": f"Ugx{number}", "text": "yes", "author": "@other.one5"},
+        ]
+        about = {
+            "id": f"-vid{number}",
+            "extractor_key": "Youtube",
+            "title": f"by {HANDLE}",
+            "uploader_id": f"@{HANDLE}",
+        }
+        secret = {"cookies": "session=1", "http_headers": {"Cookie": "x"}}
+        (path / f"clip {number}.info.json").write_text(json.dumps(about | secret | {"comments": comments}))
+    return Sample(YtdlpSource(path=str(path)), {f"youtube--vid{n}" for n in range(6)}, [HANDLE, "other.one5"])
+
+
 SAMPLES: dict[str, Callable[[Path, ExitStack], Sample]] = {
     "folder": folder,
     "published": published,
     "web": web,
     "research": research,
+    "ytdlp": ytdlp,
 }
 
 
@@ -134,6 +159,7 @@ def bytes_of(store: Store, *prefixes: str) -> dict[str, bytes]:
 
 WRITE_AND_DIE = """
 import os, pathlib, signal, sys
+from pipeline.sources.ytdlp import YtdlpSource
 from pipeline.store import Store
 from pipeline.sources.registry import source_of
 from pipeline.sources.tables import write_tables

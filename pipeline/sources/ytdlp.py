@@ -1,0 +1,331 @@
+"""Videos and comments of any site that yt-dlp reads: from its `.info.json` files, or from addresses that it is given.
+
+An info file may hold session cookies and signed addresses, so only the fields named here land. Addresses are read one
+at a time, each request at the pace of `manners`, after robots.txt was asked. TikTok's belong to a `web` source.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+from urllib.robotparser import RobotFileParser
+
+import httpx
+from pydantic import Field, model_validator
+
+from pipeline.errors import CsmvError
+from pipeline.schemas import CommentKind, FailureReason
+from pipeline.sources.base import CommentRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
+from pipeline.sources.by_shard import digest_of
+from pipeline.sources.landing import Record, read_records, write_records
+from pipeline.sources.links import short_link_of, video_id_of
+from pipeline.sources.pacing import Interval, Pacer, interval_for
+from pipeline.sources.plain_http import AGENT, http_client
+from pipeline.sources.settings import Connection, Manners
+from pipeline.store import Failure, Store, is_safe_id
+from pipeline.validated import Validated
+
+STAGE = "collect"
+VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".m4v")
+
+_OF_A_VIDEO = (
+    *("id", "extractor_key", "title", "description", "tags", "timestamp", "language", "uploader", "uploader_id"),
+    *("channel", "channel_id", "comment_count", "like_count", "view_count", "repost_count"),
+)
+_OF_A_COMMENT = (
+    *("id", "parent", "text", "author", "author_id", "like_count", "timestamp", "is_pinned", "author_is_uploader"),
+)
+
+
+class YtdlpSource(Validated):
+    """Videos and comments of any site that yt-dlp reads: see `pipeline.sources.ytdlp`."""
+
+    kind: Literal["ytdlp"] = "ytdlp"
+    path: str | None = Field(default=None, description="a folder of .info.json files, videos beside them")
+    urls: tuple[str, ...] = Field(default=(), description="addresses of videos, read with their comments")
+    comments: int = Field(default=1000, ge=0, description="at most so many of a video that is read by its address")
+    manners: Manners = Manners()
+
+    @model_validator(mode="after")
+    def _something(self) -> "YtdlpSource":
+        if self.path is None and not self.urls:
+            raise ValueError("give a path, urls, or both")
+        if any(video_id_of(url) or short_link_of(url) for url in self.urls):
+            raise ValueError("TikTok's addresses belong to a source of kind web")
+        return self
+
+
+class Ytdlp(Source):
+    """What yt-dlp tells of a video: its info and its comments."""
+
+    kind: ClassVar[str] = "ytdlp"
+    online: ClassVar[bool] = True
+    section_class: ClassVar[type[Validated]] = YtdlpSource
+    section: YtdlpSource
+
+    def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
+        """Take in the info files, then the addresses that have not been read.
+
+        Raises:
+            CsmvError: the folder is not there, or robots.txt can't be read or disallows an address.
+        """
+        report = LandReport()
+        for stem, info in self._infos():
+            report.landed += self._keep(store, stem, info)
+        waiting = [url for url in self.section.urls if not store.exists(self._url_mark(url))]
+        if not waiting:
+            return report
+        manners = self.section.manners
+        turn = Interval(interval_for(manners, reach.connection))
+        pacer = reach.pacer(store, manners) if reach.pacer else Pacer(store, turn, manners.longest_wait_s)
+        if manners.obey_robots:
+            _check_robots(waiting, reach.connection, pacer)
+        for url in waiting:
+            pacer.wait()
+            fetched = _fetch(url, reach.connection, self.section.comments, pacer)
+            key = f"url:{digest_of([url])[:16]}"
+            if fetched is None:
+                text = "network: yt-dlp could not read the video at this address"
+                store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.NETWORK, text)])
+                continue
+            report.landed += self._keep(store, "", fetched)
+            store.write_file(self._url_mark(url), b"{}")
+            store.clear_failures(STAGE, store.shard_of(key), [key])
+            reach.watch(key, report)
+        return report
+
+    def left(self, store: Store) -> int:
+        """The addresses not read yet, and the info files that have not landed."""
+        safe = [(stem, info) for stem, info in self._infos() if is_safe_id(_id(info))]
+        files = sum(self._file_of(store, stem, info)[0] not in self._kept(store, _id(info)) for stem, info in safe)
+        return files + sum(not store.exists(self._url_mark(url)) for url in self.section.urls)
+
+    def state(self, store: Store, shard: int) -> str:
+        """A digest of the names of what landed of the shard, which tell the content."""
+        return digest_of(store.files(f"{self.landing}/videos/{shard:04d}"))
+
+    def names_state(self, store: Store) -> str:
+        """A digest of the names of all that landed."""
+        return digest_of(store.files(self.landing))
+
+    def rows(self, store: Store, shard: int) -> Rows:
+        """The shard's videos and comments; one comment that is no comment costs only itself."""
+        videos: list[VideoRow] = []
+        comments: dict[str, CommentRow] = {}
+        for name in store.files(f"{self.landing}/videos/{shard:04d}"):
+            video = _said(store, name)["video"]
+            videos.append(_video(video))
+            for comment in video["comments"]:
+                if comment.get("id") and isinstance(comment.get("text"), str):
+                    row = _comment(_id(video), comment)
+                    comments.setdefault(row.id, row)
+        return Rows(videos, list(comments.values()))
+
+    @property
+    def has_files(self) -> bool:
+        """Where there is a folder, the videos stand beside the info files."""
+        return self.section.path is not None
+
+    def file(self, store: Store, video_id: str) -> Path | None:
+        """The video beside its info file."""
+        kept = self._kept(store, video_id)
+        stem = _said(store, kept[-1])["stem"] if self.section.path and kept else ""
+        found = (self._folder() / f"{stem}{suffix}" for suffix in VIDEO_SUFFIXES) if stem else iter(())
+        return next((path for path in found if path.is_file()), None)
+
+    @property
+    def manners(self) -> Manners:
+        """As the section says."""
+        return self.section.manners
+
+    def _folder(self) -> Path:
+        folder = Path(self.section.path or "").expanduser()
+        if not folder.is_dir():
+            raise CsmvError(f"The folder '{self.section.path}' is not there; it should hold .info.json files.")
+        return folder
+
+    def _infos(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The readable info files, each with the name that its video has without a suffix."""
+        for path in sorted(self._folder().glob("*.info.json")) if self.section.path else ():
+            try:
+                info = json.loads(path.read_bytes())
+            except ValueError:
+                continue
+            if isinstance(info, dict) and info.get("id"):
+                yield path.name.removesuffix(".info.json"), info
+
+    def _keep(self, store: Store, stem: str, info: dict[str, Any]) -> int:
+        """Land what is wanted of an info, if it is news; gives 1 if it was."""
+        video_id = _id(info)
+        if not is_safe_id(video_id):
+            key = f"info:{digest_of([video_id])[:16]}"
+            text = "the site's name and the video's id make no video id"
+            store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
+            return 0
+        name, said = self._file_of(store, stem, info)
+        kept = self._kept(store, video_id)
+        if name not in kept:
+            body = json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            write_records(store, name, [Record("about:ytdlp", body)])
+        for old in kept:
+            if old != name:
+                store.remove(old)
+        return int(name not in kept)
+
+    def _file_of(self, store: Store, stem: str, info: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What is wanted of an info, and the landing file that it belongs into, named by its content."""
+        comments = [one for one in info.get("comments") or () if isinstance(one, dict)]
+        video = {name: info[name] for name in _OF_A_VIDEO if info.get(name) is not None}
+        video["comments"] = [{name: one[name] for name in _OF_A_COMMENT if name in one} for one in comments]
+        said = {"stem": stem, "video": video}
+        return f"{self._folder_of(store, _id(info))}/{digest_of([said])[:32]}.jsonl.zst", said
+
+    def _kept(self, store: Store, video_id: str) -> list[str]:
+        return store.files(self._folder_of(store, video_id))
+
+    def _folder_of(self, store: Store, video_id: str) -> str:
+        return f"{self.landing}/videos/{store.shard_of(video_id):04d}/{video_id}"
+
+    def _url_mark(self, url: str) -> str:
+        return f"{self.landing}/urls/{digest_of([url])[:32]}.json"
+
+
+def _said(store: Store, name: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(next(read_records(store, name)).body)
+    return said
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def _id(info: dict[str, Any]) -> str:
+    """A video's id: two sites may give the same, and some begin theirs with a dash."""
+    return f"{str(info.get('extractor_key') or 'video').lower()}-{info['id']}"
+
+
+def _video(info: dict[str, Any]) -> VideoRow:
+    return VideoRow(
+        _id(info),
+        description="\n".join(str(info[name]) for name in ("title", "description") if info.get(name)),
+        hashtags=tuple(str(tag) for tag in info.get("tags") or ()),
+        created_at=_moment(info.get("timestamp")),
+        comment_count=_count(info.get("comment_count")),
+        like_count=_count(info.get("like_count")),
+        play_count=_count(info.get("view_count")),
+        share_count=_count(info.get("repost_count")),
+        language=info.get("language") if isinstance(info.get("language"), str) else None,
+        creator=_person(info, "uploader_id", "channel_id", "uploader", "channel"),
+    )
+
+
+def _comment(video_id: str, comment: dict[str, Any]) -> CommentRow:
+    parent = str(comment.get("parent") or "root")
+    by_creator, pinned = comment.get("author_is_uploader"), comment.get("is_pinned")
+    return CommentRow(
+        str(comment["id"]),
+        video_id,
+        comment["text"],
+        like_count=_count(comment.get("like_count")),
+        reply_to=None if parent == "root" else parent,
+        created_on=_day(_moment(comment.get("timestamp"))),
+        author=_person(comment, "author_id", "", "author", ""),
+        by_creator=by_creator if isinstance(by_creator, bool) else None,
+        pinned=pinned if isinstance(pinned, bool) else None,
+        kind=str(CommentKind.TEXT),
+    )
+
+
+def _person(said: dict[str, Any], handle: str, other: str, name: str, channel: str) -> Person | None:
+    """Ids may be handles (@someone) as well as ids; either way they are the person's."""
+    values = [str(said.get(key) or "") for key in (handle, other, name, channel)]
+    if not any(values):
+        return None
+    ids = tuple(value for value in values[:2] if value)
+    return Person(values[0].lstrip("@"), tuple(value.lstrip("@") for value in values[2:] if value), ids)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(value: object) -> datetime | None:
+    believable = isinstance(value, int | float) and 0 < value < 1 << 33
+    return datetime.fromtimestamp(float(str(value)), UTC) if believable else None
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+# ---------------------------------------------------------------------- asking sites
+
+
+def _check_robots(urls: list[str], connection: Connection, pacer: Pacer) -> None:
+    """Raises CsmvError where a site's robots.txt can't be read, or disallows one of the addresses."""
+    rules: dict[str, RobotFileParser] = {}
+    with http_client(connection) as client:
+        for url in urls:
+            parts = urlsplit(url)
+            site = f"{parts.scheme}://{parts.netloc}"
+            if site not in rules:
+                pacer.wait()
+                rules[site] = RobotFileParser()
+                try:
+                    answer = client.get(f"{site}/robots.txt")
+                except httpx.HTTPError as error:
+                    problem = type(error).__name__
+                    raise CsmvError(f"robots.txt could not be fetched ({problem}): try again later.") from None
+                if answer.status_code not in (200, 404, 410):
+                    raise CsmvError(f"robots.txt could not be read (HTTP {answer.status_code}): try again later.")
+                rules[site].parse(answer.text.splitlines() if answer.status_code == 200 else [])
+            if not rules[site].can_fetch(AGENT, url):
+                raise CsmvError(
+                    "robots.txt disallows an address of this source, so nothing is read. After reading the site's "
+                    "terms, `manners: {obey_robots: false}` overrides this."
+                )
+
+
+def _fetch(url: str, connection: Connection, comments: int, pacer: Pacer) -> dict[str, Any] | None:
+    """What yt-dlp tells of one address, its comments included; None if it can't."""
+    from yt_dlp import YoutubeDL
+    from yt_dlp.utils import YoutubeDLError
+
+    class Paced(YoutubeDL):  # type: ignore[misc]
+        def urlopen(self, req: Any) -> Any:
+            pacer.wait()
+            return super().urlopen(req)
+
+    options = {
+        "quiet": True,
+        "no_warnings": True,
+        "logger": _Silent(),
+        "cachedir": False,
+        "skip_download": True,
+        "getcomments": comments > 0,
+        "extractor_args": {"youtube": {"max_comments": [str(comments)]}},
+        "noplaylist": True,
+        "proxy": connection.proxy or "",
+        "http_headers": {"User-Agent": AGENT},
+        "retries": 0,
+        "extractor_retries": 0,
+        "socket_timeout": 30,
+    }
+    try:
+        with Paced(options) as client:
+            info = client.sanitize_info(client.extract_info(url, download=False))
+    except YoutubeDLError:
+        return None
+    if not isinstance(info, dict) or not info.get("id"):
+        return None
+    return {**info, "comments": (info.get("comments") or [])[:comments]}
+
+
+class _Silent:
+    """yt-dlp's messages quote addresses and names: they go nowhere."""
+
+    def debug(self, message: str) -> None:
+        """Nothing."""
+
+    info = warning = error = debug
