@@ -111,6 +111,23 @@ def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     return wanted
 
 
+def is_open(store: Store, shard: int, config: FeatureConfig) -> bool:
+    """Whether `extract_shard` has anything to do: a video to extract, parts to merge, or rows that no longer count."""
+    if missing(store, shard, config) or part_names(store, config.table, shard):
+        return True
+    rows = store.read_columns(config.table, shard, ["video_id", SHA], remake=True)
+    files = {video: sha for video, (sha, _) in _media_of(store, shard).items()}
+    return rows is not None and not _holds_only(rows, files)
+
+
+def outdated(store: Store, shard: int, config: FeatureConfig) -> int:
+    """How many rows of a shard were made from another file than their video has now."""
+    rows = store.read_columns(config.table, shard, ["video_id", SHA], remake=True)
+    files = _media_of(store, shard)
+    found = [] if rows is None else list(rows_made_from(rows))
+    return sum(video in files and not _is_current(files[video][0], (sha,)) for video, sha in found)
+
+
 def _media_of(store: Store, shard: int) -> dict[str, tuple[str | None, str]]:
     """video_id -> (SHA-256 of its file, media status) of a shard's videos that were not forgotten."""
 
@@ -158,7 +175,7 @@ def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> 
     if changed.tzinfo is None:
         changed = changed.replace(tzinfo=UTC)
     at: datetime = failure["at"]
-    may_pass = failure["reason"] in ("decoder_crashed", "decode_timeout")
+    may_pass = not FailureReason(failure["reason"]).final
     return changed > at or (may_pass and failure["attempts"] < RETRIES)
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, complete, disagreement, extract_shard, missing
+from pipeline.features import FeatureConfig, complete, disagreement, extract_shard, is_open, outdated
 from pipeline.media.retention import apply_retention
 from pipeline.media.settings import MediaSettings
 from pipeline.schemas import FailureReason
@@ -31,16 +31,30 @@ class FeaturesStage(ShardStage):
     when_stale = "refuse"
 
     def missing(self, dataset: DatasetView) -> list[str]:
-        """Shards with a video whose file is there and that a set neither has nor gave up on."""
+        """Shards with a video to extract, parts of an interrupted run to merge, or rows that no longer count."""
         configs = dataset.entries(self.section, FeatureConfig)
         return [
             shard_name(shard)
             for shard in dataset.store.shards()
-            if any(missing(dataset.store, shard, config) for config in configs)
+            if any(is_open(dataset.store, shard, config) for config in configs)
         ]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Shards of a set that were made with other weights, numbers or clip rule than are asked for."""
+        """Shards made with other weights, numbers or clip rule than are asked for, or from other media files."""
+        found = self._otherwise(dataset)
+        for config in dataset.entries(self.section, FeatureConfig):
+            for shard in dataset.store.shards():
+                if number := outdated(dataset.store, shard, config):
+                    why = f"{number} video(s) of {config.table} have another media file now"
+                    found.setdefault(shard_name(shard), why)
+        return found
+
+    def refuse_stale(self, dataset: DatasetView) -> None:
+        """Raises CsmvError if a shard was made otherwise; vectors of another media file are simply made anew."""
+        for unit, why in self._otherwise(dataset).items():
+            raise CsmvError(f"{self.name}, {unit}: {why}")
+
+    def _otherwise(self, dataset: DatasetView) -> dict[str, str]:
         found: dict[str, str] = {}
         for config in dataset.entries(self.section, FeatureConfig):
             for shard in dataset.store.shards():

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.store import Store, parquet_bytes
 
 PARTS = "private/parts"
@@ -25,7 +26,7 @@ def part_names(store: Store, table: str, shard: int) -> list[str]:
 
 def add_part(store: Store, table: str, shard: int, rows: pa.Table) -> str:
     """Keep rows (sorted by video_id, with their schema's metadata) as a part; gives its name."""
-    data = parquet_bytes(rows)
+    data = parquet_bytes(Forgotten.of(store).drop(rows))
     name = f"{PARTS}/{table}/{shard:04d}/{hashlib.sha256(data).hexdigest()}.parquet"
     store.create_file(name, data)
     return name
@@ -64,14 +65,16 @@ def rows_made_from(rows: pa.Table) -> Iterator[tuple[str, str | None]]:
 
 def read_with_parts(store: Store, table: str, shard: int) -> pa.Table | None:
     """A feature shard with the rows of its parts that it does not hold yet, by video_id; None if there is neither."""
-    whole = store.read(table, shard, remake=bool(part_names(store, table, shard)))
+    names = part_names(store, table, shard)
+    gone = Forgotten.of(store)
+    whole = store.read(table, shard, remake=bool(names))
     tables = [] if whole is None else [whole]
     seen = set() if whole is None else set(whole["video_id"].to_pylist())
-    for name in part_names(store, table, shard):
+    for name in names:
         with open_part(store, name) as file:
             if file is None:
                 continue
-            rows = file.read()
+            rows = gone.drop(file.read())
             new = [video for video in rows["video_id"].to_pylist() if video not in seen]
             if new:
                 tables.append(rows.filter(pc.is_in(rows["video_id"], value_set=pa.array(new, pa.string()))))

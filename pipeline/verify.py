@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import CsmvError
 from pipeline.files import PRIVATE
+from pipeline.heal import strangers
 from pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
 from pipeline.progress import track
 from pipeline.schemas import MediaStatus, spec_of
+from pipeline.sources.base import Source
 from pipeline.store import Store, media_path
 
 _CHUNK = 1 << 20
@@ -43,12 +45,13 @@ class Verification:
     problems: tuple[Problem, ...]
 
 
-def verify(store: Store, *, media: bool = True) -> Verification:
+def verify(store: Store, *, media: bool = True, source: Source | None = None) -> Verification:
     """Check a whole root.
 
     Args:
         store: the root; that it opens says that its header is in order.
         media: also read every media file and compare its SHA-256.
+        source: the root's source, to check that comments' ids are what its key gives for what has landed.
     """
     problems: list[Problem] = [*_key(store), *_access(store)]
     names = [name for name in store.files() if not name.startswith(f"{PRIVATE}/")]
@@ -63,6 +66,7 @@ def verify(store: Store, *, media: bool = True) -> Verification:
     problems += _manifest(store, names)
     problems += _begun(store, tables)
     problems += _documents(store, names)
+    problems += _strangers(store, source) if source is not None else ()
     checked, found = _media(store) if media else (0, [])
     return Verification(len(tables), rows, checked, tuple(problems + found))
 
@@ -160,6 +164,19 @@ def _documents(store: Store, names: list[str]) -> Iterator[Problem]:
                 pq.ParquetFile(data, page_checksum_verification=True).read()
         except (ValueError, pa.ArrowException, OSError):
             yield Problem(name, f"'{name}' is damaged: put it back from a copy, or delete it and make it anew.")
+
+
+def _strangers(store: Store, source: Source) -> Iterator[Problem]:
+    """Comments whose ids were made under another key than the root's: nobody could find them by their original ids."""
+    for shard in store.shards():
+        try:
+            number = len(strangers(store, source, store.key(), shard))
+        except CsmvError:
+            continue  # named above, or landing is damaged, which reading it tells
+        if number:
+            name = table_file("comments", shard)
+            what = f"'{name}' has {number} comment(s) whose ids no key of this root gives: `csmv migrate` heals them."
+            yield Problem(name, what)
 
 
 def _media(store: Store) -> tuple[int, list[Problem]]:

@@ -18,10 +18,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every table, manifest entry and media file of a root; exit code 1 if anything is not as it was written."""
-    from pipeline.store import Store
+    from pipeline.dataset import Dataset
     from pipeline.verify import verify as check
 
-    found = check(Store.open(root), media=media)
+    dataset = Dataset.open(root)
+    found = check(dataset.store, media=media, source=dataset.source)
     if as_json:
         problems = [{"file": problem.file, "what": problem.what} for problem in found.problems]
         counts = {"tables": found.tables, "rows": found.rows, "media": found.media}
@@ -38,12 +39,23 @@ def verify(
 @commands.command()
 def migrate(root: Root, as_json: AsJson = False) -> None:
     """Bring a root of an older format up to date, in place; run again if it was interrupted, it goes on."""
+    from pipeline.dataset import Dataset
+    from pipeline.heal import heal_root
     from pipeline.migrate import migrate as bring_up
 
-    done = bring_up(root, lambda line: typer.echo(line, err=True))
+    def note(line: str) -> None:
+        typer.echo(line, err=True)
+
+    done = bring_up(root, note)
+    dataset = Dataset.open(root)
+    healed = heal_root(dataset.store, dataset.source, dataset.scrub, note)
     if as_json:
-        typer.echo(json.dumps(vars(done), indent=2))
-    elif not done.rewritten + done.kept:
-        typer.echo(f"{root} has the newest format already.")
-    else:
+        typer.echo(json.dumps(vars(done) | {"healed": healed.comments, "lost": healed.lost}, indent=2))
+        return
+    if done.rewritten + done.kept:
         typer.echo(f"{root} has format 2 now: {done.rewritten} tables rewritten, {done.added} empty shards added.")
+    else:
+        typer.echo(f"{root} has the newest format already.")
+    if healed.comments:
+        lost = f"; of {healed.lost} of them nothing but the id told what referred to them" if healed.lost else ""
+        typer.echo(f"{healed.comments} comments had ids under a key that is gone, and have their own now{lost}.")

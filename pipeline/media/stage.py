@@ -17,6 +17,7 @@ from pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folde
 from pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
 from pipeline.media.settings import MediaSettings
 from pipeline.media.verify import Verified, verify
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.schemas import FailureReason, MediaStatus
 from pipeline.sources.base import Reach
@@ -153,7 +154,10 @@ class _Videos:
 
         The bytes are read only where the file is newer than the copy: a large dataset is not read at every run.
         """
-        original = origin.file(self.store, row["video_id"])
+        try:
+            original = origin.file(self.store, row["video_id"])
+        except CsmvError:
+            return False  # the source is not on this machine; what is kept is kept
         if original is None:
             return False
         copy = self.store.path(media_path(self.shard, row["video_id"]))
@@ -282,6 +286,10 @@ class _Run:
 
     def _save(self) -> None:
         fill(self.store, self.shard, self._columns)
+        gone = Forgotten.of(self.store)
+        for video_id in self._columns:
+            if gone.is_forgotten_video(video_id):  # the request came while its file was on the way
+                self.store.remove(media_path(self.shard, video_id))
         self.store.record_failures(STAGE, self.shard, self._failures)
         self.store.clear_failures(STAGE, self.shard, self._columns.keys() - {failure.key for failure in self._failures})
         self.settled += len(self._columns)

@@ -126,7 +126,7 @@ class Folder(Source):
         """
         folder, lists = self._lists()
         films = _films_in(folder)
-        inputs = {"recipe": _RECIPE, "films": digest_of([path.name for path in films]), "n_shards": store.n_shards}
+        inputs = self._inputs(store, films)
         if is_landed(store, self.landing, inputs, lists):
             return LandReport()
         # Looked at before they are read: a file that changes meanwhile lands again the next time.
@@ -135,8 +135,15 @@ class Folder(Source):
         return LandReport(land_parts(store, self.landing, _parted(store, listing), {**inputs, "files": looks}))
 
     def left(self, store: Store) -> int:
-        """1 until the folder has landed."""
-        return int(part_state(store, self.landing, 0) == "")
+        """1 until the folder has landed as it is now. What has landed of a folder that is gone stays as it is."""
+        landed = part_state(store, self.landing, 0) != ""
+        if landed and not Path(self.section.path).expanduser().is_dir():
+            return 0
+        folder, lists = self._lists()
+        return int(not (landed and is_landed(store, self.landing, self._inputs(store, _films_in(folder)), lists)))
+
+    def _inputs(self, store: Store, films: Sequence[Path]) -> dict[str, Any]:
+        return {"recipe": _RECIPE, "films": digest_of([path.name for path in films]), "n_shards": store.n_shards}
 
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""

@@ -173,8 +173,17 @@ class Published(Source):
         return LandReport(landed)
 
     def left(self, store: Store) -> int:
-        """1 until the files have landed."""
-        return int(inputs_of(store, self.landing) is None)
+        """1 until the files have landed as they are now. What has landed of files that are gone stays as it is."""
+        if inputs_of(store, self.landing) is None:
+            return 1
+        if self.section.annotations is None or self.section.links is None:
+            return 0
+        annotations, links = Path(self.section.annotations).expanduser(), Path(self.section.links).expanduser()
+        if not annotations.exists() or not links.exists():
+            return 0
+        files = {path.name: path for path in _files(_annotation_file(annotations), links)}
+        inputs = {"recipe": _RECIPE, "n_shards": store.n_shards}
+        return int(all(path.is_file() for path in files.values()) and not is_landed(store, self.landing, inputs, files))
 
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""

@@ -121,6 +121,8 @@ class TablesStage(ShardStage):
         write_published_split(dataset.store, dataset.source)
 
     def _is_current(self, dataset: DatasetView, shard: int) -> bool:
+        if not dataset.source.state(dataset.store, shard) and self._is_there(dataset, shard):
+            return True  # brought up from an older format; its source has not been read since
         return is_current(dataset.store, dataset.source, dataset.scrub, dataset.store.key(), shard)
 
     def _is_there(self, dataset: DatasetView, shard: int) -> bool:

@@ -85,6 +85,25 @@ def write_shard(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     made_from = _made_from(store, source, policy, key, shard)
     if _is_made_from(store, shard, made_from):
         return TableSummary(reused=1)
+    return _write(store, source, policy, key, shard, made_from)
+
+
+def write_anew(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> TableSummary:
+    """Write a shard whatever it was made from before; otherwise as `write_shard`."""
+    return _write(store, source, policy, key, shard, _made_from(store, source, policy, key, shard))
+
+
+def comments_of(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> pa.Table:
+    """A shard's comments as they would be written now; nothing is written."""
+    forgotten = Forgotten.of(store)
+    rows = _remembered(source.rows(store, shard), forgotten)
+    writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
+    return writer.comments(rows.comments)
+
+
+def _write(
+    store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int, made_from: str
+) -> TableSummary:
     forgotten = Forgotten.of(store)
     rows = _remembered(source.rows(store, shard), forgotten)
     writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
