@@ -17,7 +17,7 @@ from pipeline.errors import CsmvError
 from pipeline.known_names import COMMENT_KEY
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of, is_landed, land_parts, look_of, part_state, read_part
+from pipeline.sources.by_shard import digest_of, is_landed, land_parts, landed_state, look_of, part_state, read_part
 from pipeline.store import Failure, Store, is_safe_id
 from pipeline.validated import Validated
 
@@ -148,6 +148,10 @@ class Folder(Source):
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""
         return part_state(store, self.landing, shard)
+
+    def names_state(self, store: Store) -> str:
+        """A digest of all parts."""
+        return landed_state(store, self.landing)
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's videos, with a file or described, their comments and labels, and the lines that are no use."""

@@ -20,7 +20,16 @@ from pydantic import Field
 from pipeline.errors import CsmvError
 from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import inputs_of, is_landed, land_parts, look_of, part_state, read_part, sha256_of
+from pipeline.sources.by_shard import (
+    inputs_of,
+    is_landed,
+    land_parts,
+    landed_state,
+    look_of,
+    part_state,
+    read_part,
+    sha256_of,
+)
 from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
 from pipeline.store import Failure, Store, is_safe_id
 from pipeline.validated import Validated
@@ -179,6 +188,10 @@ class Published(Source):
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""
         return part_state(store, self.landing, shard)
+
+    def names_state(self, store: Store) -> str:
+        """A digest of all parts."""
+        return landed_state(store, self.landing)
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's entries and the rows refused; data ids are kept as they are published."""

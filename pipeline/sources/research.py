@@ -15,10 +15,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.errors import CsmvError
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import CommentKind, FailureReason
 from pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
 from pipeline.sources.by_shard import digest_of
 from pipeline.sources.landing import Record, read_records, write_records
+from pipeline.sources.last_rows import LastRows
 from pipeline.sources.links import canonical_url
 from pipeline.sources.plain_http import http_client
 from pipeline.sources.research_api import (
@@ -172,15 +174,8 @@ class Research(Source):
     # ------------------------------------------------------------------ rows
 
     def state(self, store: Store, shard: int) -> str:
-        """A digest of what the service said of the shard's videos, and of the names of their lists of comments."""
-        videos, gone = self.videos(store)
-        said = [
-            [video_id, video.model_dump(mode="json")]
-            for video_id, video in sorted(videos.items())
-            if store.shard_of(video_id) == shard
-        ]
-        lost = sorted(video_id for video_id in gone if store.shard_of(video_id) == shard)
-        return digest_of([said, lost, store.files(f"{LANDING}/comments/{shard:04d}")])
+        """A digest of what the service said of the shard, however often it was asked."""
+        return _LAST_ROWS.digest(self._at(store, shard), lambda: self._read(store, shard))
 
     def names_state(self, store: Store) -> str:
         """A digest of the names of all that landed."""
@@ -188,6 +183,13 @@ class Research(Source):
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's videos and their comments, and which videos the service let go of."""
+        return _LAST_ROWS.rows(self._at(store, shard), lambda: self._read(store, shard))
+
+    def _at(self, store: Store, shard: int) -> tuple[Any, ...]:
+        landed = digest_of([store.files(f"{LANDING}/videos"), store.files(f"{LANDING}/comments/{shard:04d}")])
+        return store.root, shard, self.section.searched, landed, Forgotten.of(store).digest
+
+    def _read(self, store: Store, shard: int) -> Rows:
         videos, gone = self.videos(store)
         here = {video_id: video for video_id, video in sorted(videos.items()) if store.shard_of(video_id) == shard}
         comments: dict[str, CommentRow] = {}
@@ -202,19 +204,21 @@ class Research(Source):
         return Rows([_video(video_id, video) for video_id, video in here.items()], list(comments.values()), (), lost)
 
 
+_LAST_ROWS = LastRows()
 _LOCK = threading.Lock()
-_read: dict[tuple[str, Searched, str], tuple[dict[str, ResearchVideo], set[str]]] = {}
+_videos_read: dict[tuple[str, Searched, str], tuple[dict[str, ResearchVideo], set[str]]] = {}
 """The videos of the root at hand: its windows are read once a process and not once a shard."""
 
 
 def _videos_of(store: Store, searched: Searched) -> tuple[dict[str, ResearchVideo], set[str]]:
-    at = (store.root, searched, digest_of(store.files(f"{LANDING}/videos")))
+    landed = digest_of([store.files(f"{LANDING}/videos"), Forgotten.of(store).digest])
+    at = (store.root, searched, landed)
     with _LOCK:
-        if at not in _read:
+        if at not in _videos_read:
             videos = research_videos(store, searched)
-            _read.clear()
-            _read[at] = videos
-        return _read[at]
+            _videos_read.clear()
+            _videos_read[at] = videos
+        return _videos_read[at]
 
 
 def _video(video_id: str, video: ResearchVideo) -> VideoRow:

@@ -13,10 +13,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
 from pipeline.sources.by_shard import digest_of
 from pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
+from pipeline.sources.last_rows import LastRows
 from pipeline.sources.links import LinkFile, canonical_url, read_links
 from pipeline.sources.pacing import Interval, Pacer, interval_for
 from pipeline.sources.pending import pending_hashtags, pending_videos
@@ -130,8 +132,8 @@ class Web(Source):
     # ------------------------------------------------------------------ rows
 
     def state(self, store: Store, shard: int) -> str:
-        """A digest of the names of the shard's visits: a visit's file is written once, and named by its beginning."""
-        return digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
+        """A digest of what the shard's visits saw, however many they were."""
+        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard))
 
     def names_state(self, store: Store) -> str:
         """A digest of the names of all that landed."""
@@ -139,20 +141,31 @@ class Web(Source):
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The videos that were read and may be kept, the comments under them, and how the other visits ended."""
-        landing = Landing(store)
-        videos: list[VideoRow] = []
-        comments: dict[str, CommentRow] = {}
-        failures: list[Failure] = []
-        for video_id, visits in sorted(landing.video_visits(shard).items()):
-            verdict = _verdict(landing, visits)
-            if (failure := verdict.failure(video_id)) is not None:
-                failures.append(failure)
-            seen = _see(landing, video_id, visits)
-            if seen.item is not None and seen.usable and _may_keep(verdict):
-                videos.append(_video(seen.item))
-                for cid, comment in sorted(seen.comments.items()):
-                    comments.setdefault(cid, _comment(seen.item, comment))
-        return Rows(videos, list(comments.values()), (), failures)
+        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard))
+
+    def _at(self, store: Store, shard: int) -> tuple[str, ...]:
+        visits = digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
+        return store.root, str(shard), visits, Forgotten.of(store).digest
+
+
+_LAST_ROWS = LastRows()
+
+
+def _rows(store: Store, shard: int) -> Rows:
+    landing = Landing(store)
+    videos: list[VideoRow] = []
+    comments: dict[str, CommentRow] = {}
+    failures: list[Failure] = []
+    for video_id, visits in sorted(landing.video_visits(shard).items()):
+        verdict = _verdict(landing, visits)
+        if (failure := verdict.failure(video_id)) is not None:
+            failures.append(failure)
+        seen = _see(landing, video_id, visits)
+        if seen.item is not None and seen.usable and _may_keep(verdict):
+            videos.append(_video(seen.item))
+            for cid, comment in sorted(seen.comments.items()):
+                comments.setdefault(cid, _comment(seen.item, comment))
+    return Rows(videos, list(comments.values()), (), failures)
 
 
 def _last(visits: list[Visit]) -> Ending | None:
