@@ -5,7 +5,8 @@ module's own tests run until one fails. A mutant that no test fails on is printe
 `--at-least` per cent of a module's sample are killed. Takes a few minutes a module, so it is not part of `make test`.
 
 Left out of the draw are mutants that say little about the tests: those mypy refuses anyway (a value or an argument
-replaced by None), annotations, decorators, docstrings, and the wording of errors.
+replaced by None), annotations, decorators, docstrings, the wording of errors and of descriptions; and those that
+change nothing: a codec's name in capitals, and `zip` without the `strict` that guards what cannot happen.
 """
 
 import argparse
@@ -65,7 +66,7 @@ class _Collector(cst.CSTVisitor):
         self._raising = 0
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, _NOT_MUTATED) or _is_docstring(node) or _calls_one_of(node, _NO_COUNT):
+        if isinstance(node, _NOT_MUTATED) or _is_docstring(node) or _is_wording(node) or _calls_one_of(node, _NO_COUNT):
             return False
         if isinstance(node, cst.If) and isinstance(node.test, cst.Name) and node.test.value == "TYPE_CHECKING":
             return False
@@ -94,7 +95,26 @@ def _mutations(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 
     for kind, operator in mutation_operators:
         if isinstance(node, kind):
-            yield from (changed for changed in operator(node) if not _puts_none(node, changed))
+            yield from (changed for changed in operator(node) if not _says_little(node, changed))
+
+
+def _says_little(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
+    return _puts_none(node, changed) or _drops_strict(node, changed)
+
+
+def _drops_strict(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
+    return _calls_one_of(node, ("zip",)) and isinstance(changed, cst.Call) and _keywords(node) > _keywords(changed)
+
+
+def _keywords(node: cst.CSTNode) -> int:
+    return sum(arg.keyword is not None for arg in node.args) if isinstance(node, cst.Call) else 0
+
+
+def _is_wording(node: cst.CSTNode) -> bool:
+    """Whether a node is what a setting is described as, or `strict=True`, or the name of a codec."""
+    if isinstance(node, cst.Arg):
+        return node.keyword is not None and node.keyword.value in ("description", "strict")
+    return isinstance(node, cst.SimpleString) and node.raw_value in ("utf-8", "ascii", "utf-16", "utf-8-sig")
 
 
 def _puts_none(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
