@@ -138,6 +138,14 @@ def test_the_only_frame_is_shown_for_as_long_as_it_lasts(duration: str, copies: 
     assert list(sample_stream([Fraction(0)], Fraction(duration))) == ([(0, copies)] if copies else [])
 
 
+def test_twenty_four_a_second_unless_asked_otherwise() -> None:
+    assert FpsFilter().push(Fraction(0)) == 0
+    chosen = FpsFilter()
+    assert [chosen.push(Fraction(second)) for second in (0, 1, 3)] == [0, 24, 48]
+    assert list(sample_stream([Fraction(0)], Fraction(1))) == [(0, 24)]
+    assert len(sample_indices([0, 1], Fraction(1), 1)) == 48
+
+
 def test_a_last_frame_that_ends_before_what_was_shown_is_not_shown_again() -> None:
     chosen = FpsFilter(24)
     assert [chosen.push(Fraction(time, 24)) for time in (0, 3, 1)] == [0, 3, 0]
