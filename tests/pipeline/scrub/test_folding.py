@@ -12,6 +12,7 @@ from pipeline.scrub.folding import fold
         ("a。b｡c·d•e∙f‧g", "a.b.c.d.e.f.g"),
         ("‘a’ ‛b` c´", "'a' 'b' c'"),
         ("“a” „b”", '"a" "b"'),
+        ("XX‘’ XX·", "XX'' XX."),
         # dashes and the minus sign
         ("1‐2‑3‒4–5—6―7−8－9", "1-2-3-4-5-6-7-8-9"),
         # spaces: no-break, thin, ideographic; a line's end is none
@@ -56,7 +57,9 @@ def test_plain_forms(text: str, plain: str) -> None:
 def test_invisible_characters_go_and_their_neighbours_stay(first: int, last: int) -> None:
     for code in {first, (first + last) // 2, last}:
         assert fold(f"é{chr(code)}x").text == "ex", hex(code)
-    assert fold("\u02ff\u0370\U0001f3fa\U0001f400\u20cf\u180d").text == "\u02ff\u0370\U0001f3fa\U0001f400\u20cf\u180d"
+    neighbours = "\u02ff\u0370\U0001f3fa\U0001f400\u20cf\u180d"
+    assert fold(neighbours).text == neighbours
+    assert fold("︐").text == ","  # U+FE10
 
 
 def test_plain_ascii_is_handed_back() -> None:
