@@ -32,7 +32,7 @@ TREE = Path(__file__).resolve().parent.parent
 OWN_TESTS = {
     "pipeline/splits.py": "tests/pipeline/test_splits.py",
     "extractors/sampling.py": "tests/extractors/test_clip_rule.py",
-    "extractors/transforms.py": "tests/extractors/test_transforms.py",
+    "extractors/transforms.py": "tests/extractors/test_transform_answers.py",
     "pipeline/vccsa/metrics.py": "tests/pipeline/vccsa/test_metrics.py",
     "pipeline/vccsa/evaluation.py": "tests/pipeline/vccsa/test_known_answers.py",
     "pipeline/scrub/folding.py": "tests/pipeline/scrub/test_folding.py",
