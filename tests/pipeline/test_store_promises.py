@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource
+from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
 from pipeline.errors import CsmvError
 from pipeline.pseudonym import KEY_VARIABLE
 from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
@@ -102,9 +102,9 @@ def test_creating_again_keeps_the_root_and_takes_the_new_configuration(store: St
 
     again = make(Path(store.root), source=FolderSource(path="elsewhere"))
 
-    assert again.config.source == FolderSource(path="elsewhere")
-    assert Store.open(store.root).config == again.config
-    assert again.read_file("dataset.yaml") == again.config.to_yaml().encode()
+    assert read_config(again).source == FolderSource(path="elsewhere")
+    assert read_config(Store.open(store.root)) == read_config(again)
+    assert again.read_file("dataset.yaml") == read_config(again).to_yaml().encode()
     assert again.read_file("manifest/root.json") == header
     assert rows_of(again, 0) == [("a", "pending")]
 
