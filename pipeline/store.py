@@ -543,11 +543,12 @@ class Store(Files):
         rows: dict[str, Mapping[str, Any]] = {row["key"]: row for row in self._failure_rows(stage, shard)}
         for key, failure in new.items():
             attempts = int(rows[key]["attempts"]) + 1 if key in rows else 1
+            reason = FailureReason(failure.reason)
             rows[key] = {
                 "key": key,
-                "reason": str(failure.reason),
-                "class": str(failure.reason.kind),
-                "detail": failure.detail or failure.reason.sentence,
+                "reason": str(reason),
+                "class": str(reason.kind),
+                "detail": failure.detail or reason.sentence,
                 "attempts": attempts,
                 "at": now,
             }

@@ -112,7 +112,10 @@ class _Asked:
             for one in what.comments | what.videos
         } | {
             # A word of somebody's comment is no handle: it stands behind an @, or alone in quotes and is no key.
-            one: re.compile(rb"(?:@|%%40|[\"'])%s(?![\w.]|[\"']\s*:)" % re.escape(one.encode("utf-8", "replace")), re.I)
+            one: re.compile(
+                rb"(?:@|%%40)%s(?![\w.])|[\"']%s[\"'](?!\s*:)" % ((re.escape(one.encode("utf-8", "replace")),) * 2),
+                re.I,
+            )
             for one in what.handles
         }
 

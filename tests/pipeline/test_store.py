@@ -156,7 +156,7 @@ def test_a_root_on_s3_has_the_bytes_of_a_local_one(
     assert [name for name in remote.files() if not name.startswith("history/")] == names
     for name in names:
         assert remote.read_file(name) == store.read_file(name), name
-    assert remote.read_all("comments").equals(store.read_all("comments"))
+    assert remote.read("comments", 0).equals(store.read("comments", 0))
     with remote.local_file("private/media/0000/a.mp4") as copy:
         assert copy.read_bytes() == b"x" * 100
     assert not copy.exists()
