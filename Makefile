@@ -7,12 +7,13 @@ STAMP := $(VENV)/.csmv-installed
 EXTRAS ?= collect,s3,dev
 DEMO_ROOT ?= csmv-demo
 
-.PHONY: help setup system demo test test-all check format bench constraints clean
+.PHONY: help setup system demo test test-all mutants check format bench constraints clean
 
 help:
 	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
 	@echo "make test    set up, then run the tests with coverage"
 	@echo "make check   set up, then lint and type-check"
+	@echo "make mutants set up, then count which small faults in the core modules their own tests notice"
 	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
 
 setup: $(STAMP)
@@ -37,6 +38,10 @@ test: setup
 
 test-all: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+# Not part of `make test`: minutes a module. MODULES=pipeline/splits.py for one of them.
+mutants: setup
+	@$(BIN)/python tests/mutants.py $(MODULES)
 
 check: setup
 	@$(BIN)/ruff check .

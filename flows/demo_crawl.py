@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.collect import reasons
+from pipeline.config import read_config
 from pipeline.errors import CsmvError
 from pipeline.media.stage import open_videos
 from pipeline.sandbox import Sandbox, SandboxSettings, World
@@ -71,9 +72,9 @@ def _is_done(root: str) -> bool:
         return False
     store = Store.open(root)
     return (
-        not source_of(store.config.source).left(store)
+        not source_of(read_config(store).source).left(store)
         and store.read_all("videos").num_rows > 0
-        and not any(open_videos(store, shard, source_of(store.config.source)) for shard in store.shards())
+        and not any(open_videos(store, shard, source_of(read_config(store).source)) for shard in store.shards())
     )
 
 

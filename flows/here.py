@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.server import prefect_api
 from pipeline.errors import CsmvError, UnfinishedError, shown
@@ -74,7 +74,7 @@ def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: A
         if watch is not None:
             watchers.append(watch)
         try:
-            state = FLOWS[stage](Dataset(root=root, **dataset), return_state=True)
+            state = cast("State[Any]", FLOWS[stage](Dataset(root=root, **dataset), return_state=True))
         finally:
             if watch is not None:
                 watchers.remove(watch)

@@ -1,7 +1,7 @@
 """One flow and one task a stage, made from the list of stages. The work is in `pipeline/`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from prefect import Flow, Task, flow
 from prefect.client.schemas.objects import State
@@ -58,7 +58,7 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
 def _followed(dataset: Dataset, state: "State[Any]") -> "State[Any]":
     """What a run ends in after the stages that it was asked to go on with."""
     for name in dataset.then if state.is_completed() else ():
-        after: State[Any] = FLOWS[name](dataset.for_stage(), return_state=True)
+        after = cast("State[Any]", FLOWS[name](dataset.for_stage(), return_state=True))
         if not after.is_completed():
             return Failed(message=after.message)
     return state

@@ -236,7 +236,6 @@ def record_section(
         entries = _with(getattr(written, section), entry, name_of)
         if entries != getattr(written, section):
             store.write_file(CONFIG_FILE, signed(written.model_copy(update={section: entries})).encode())
-            store.__dict__.pop("config", None)  # read anew when it is asked for
         return
     if name_of(entry) in map(name_of, getattr(written, section)):
         return
@@ -246,7 +245,6 @@ def record_section(
     recorded = recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)})
     body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     store.write_file(RECORDED_FILE, _sign(body).encode())
-    store.__dict__.pop("config", None)
 
 
 def signed(config: DatasetConfig) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import DatasetConfig, create_root, read_config, record_section
+from pipeline.config import DatasetConfig, create_root, read_config
 from pipeline.errors import CsmvError
 from pipeline.features import Vectors
 from pipeline.features import features as feature_set
@@ -24,7 +24,7 @@ from pipeline.sources.registry import source_of
 from pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
 from pipeline.stages import STAGES
 from pipeline.store import Store
-from pipeline.validated import Validated, parse
+from pipeline.validated import parse
 
 
 class Dataset:
@@ -153,16 +153,12 @@ class Dataset:
 
     def section(self, name: str, kind: type[Section]) -> Section:
         """A section that stands once, with what this run changes laid over it."""
-        return self._with_changes(name, kind, getattr(self.config, name))
+        section: Section = getattr(self.config, name)
+        return self._with_changes(name, kind, section)
 
     def entries(self, name: str, kind: type[Section]) -> tuple[Section, ...]:
         """The entries of a section that is a list, with what this run changes laid over each."""
         return tuple(self._with_changes(name, kind, entry) for entry in getattr(self.config, name))
-
-    def record(self, name: str, entry: Validated) -> None:
-        """Write an entry into the root's configuration, unless it stands there."""
-        record_section(self.store, name, entry)
-        self.config = read_config(self.store)
 
     def progress(self) -> list[StageStatus]:
         """`status`, for the report."""

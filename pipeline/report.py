@@ -62,10 +62,10 @@ def facts(store: Store) -> dict[str, Any]:
     feature_sets = _features(store)
     runs = _runs(store, {found["name"]: found for found in feature_sets})
     return {
-        "name": store.config.name,
-        "source": store.config.source.kind,
+        "name": store.header.name,
+        "source": store.header.source,
         "n_shards": store.n_shards,
-        "format_version": store.config.format_version,
+        "format_version": store.header.format,
         "tiles": _tiles(videos, comments, labels),
         "tables": _tables(store),
         "media": _media(videos),

@@ -17,6 +17,7 @@ from typing import IO, Literal
 import yaml
 from pydantic import Field, SecretStr
 
+from pipeline.config import read_config
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
 from pipeline.progress import track
@@ -225,7 +226,7 @@ def _policy(settings: Settings) -> ScrubPolicy:
     if settings.policy is None:
         if settings.root is None:
             return ScrubPolicy()
-        return Store.open(settings.root).config.scrub
+        return read_config(Store.open(settings.root)).scrub
     if not settings.policy.is_file():
         raise CsmvError(f"The policy file '{settings.policy}' is not there.")
     try:

@@ -87,9 +87,6 @@ class DatasetView(Protocol):
     def entries(self, name: str, kind: type[Section]) -> tuple[Section, ...]:
         """The entries of a section that is a list, with what this run changes laid over each."""
 
-    def record(self, name: str, entry: Validated) -> None:
-        """Write an entry into the root's configuration, unless it stands there."""
-
     def progress(self) -> "list[StageStatus]":
         """How far each stage is."""
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,9 +40,6 @@ from pipeline.manifest import (
 from pipeline.privacy.forgotten import settling
 from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
-
-if TYPE_CHECKING:
-    from pipeline.config import DatasetConfig
 
 CONFIG_FILE = "dataset.yaml"
 HISTORY = "history"
@@ -171,13 +168,6 @@ class Store(Files):
             f"{self.root}: this root has {told} and no {HEADER_FILE}, and this csmv reads format 2: use the csmv that "
             "made it, or build the root anew."
         )
-
-    @cached_property
-    def config(self) -> "DatasetConfig":
-        """The configuration that made this root, validated."""
-        from pipeline.config import read_config
-
-        return read_config(self)
 
     @property
     def n_shards(self) -> int:
@@ -449,7 +439,8 @@ class Store(Files):
 
     def rewrite(self, table: str, shard: int | None, rows: pa.Table) -> None:
         """Commit a shard (or a split, whose shard is None) with other rows of the schema that it has."""
-        self._write(table, shard, rows, None)
+        spec = spec_of(table) or TableSpec(rows.schema, key=("video_id",))
+        self._write(table, shard, spec.conform(rows), None)
 
     def _write(self, table: str, shard: int | None, rows: pa.Table, made_from: str | None) -> None:
         if made_from is None:

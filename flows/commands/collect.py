@@ -194,7 +194,7 @@ def _described(
     shards: int,
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
-    from pipeline.config import DatasetConfig
+    from pipeline.config import DatasetConfig, read_config
     from pipeline.errors import CsmvError
     from pipeline.sources.registry import SOURCES
     from pipeline.store import CONFIG_FILE, Store
@@ -205,7 +205,7 @@ def _described(
             raise CsmvError(f"The configuration '{config}' is not there.")
         made = DatasetConfig.from_yaml(config.read_text("utf-8"), str(config)).model_dump(mode="json")
     elif there.exists(CONFIG_FILE):
-        made = Store.open(root).config.model_dump(mode="json")
+        made = read_config(Store.open(root)).model_dump(mode="json")
     else:
         name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(root).name) or "csmv"
         made = {"name": name if name[0].isalnum() else f"x{name}", "n_shards": shards}

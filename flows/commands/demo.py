@@ -86,13 +86,14 @@ def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
     from rich.table import Table
 
+    from pipeline.config import read_config
     from pipeline.vccsa.config import default_run_name
     from pipeline.vccsa.training import read_run
 
     table = Table(title="Test videos, none of them seen in training (F1)")
     for column in ("", "opinion micro", "opinion macro", "emotion micro", "emotion macro"):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
-    for config in store.config.train:
+    for config in read_config(store).train:
         _, result = read_run(store, default_run_name(config))
         test = result.metrics["test"]
         table.add_row(ROWS[config.model], *_percentages(test))

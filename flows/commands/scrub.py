@@ -84,14 +84,21 @@ def forget_(
     as_json: AsJson = False,
 ) -> None:
     """Remove comments, videos, or all of an account from a root, private part included, for good."""
+    from pipeline.dataset import Dataset
     from pipeline.errors import CsmvError
     from pipeline.privacy.forget import forget
-    from pipeline.store import Store
 
     if not (comment_id or video_id or handle):
         raise CsmvError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")
+    dataset = Dataset.open(root)
     removal = forget(
-        Store.open(root), comment_id or (), video_id or (), handle or (), even_unknown=even_unknown, also=also or ()
+        dataset.store,
+        comment_id or (),
+        video_id or (),
+        handle or (),
+        even_unknown=even_unknown,
+        also=also or (),
+        source=dataset.source,
     )
     if as_json:
         typer.echo(json.dumps(vars(removal), indent=2))

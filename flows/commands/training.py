@@ -184,6 +184,7 @@ def sweep(
 
 def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
+    from pipeline.config import read_config
     from pipeline.errors import CsmvError
     from pipeline.validated import parse
     from pipeline.vccsa.config import TrainConfig
@@ -202,15 +203,15 @@ def _base(store: "Store", model: str | None, config: Path | None, paper: str | N
     if paper is not None:
         return [TrainConfig.paper(paper).replace({"model": model} if model else {})]
     if model is not None:
-        known = [one.features for one in store.config.train if one.needs_features]
+        known = [one.features for one in read_config(store).train if one.needs_features]
         defaults: dict[str, Any] = {"features": known[0]} if known else {}
         names = store.split_names()
         if names and TrainConfig().split not in names:
             defaults["split"] = names[0]
         return [TrainConfig().replace({**defaults, "model": model})]
-    if not store.config.train:
+    if not read_config(store).train:
         raise CsmvError("dataset.yaml lists no training run; say which model with --model.")
-    return list(store.config.train)
+    return list(read_config(store).train)
 
 
 def _yaml(text: str, where: str) -> Any:

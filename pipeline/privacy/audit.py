@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from pipeline.config import read_config
 from pipeline.errors import CsmvError
 from pipeline.known_names import KnownNames, known_names
 from pipeline.privacy.forgotten import Forgotten
@@ -84,7 +85,7 @@ def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
     not there.
     """
     known, gone = known_names(store), Forgotten.of(store)
-    search = _Search(known, store.config.scrub, gone)
+    search = _Search(known, read_config(store).scrub, gone)
     names = [name for name in store.files() if not name.startswith(PRIVATE)]
     extra = [path for given in also for path in _files_below(given)]
     with track("audit", len(names) + len(extra)) as tick:

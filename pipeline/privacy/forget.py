@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CsmvError
-from pipeline.known_names import LANDING, folder_rows
+from pipeline.known_names import LANDING
 from pipeline.privacy.audit import files_holding
 from pipeline.privacy.forget_landing import LandingEraser, Wanted, wanted
 from pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
@@ -27,6 +27,7 @@ from pipeline.schemas import TableSpec, spec_of
 from pipeline.store import parquet_bytes
 
 if TYPE_CHECKING:
+    from pipeline.sources.base import Source
     from pipeline.store import Store
 
 CACHE = "private/cache/"
@@ -63,6 +64,7 @@ def forget(
     *,
     even_unknown: bool = False,
     also: Iterable[Path] = (),
+    source: "Source | None" = None,
 ) -> Removal:
     """Remove comments by their original ids, videos by theirs, and everything that a handle wrote or published.
 
@@ -76,6 +78,7 @@ def forget(
         handles: accounts, with or without @.
         even_unknown: remember, too, what is not in the root now and may come later.
         also: files and folders outside the root, such as logs, to be searched for what is left.
+        source: the root's source, whose own lists are looked through, too.
 
     Raises:
         CsmvError: something of the request is not known here (nothing is forgotten then), comments are to be found by
@@ -109,7 +112,7 @@ def forget(
     )
     removal = Removal()
     _remove(store, what.texts, removal)
-    removal.left = _left(store, also)
+    removal.left = _left(store, also, source)
     return removal
 
 
@@ -346,7 +349,7 @@ def _from_landing(store: "Store", name: str, texts: list[str], removal: Removal,
 # ---------------------------------------------------------------------- what is left
 
 
-def _left(store: "Store", also: Iterable[Path]) -> list[str]:
+def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list[str]:
     gone = Forgotten.of(store)
     names = [name for name in store.files() if not name.startswith(_NOT_SEARCHED)]
     left = [
@@ -359,7 +362,7 @@ def _left(store: "Store", also: Iterable[Path]) -> list[str]:
     ]
     if any(name.startswith("release/") for name in names):
         left.append("release/ was made before this: make it again, and ask those who have a copy to delete it.")
-    rows = sum(_is_theirs(row, gone) for row in folder_rows(store))
+    rows = sum(_is_theirs(row, gone) for row in (source.own_rows(store) if source else ()))
     if rows:
         left.append(
             f"The source's own folder is not the root's to clean, and {rows:,} rows of its lists are of it or name it: "

@@ -111,8 +111,8 @@ class _Asked:
             one: re.compile(rb"(?<![0-9A-Za-z_-])%s(?![0-9A-Za-z_-])" % re.escape(one.encode("utf-8", "replace")))
             for one in what.comments | what.videos
         } | {
-            # A word of somebody's comment is no handle: it stands behind an @ or alone in quotes.
-            one: re.compile(rb"(?:@|%%40|[\"'])%s(?![\w.])" % re.escape(one.encode("utf-8", "replace")), re.I)
+            # A word of somebody's comment is no handle: it stands behind an @, or alone in quotes and is no key.
+            one: re.compile(rb"(?:@|%%40|[\"'])%s(?![\w.]|[\"']\s*:)" % re.escape(one.encode("utf-8", "replace")), re.I)
             for one in what.handles
         }
 

@@ -49,7 +49,11 @@ def form_of(name: str) -> Form | None:
     places = list(WORD.finditer(folded))
     if not places:
         return None
-    plain = folded[places[0].start() : places[-1].end()]
+    end = places[-1].end()
+    # Thai, Khmer and Burmese write vowels as marks upon a letter, and those of the last letter belong to the name.
+    while end < len(folded) and unicodedata.category(folded[end]).startswith("M"):
+        end += 1
+    plain = folded[places[0].start() : end]
     if _is_unspaced(plain):
         return Form(plain, Writing.UNSPACED) if len(plain) >= SHORTEST_UNSPACED else None
     words = tuple(word.lower() for word in WORD.findall(plain))

@@ -7,7 +7,7 @@ one writer (`pipeline.sources.tables`) scrubs, pseudonymizes and writes for all 
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -230,6 +230,10 @@ class Source(ABC):
     def split_of(self, store: Store) -> dict[str, str]:
         """Comment id as in the tables -> train, dev or test, where the source brings a published split."""
         return {}
+
+    def own_rows(self, store: Store) -> Iterator[dict[str, Any]]:
+        """Rows of lists that stand outside the root and are not its to clean, for whoever has to name them."""
+        yield from ()
 
     # ------------------------------------------------------------------ files
 

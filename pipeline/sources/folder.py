@@ -4,6 +4,7 @@ Its lists are read once and parted by shard. A row that can't be used costs only
 what is wrong with it, and never quotes it.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -173,6 +174,22 @@ class Folder(Source):
             [LabelRow(row.id, row.opinion, row.emotion) for row in comments if row.opinion or row.emotion],
             failures,
         )
+
+    def own_rows(self, store: Store) -> Iterator[dict[str, Any]]:
+        """The rows of the folder's lists as they are there now; none where it is gone."""
+        try:
+            lists = self._lists()[1]
+        except CsmvError:
+            return
+        for path in lists.values():
+            with path.open("rb") as lines:
+                for line in lines:
+                    try:
+                        row = json.loads(line)
+                    except ValueError:
+                        continue
+                    if isinstance(row, dict):
+                        yield row
 
     @property
     def has_files(self) -> bool:

@@ -111,7 +111,7 @@ def verdict_of_code(code: int, message: str) -> Verdict:
 def verdict_of_status(status: int, retry_after: str = "") -> Verdict | None:
     """What an HTTP status means by itself; None where the body has to be read."""
     if status == 429:
-        wait = float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None
+        wait = float(retry_after) if retry_after.replace(".", "", 1).isdecimal() else None
         return Verdict(Outcome.RATE_LIMITED, retry_after_s=wait)
     if status == 403:
         return Verdict(Outcome.FORBIDDEN)

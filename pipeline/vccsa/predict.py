@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from extractors.base import Extractor
 from extractors.sampling import ClipRule
+from pipeline.config import read_config
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig, load, made_with, set_footer
 from pipeline.store import Store
@@ -151,7 +152,7 @@ def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...
 
 def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
     """How each of the run's feature sets was made: as dataset.yaml says, or else the footers of its shards."""
-    recorded = {one.name: one for one in store.config.features}
+    recorded = {one.name: one for one in read_config(store).features}
     found = {}
     for name in config.features:
         one = recorded.get(name) or made_with(store, name)

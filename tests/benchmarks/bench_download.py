@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import media_shard
 from pipeline.sandbox import Sandbox, SandboxSettings
@@ -56,7 +56,7 @@ def fetched_by_us(sandbox: Sandbox, videos: list[str], root: Path) -> tuple[dict
     connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
     asked = MediaSettings(at_once=8, manners=Manners(interval_s=0))
     began = time.perf_counter()
-    report = media_shard(store, 0, source_of(store.config.source), asked, Reach(connection))
+    report = media_shard(store, 0, source_of(read_config(store).source), asked, Reach(connection))
     seconds = time.perf_counter() - began
     assert (report.done, report.reasons) == (len(videos), {})
     return {video: digest(Path(store.path(media_path(0, video)))) for video in videos}, seconds

@@ -73,6 +73,9 @@ RATES = [
     Fraction(12),
     Fraction(7),
     Fraction(120),
+    Fraction(16),  # these three have frames that are due at an exact half
+    Fraction(48),
+    Fraction(96),
 ]
 B_FRAMES = {"preset": "medium", "bf": "3", "crf": "18", "b_strategy": "0"}
 

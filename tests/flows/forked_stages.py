@@ -11,6 +11,7 @@ import traceback
 import torch
 
 from extractors import engine  # noqa: F401
+from pipeline.config import read_config
 from pipeline.features import extract_shard, load
 from pipeline.media.stage import media_shard
 from pipeline.sources.registry import source_of
@@ -22,10 +23,10 @@ def run_stages(root: str) -> None:
     store = Store.open(root)
     store.sweep()
     for shard in store.shards():
-        media_shard(store, shard, source_of(store.config.source))
+        media_shard(store, shard, source_of(read_config(store).source))
     for shard in store.shards():
-        extract_shard(store, shard, *store.config.features)
-    for config in store.config.splits:
+        extract_shard(store, shard, *read_config(store).features)
+    for config in read_config(store).splits:
         build_split(store, config)
     store.sweep()
 
@@ -33,7 +34,7 @@ def run_stages(root: str) -> None:
 def main() -> None:
     torch.set_num_threads(1)  # before the fork: a pool of threads does not survive one
     for line in sys.stdin:
-        for config in Store.open(line.strip()).config.features:
+        for config in read_config(Store.open(line.strip())).features:
             load(config)  # kept, so that children find it
         child = os.fork()
         if child == 0:

@@ -19,7 +19,7 @@ def test_everything_is_looked_for_and_each_gap_says_how_to_fill_it(csmv: Run) ->
     assert found.returncode == 0
     assert {"torch", "decord", "presidio-analyzer", "video codecs", "disk space", "weights cache"} <= set(findings)
     assert findings["Chromium"]["present"] is False and "apt-get" in findings["Chromium"]["how"]
-    assert findings["Prefect API"]["found"] == "no answer at http://127.0.0.1:9/api"
+    assert findings["Prefect API"]["found"] == "no Prefect API answers at http://127.0.0.1:9/api"
     assert all(finding["how"] and finding["needed"] for finding in findings.values())
 
 

@@ -13,7 +13,7 @@ import torch
 
 from extractors import create
 from extractors.weights import random_state
-from pipeline.config import DatasetConfig, FolderSource, record_section
+from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from pipeline.features import FeatureConfig, load
 from pipeline.sample.films import Film, make_film
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS
@@ -85,13 +85,13 @@ def test_commands_in_a_row_need_no_configuration_written_by_hand(
     assert len(answer["windows"]) == 3
 
     # What the commands did stands in the configuration, once however often they run.
-    config = Store.open(root).config
+    config = read_config(Store.open(root))
     assert config.features == (FeatureConfig(extractor=EXTRACTOR, weights="random", workers=1),)
     assert config.splits == (SplitConfig(kind="video"),)
     assert [(one.model, one.features) for one in config.train] == [("vccsa", ("timm-test_resnet",))]
     assert csmv("split", "--root", root, "--kind", "video").returncode == 0
     assert "was finished already" in csmv("train", "--root", root).stdout
-    assert Store.open(root).config == config
+    assert read_config(Store.open(root)) == config
 
     # Without it, the shards' own footers say how the features were made.
     Store.create(root, PLAIN)
@@ -117,4 +117,4 @@ def test_a_run_with_a_name_of_its_own_is_not_trained_again_under_another(csmv_in
     assert csmv_inside("split", "--root", root).returncode == 0
     done = csmv_inside("train", "--root", root, "--model", "majority", "--split", "video", "--run", "mine")
     assert done.returncode == 0, done.stderr
-    assert Store.open(root).config.train == ()
+    assert read_config(Store.open(root)).train == ()

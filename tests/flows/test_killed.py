@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.sample import make_sample
 from pipeline.sources.registry import source_of
 from pipeline.store import Store
@@ -69,7 +69,7 @@ def new_root(path: Path, sample: Path) -> Path:
         }
     )
     store = Store.create(str(path), config)
-    ingest(store, source_of(config.source), store.config.scrub, SecretStr("a key for tests only"))  # type: ignore[arg-type]
+    ingest(store, source_of(config.source), read_config(store).scrub, SecretStr("a key for tests only"))  # type: ignore[arg-type]
     return path
 
 

@@ -45,7 +45,7 @@ def test_it_serves_silently_keeps_to_its_home_and_stops(tmp_path: Path, environm
     home.mkdir()
     process = start(tmp_path / "prefect", environment | {"HOME": str(home)}, 0)
 
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=240)
 
     url, answer = stdout.split()
     assert process.returncode == 0
@@ -141,7 +141,7 @@ def test_a_second_run_on_the_same_root_says_who_is_there(
     first.kill()
     first.communicate()
     third = start(home, environment, 0)
-    stdout, stderr = third.communicate(timeout=120)
+    stdout, stderr = third.communicate(timeout=240)
     assert third.returncode == 0 and stdout.split()[1] == "6", stderr
 
 

@@ -70,7 +70,7 @@ def test_what_can_not_be_kept_in_private_goes_nowhere_else(server: Any, tiny: Pa
     (tmp_path / "root" / "private").mkdir(parents=True)
     (tmp_path / "root" / "private" / "logs").write_text("a file where the folder of logs should be")
 
-    said = ingest(server, tmp_path / "root", tiny, "unexpected")
+    said = tables(server, tmp_path / "root", tiny, "unexpected")
 
     assert said["type"] == "FAILED"
     assert "unexpected ValueError" in said["message"] and "could not be written" in said["message"]
@@ -81,7 +81,7 @@ def test_what_can_not_be_kept_in_private_goes_nowhere_else(server: Any, tiny: Pa
 
 @pytest.mark.parametrize("raised", ["ours", "theirs", "unexpected"])
 def test_nothing_hangs_on_what_a_task_lets_out(raised: str, tmp_path: Path) -> None:
-    from flows.shards import UnexpectedError, _discreet
+    from flows.shards import UnexpectedError, discreet
 
     def fail() -> None:
         try:
@@ -93,7 +93,7 @@ def test_nothing_hangs_on_what_a_task_lets_out(raised: str, tmp_path: Path) -> N
                 raise PermissionError(errno.EACCES, "refused", "/data/x") from error
             raise
 
-    with pytest.raises((CsmvError, UnexpectedError)) as let_out, _discreet(str(tmp_path), "media"):
+    with pytest.raises((CsmvError, UnexpectedError)) as let_out, discreet(str(tmp_path), "media"):
         fail()
 
     assert SECRET not in "".join(traceback.format_exception(let_out.value))

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
 from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
@@ -40,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     )
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source_of(source), store.config.scrub, load_or_create_key(store))
+    ingest(store, source_of(source), read_config(store).scrub, load_or_create_key(store))
     page = {
         "comments": [
             {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, record_section
+from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
 from pipeline.splits import SplitConfig
@@ -61,8 +61,8 @@ def test_a_section_is_recorded_once_and_replaces_the_one_of_its_name(tmp_path: P
     record_section(store, "train", TrainConfig(model="text"))
     record_section(store, "train", TrainConfig(model="text", seed=1))
 
-    config = Store.open(str(tmp_path)).config
-    assert config == store.config
+    config = read_config(Store.open(str(tmp_path)))
+    assert config == read_config(store)
     assert config.splits == (SplitConfig(kind="video", seed=7), SplitConfig(kind="comment", name="mixed"))
     assert [one.name for one in config.features] == ["i3d", "i3d_temporal"]
     assert [one.seed for one in config.train] == [3407, 1]

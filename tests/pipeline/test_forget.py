@@ -21,7 +21,7 @@ from forgotten_at_once import SPEC, features_of
 from pydantic import SecretStr
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.errors import CsmvError
 from pipeline.privacy.forget import forget, settle
 from pipeline.privacy.forget_landing import LandingEraser
@@ -57,7 +57,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "videos.jsonl").write_text(json.dumps({"video": "v2", "creator": "mona_vex"}) + "\n")
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source_of(source), store.config.scrub, load_or_create_key(store))
+    ingest(store, source_of(source), read_config(store).scrub, load_or_create_key(store))
     return store
 
 
@@ -260,7 +260,8 @@ def test_what_it_can_not_clean_is_named(root: Store, tmp_path: Path) -> None:
     root.write_file("release/README.md", b"a release")
     (tmp_path / "worker.log").write_text("took kai.river9 in")
 
-    left = forget(root, handles=["kai.river9"], also=[tmp_path / "worker.log"]).left
+    source = source_of(read_config(root).source)
+    left = forget(root, handles=["kai.river9"], also=[tmp_path / "worker.log"], source=source).left
 
     holding = [sentence.split(" ", 1)[0] for sentence in left if "still holds a name or an id" in sentence]
     assert holding == [str(tmp_path / "worker.log"), "logs/run.log", "private/logs/tables-KeyError.txt"]
@@ -335,13 +336,13 @@ def test_what_is_forgotten_is_remembered(root: Store) -> None:
 
 def test_a_later_run_does_not_bring_it_back(root: Store) -> None:
     forget(root, comment_ids=[raw(1)])
-    source = root.config.source
+    source = read_config(root).source
     assert isinstance(source, FolderSource)
     for shard in root.shards():
         root.remove(f"comments/{shard:04d}.parquet")
     key = load_key(root)
     assert key is not None
-    ingest(root, source_of(source), root.config.scrub, key)
+    ingest(root, source_of(source), read_config(root).scrub, key)
     assert texts(root) == {"comment 2", "comment 3"}
     assert root.read_all("labels").num_rows == 0
 
@@ -364,12 +365,12 @@ def test_without_the_key_it_says_so(root: Store) -> None:
 
 def build_again(root: Store, comments: list[dict[str, str]]) -> None:
     """Ingest a folder whose list of comments is another one."""
-    source = root.config.source
+    source = read_config(root).source
     assert isinstance(source, FolderSource)
     (Path(source.path) / "comments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in comments))
     key = load_key(root)
     assert key is not None
-    ingest(root, source, key)
+    ingest(root, source_of(source), read_config(root).scrub, key)
 
 
 def test_the_rows_deleted_from_the_folder_the_name_stays_away(root: Store) -> None:
@@ -386,7 +387,7 @@ def test_the_rows_deleted_from_the_folder_the_name_stays_away(root: Store) -> No
 
 def test_what_a_forgotten_account_writes_later_stays_out(root: Store) -> None:
     forget(root, handles=["kai.river9", "mona_vex"])
-    source = root.config.source
+    source = read_config(root).source
     assert isinstance(source, FolderSource)
     (Path(source.path) / "v3.mp4").write_bytes(b"a new video")
     with (Path(source.path) / "videos.jsonl").open("a") as file:
@@ -655,7 +656,7 @@ def test_requests_at_the_same_time_are_all_kept(root: Store) -> None:
 
 def many_comments(root: Store, each: int) -> list[str]:
     """Add comments to the folder source and ingest them; gives their raw ids, of v1 and v2 in turn."""
-    source = root.config.source
+    source = read_config(root).source
     assert isinstance(source, FolderSource)
     ids = [f"76794041022299{number:05d}" for number in range(2 * each)]
     rows = [{"id": one, "video": f"v{1 + n % 2}", "text": f"comment {one}"} for n, one in enumerate(ids)]
@@ -663,7 +664,7 @@ def many_comments(root: Store, each: int) -> list[str]:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     key = load_key(root)
     assert key is not None
-    ingest(root, source, key)
+    ingest(root, source_of(source), read_config(root).scrub, key)
     return ids
 
 

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import MediaReport, media_shard, open_videos
 from pipeline.sample import Sample, make_sample
@@ -55,12 +55,12 @@ def store(sample: Sample, tmp_path: Path) -> Iterator[Store]:
 def ingested(root: Path, folder: Path) -> Store:
     source = FolderSource(path=str(folder))
     made = Store.create(str(root), DatasetConfig(name="test", n_shards=1, source=source))
-    ingest(made, source_of(source), made.config.scrub, KEY)
+    ingest(made, source_of(source), read_config(made).scrub, KEY)
     return made
 
 
 def fetch(store: Store, settings: MediaSettings | None = None, **options: Any) -> MediaReport:
-    return media_shard(store, 0, source_of(store.config.source), settings, **options)
+    return media_shard(store, 0, source_of(read_config(store).source), settings, **options)
 
 
 def counts(report: MediaReport) -> tuple[int, int, int]:
@@ -151,11 +151,11 @@ def test_a_file_of_the_same_size_that_was_replaced_is_taken_again(sample: Sample
     film[at] ^= 1
     (folder / "sample-01.mp4").write_bytes(film)
 
-    assert open_videos(store, 0, source_of(store.config.source)) == ["sample-01"]
+    assert open_videos(store, 0, source_of(read_config(store).source)) == ["sample-01"]
     assert counts(fetch(store)) == (1, 0, 0)
     assert videos(store)["sample-01"]["media_sha256"] == hashlib.sha256(film).hexdigest()
     (folder / "sample-01.mp4").touch()
-    assert open_videos(store, 0, source_of(store.config.source)) == [], "newer, and the same bytes"
+    assert open_videos(store, 0, source_of(read_config(store).source)) == [], "newer, and the same bytes"
 
 
 def test_a_quota_ends_the_run_and_a_larger_one_goes_on(store: Store, sample: Sample) -> None:
@@ -227,12 +227,13 @@ pathlib.Path.open = stubborn
 
 KILLED = """
 import sys
+from pipeline.config import read_config
 from pipeline.media.stage import media_shard
 from pipeline.sources.registry import source_of
 from pipeline.store import Store
 store = Store.open(sys.argv[1])
 print("begun", flush=True)
-media_shard(store, 0, source_of(store.config.source))
+media_shard(store, 0, source_of(read_config(store).source))
 """
 
 

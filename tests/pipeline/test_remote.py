@@ -43,7 +43,8 @@ say("s3://csmv/root", write)
 say("s3://none/root", write)
 say("s3://csmv/root", lambda fs, path: fs.cat_file(path + "y"))
 say("s3://A_b$/root", write)
-urllib.request.urlopen(url + "/moto-api/reset-auth", data=b"0")
+plain = {"Content-Type": "text/plain"}
+urllib.request.urlopen(urllib.request.Request(url + "/moto-api/reset-auth", b"0", plain))
 say("s3://csmv/root", write)
 say("s3://csmv/root", lambda fs, path: fs.exists(path))
 for name in keys:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.features import FeatureConfig, extract_shard
 from pipeline.media.stage import media_shard
 from pipeline.report import write_report
@@ -30,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> FolderSource:
 
 def build(root: str, source: FolderSource) -> Store:
     store = Store.create(root, DatasetConfig(name="test", n_shards=2, source=source, splits=SPLITS))
-    ingest(store, source_of(source), store.config.scrub, KEY)
+    ingest(store, source_of(source), read_config(store).scrub, KEY)
     for shard in store.shards():
         media_shard(store, shard, source_of(source))
         extract_shard(store, shard, FEATURES)

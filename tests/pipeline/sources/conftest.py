@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.collect import collect
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sources.base import Reach
@@ -76,7 +76,7 @@ class Trial:
         raise AssertionError(f"not done after {most} runs")
 
     def tabulate(self) -> None:
-        write_tables(self.store, Web(self.source), self.store.config.scrub, self.store.key())
+        write_tables(self.store, Web(self.source), read_config(self.store).scrub, self.store.key())
 
     def outcome(self, video_id: str) -> str:
         """How the last visit of a video ended."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.collect import collect
+from pipeline.config import read_config
 from pipeline.media.stage import media_shard
 from pipeline.sources.base import Reach
 from pipeline.sources.registry import source_of
@@ -23,7 +24,7 @@ def held_at_most() -> int:
 
 def main(root: str, proxy: str, ca_file: str, what: str) -> None:
     store = Store.open(root)
-    source = source_of(store.config.source)
+    source = source_of(read_config(store).source)
     connection = Connection(proxy=proxy, ca_file=Path(ca_file))
     weights: dict[int, int] = {}
 
@@ -32,7 +33,7 @@ def main(root: str, proxy: str, ca_file: str, what: str) -> None:
             weights[report.visits] = held_at_most()
 
     collect(store, source, Reach(connection, watch=watch), pause=lambda _seconds: None)
-    write_tables(store, source, store.config.scrub, store.key())
+    write_tables(store, source, read_config(store).scrub, store.key())
     if what == "all":
         for shard in store.shards():
             media_shard(store, shard, source, reach=Reach(connection))

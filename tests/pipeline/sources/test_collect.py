@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.collect import reasons
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.errors import CsmvError
 from pipeline.sandbox import Fault
 from pipeline.sources.landing import Landing
@@ -86,7 +86,7 @@ def test_killed_at_random_moments_the_tables_are_the_same_bytes(
     monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
     lasting = {"video:7679402590399889409": Fault.VIDEO_PRIVATE}
     site = trial(hashtags=1, videos=videos, comments=4, list_size=4, faults=lasting)
-    twin = Store.create(site.store.root + "-twin", site.store.config)
+    twin = Store.create(site.store.root + "-twin", read_config(site.store))
     finish(twin, site.sandbox)
 
     draw = random.Random(kills)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.errors import CsmvError
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import MediaReport, media_shard
@@ -41,7 +41,7 @@ class Trial:
     def run(self, settings: MediaSettings | None = None, **options: Any) -> MediaReport:
         reach = Reach(Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file))
         settings = settings or MediaSettings(manners=MANNERS)
-        return media_shard(self.store, 0, source_of(self.store.config.source), settings, reach, **options)
+        return media_shard(self.store, 0, source_of(read_config(self.store).source), settings, reach, **options)
 
     def status(self) -> dict[str, str]:
         return {row["video_id"]: row["media_status"] for row in self.store.read_all("videos").to_pylist()}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.collect import collect
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
 from pipeline.scrub import EntityRule, ScrubPolicy
@@ -159,6 +159,7 @@ def bytes_of(store: Store, *prefixes: str) -> dict[str, bytes]:
 
 WRITE_AND_DIE = """
 import os, pathlib, signal, sys
+from pipeline.config import read_config
 from pipeline.sources.ytdlp import YtdlpSource
 from pipeline.store import Store
 from pipeline.sources.registry import source_of
@@ -174,7 +175,7 @@ def counted(self, target):
     return commit(self, target)
 pathlib.Path.replace = counted
 store = Store.open(sys.argv[1])
-write_tables(store, source_of(store.config.source), store.config.scrub, store.key())
+write_tables(store, source_of(read_config(store).source), read_config(store).scrub, store.key())
 """
 
 
@@ -199,7 +200,7 @@ def test_a_source_keeps_the_contract(sample: Sample, tmp_path: Path) -> None:
     assert any(one.comments for one in rows)
 
     # Written once, a shard is left alone until something that decides it changes.
-    key, policy = store.key(), store.config.scrub
+    key, policy = store.key(), read_config(store).scrub
     assert not any(is_current(store, source, policy, key, shard) for shard in store.shards())
     written = write_tables(store, source, policy, key)
     assert (written.videos, written.reused) == (len(sample.videos), 0)
@@ -221,16 +222,16 @@ def test_killed_between_tables_and_run_again_the_bytes_are_the_same(
     sample: Sample, tmp_path: Path, writes: int
 ) -> None:
     whole = landed(tmp_path / "whole", sample)
-    twin = Store.create(str(tmp_path / "twin"), whole.config)
+    twin = Store.create(str(tmp_path / "twin"), read_config(whole))
     source = source_of(sample.section)
     for name, data in bytes_of(whole, source.landing).items():
         twin.write_file(name, data)
-    write_tables(whole, source, whole.config.scrub, whole.key())
+    write_tables(whole, source, read_config(whole).scrub, whole.key())
 
     died = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, twin.root, str(writes)], env=os.environ, check=False)
     assert died.returncode == -9
     assert bytes_of(twin, *TABLES) != bytes_of(whole, *TABLES)
     twin.sweep()
-    write_tables(twin, source, twin.config.scrub, twin.key())
+    write_tables(twin, source, read_config(twin).scrub, twin.key())
 
     assert bytes_of(twin, *TABLES, "splits/") == bytes_of(whole, *TABLES, "splits/")

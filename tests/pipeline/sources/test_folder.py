@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline import collect
-from pipeline.config import DatasetConfig, FolderSource
+from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.errors import CsmvError
 from pipeline.pseudonym import Pseudonymiser
 from pipeline.schemas import VIDEOS
@@ -60,7 +60,7 @@ def make_store(root: Path, source: FolderSource, shards: int = 2) -> Store:
 
 
 def ingest(store: Store, source: FolderSource) -> TableSummary:
-    return collect.ingest(store, Folder(source), store.config.scrub, KEY)
+    return collect.ingest(store, Folder(source), read_config(store).scrub, KEY)
 
 
 def table_bytes(root: Path) -> dict[str, bytes]:
@@ -194,7 +194,7 @@ def test_shards_do_not_depend_on_who_makes_them_or_in_what_order(tmp_path: Path)
     ingest(one, source)
     Folder(source).land(other, Reach(), Part())
     for shard in (2, 0, 1, 0):
-        write_shard(other, Folder(source), other.config.scrub, KEY, shard)
+        write_shard(other, Folder(source), read_config(other).scrub, KEY, shard)
 
     assert table_bytes(tmp_path / "one") == table_bytes(tmp_path / "other")
     assert sum(table.num_rows for shard in range(3) if (table := one.read("comments", shard)) is not None) == 9
@@ -203,6 +203,7 @@ def test_shards_do_not_depend_on_who_makes_them_or_in_what_order(tmp_path: Path)
 KILLED = """
 import os, signal, sys
 from pydantic import SecretStr
+from pipeline.config import read_config
 from pipeline.store import Store
 from pipeline.collect import ingest
 from pipeline.sources.registry import source_of
@@ -217,7 +218,7 @@ def counted(self, *arguments):
 import pathlib
 pathlib.Path.replace = counted
 store = Store.open(sys.argv[1])
-ingest(store, source_of(store.config.source), store.config.scrub, SecretStr(sys.argv[3]))
+ingest(store, source_of(read_config(store).source), read_config(store).scrub, SecretStr(sys.argv[3]))
 """
 
 

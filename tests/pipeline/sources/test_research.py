@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.collect import collect
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.errors import CsmvError
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
@@ -59,10 +59,10 @@ class Run:
 def run(store: Store, sandbox: Sandbox, day: date = date(2026, 10, 1), **options: Any) -> Run:
     """A run on a day after the last of the sandbox's videos."""
     connection = Connection(proxy=sandbox.proxy, ca_file=sandbox.ca_file)
-    source = Research(store.config.source, **{"sleep": lambda _: None, "today": lambda: day, **options})
+    source = Research(read_config(store).source, **{"sleep": lambda _: None, "today": lambda: day, **options})
     report = collect(store, source, Reach(connection))
     assert isinstance(report, ResearchReport)
-    tables = write_tables(store, source, store.config.scrub, store.key())
+    tables = write_tables(store, source, read_config(store).scrub, store.key())
     return Run(report, tables, *(store.read_all(table).num_rows for table in ("videos", "comments")))
 
 
@@ -263,4 +263,4 @@ def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: San
         f"{LANDING}/videos/20260828-20260904/20261001/00000.end.jsonl.zst",
         [Record("x", json.dumps(rows).encode())],
     )
-    assert list(Research(store.config.source).videos(store)[0]) == ["7679401525248000001"]
+    assert list(Research(read_config(store).source).videos(store)[0]) == ["7679401525248000001"]

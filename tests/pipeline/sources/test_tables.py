@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, read_config
 from pipeline.pseudonym import load_or_create_key
 from pipeline.scrub import EntityRule, ScrubPolicy
 from pipeline.sources.landing import Landing, Record
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Store:
 
 
 def tabulate(store: Store, key: SecretStr) -> TableSummary:
-    return write_tables(store, Web(WebSource()), store.config.scrub, key)
+    return write_tables(store, Web(WebSource()), read_config(store).scrub, key)
 
 
 def texts(store: Store) -> dict[str, str]:
@@ -80,7 +80,7 @@ def test_a_name_that_comes_later_is_gone_from_what_was_there_before(root: Store)
 
 def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Path) -> None:
     key = load_or_create_key(root)
-    twin = Store.create(str(tmp_path / "twin"), root.config)
+    twin = Store.create(str(tmp_path / "twin"), read_config(root))
     for name in root.files("private/landing"):
         twin.write_file(name, root.read_file(name))
     tabulate(root, key)
@@ -89,7 +89,7 @@ def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Pa
     tabulate(root, key)
 
     for shard in reversed(twin.shards()):
-        write_shard(twin, Web(WebSource()), twin.config.scrub, key, shard)
+        write_shard(twin, Web(WebSource()), read_config(twin).scrub, key, shard)
 
     assert tables(root) == tables(twin)
     assert len(texts(root)) == 3
@@ -101,7 +101,7 @@ def test_made_again_only_where_something_came_or_the_policy_changed(root: Store)
     assert tabulate(root, key).videos == 0
 
     policy = ScrubPolicy(username=EntityRule(enabled=False))
-    changed = Store.create(root.root, root.config.model_copy(update={"scrub": policy}))
+    changed = Store.create(root.root, read_config(root).model_copy(update={"scrub": policy}))
     assert tabulate(changed, key).videos == 2
 
     assert texts(root)[B] == "LunarPost77 and kai.river9 did it first"

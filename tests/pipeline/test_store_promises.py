@@ -1,0 +1,455 @@
+"""What the store promises of one root, each by its exact answer: names, sentences, digests, history, what is swept."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
+from pipeline.errors import CsmvError
+from pipeline.pseudonym import KEY_VARIABLE
+from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
+from pipeline.store import Failure, Store, is_safe_id, media_path, shard_of
+
+DAY = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return make(tmp_path / "root")
+
+
+def config(**other: Any) -> DatasetConfig:
+    return DatasetConfig(**{"name": "test", "n_shards": 4, "source": FolderSource(path="videos")} | other)
+
+
+def make(folder: Path, **other: Any) -> Store:
+    return Store.create(str(folder), config(**other))
+
+
+def videos(*ids: str, status: str = "pending") -> pa.Table:
+    return pa.Table.from_pylist([{"video_id": name, "media_status": status} for name in ids], schema=VIDEOS.schema)
+
+
+def rows_of(store: Store, shard: int) -> list[tuple[str, str]]:
+    found = store.read("videos", shard)
+    assert found is not None
+    return list(zip(found["video_id"].to_pylist(), found["media_status"].to_pylist(), strict=True))
+
+
+def history(store: Store) -> list[dict[str, Any]]:
+    return [json.loads(store.read_file(name)) for name in store.files("history")]
+
+
+def entries(store: Store, folder: str) -> list[str]:
+    return store.files(f"manifest/{folder}")
+
+
+# ---------------------------------------------------------------------- names
+
+
+def test_shards_and_paths(store: Store) -> None:
+    assert store.n_shards == 4
+    assert list(store.shards()) == [0, 1, 2, 3]
+    assert store.shard_of("a") == shard_of("a", 4) == 2
+    assert media_path(7, "6815001842360143109") == "private/media/0007/6815001842360143109.mp4"
+    assert media_path(12345, "x" * 64).startswith("private/media/12345/xxx")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        *(("a", True), ("7_-", True), ("Z" * 64, True)),
+        *(("Z" * 65, False), ("_a", False), ("-", False), ("", False), ("a\n", False), ("a.b", False), ("é", False)),
+    ],
+)
+def test_what_may_become_a_file_name(name: str, safe: bool) -> None:
+    assert is_safe_id(name) is safe
+
+
+# ---------------------------------------------------------------------- roots
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"name": "other"}, "made with name test and can't be used with other"),
+        ({"source": PublishedSource()}, "made with source folder and can't be used with published"),
+        ({"n_shards": 5}, "made with n_shards 4 and can't be used with 5"),
+    ],
+)
+def test_a_root_belongs_to_one_dataset(store: Store, other: dict[str, Any], told: str) -> None:
+    before = store.read_file("dataset.yaml")
+    with pytest.raises(CsmvError, match=told):
+        make(Path(store.root), **other)
+    assert store.read_file("dataset.yaml") == before
+
+
+def test_creating_again_keeps_the_root_and_takes_the_new_configuration(store: Store) -> None:
+    store.write("videos", 0, videos("a"))
+    header = store.read_file("manifest/root.json")
+
+    again = make(Path(store.root), source=FolderSource(path="elsewhere"))
+
+    assert read_config(again).source == FolderSource(path="elsewhere")
+    assert read_config(Store.open(store.root)) == read_config(again)
+    assert again.read_file("dataset.yaml") == read_config(again).to_yaml().encode()
+    assert again.read_file("manifest/root.json") == header
+    assert rows_of(again, 0) == [("a", "pending")]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\nformat_version: 1\n", "has format 1, and this csmv reads format 2: `csmv migrate"),
+        ("format_version: 1  \nname: x\n", "has format 1"),
+        ("format_version: 10\nname: x\n", r"has format version '10' and no manifest/root\.json"),
+        ("name: x\n", r"has no format version and no manifest/root\.json"),
+        ("x: format_version: 1\n", "has no format version"),
+    ],
+)
+def test_a_root_without_a_header_says_what_it_is(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "dataset.yaml").write_text(text)
+    with pytest.raises(CsmvError, match=told):
+        Store.open(str(tmp_path))
+
+
+def test_a_root_of_format_1_is_not_made_over(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("format_version: 1\nname: test\n")
+    with pytest.raises(CsmvError, match=f"`csmv migrate {tmp_path}`"):
+        make(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
+
+
+# ---------------------------------------------------------------------- reading
+
+READERS: dict[str, Callable[[Store], Any]] = {
+    "read": lambda store: store.read("videos", 1),
+    "read_columns": lambda store: store.read_columns("videos", 1, ["video_id"]),
+    "footer": lambda store: store.footer("videos", 1),
+}
+
+
+@pytest.fixture(params=list(READERS))
+def reader(request: pytest.FixtureRequest) -> Callable[[Store], Any]:
+    return READERS[request.param]
+
+
+def test_a_shard_that_was_never_written_is_none(store: Store, reader: Callable[[Store], Any]) -> None:
+    assert reader(store) is None
+    assert store.made_from("videos", 1) is None
+
+
+def test_a_lost_shard_is_an_error_to_all_but_the_stage_that_makes_it(
+    store: Store, reader: Callable[[Store], Any]
+) -> None:
+    store.write("videos", 1, videos("a"))
+    store.remove("videos/0001.parquet")
+    remake = r"make it anew with `csmv run tables`, then `csmv run media`"
+    with pytest.raises(CsmvError, match=rf"'videos/0001\.parquet' should be in the root.*{remake}"):
+        reader(store)
+    assert store.read("videos", 1, remake=True) is None
+    assert store.read_columns("videos", 1, ["video_id"], remake=True) is None
+    assert store.footer("videos", 1, remake=True) is None
+    assert store.made_from("videos", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("table", "remake"),
+    [
+        ("comments", "`csmv run tables`"),
+        ("labels", "`csmv run tables`"),
+        ("features/toy", r"`csmv run features` \(or `csmv extract`\)"),
+        ("splits/x", r"`csmv run splits` \(or `csmv split`\)"),
+        ("failures/media", "the stage that it is about"),
+    ],
+)
+def test_how_a_lost_shard_is_made_anew(store: Store, table: str, remake: str) -> None:
+    shard = None if table.startswith("splits") else 2
+    folder = f"manifest/{table}" + ("" if shard is None else "/0002")
+    store.write("videos", 0, videos("a"))
+    [entry] = entries(store, "videos/0000")
+    store.write_file(f"{folder}/{'0' * 64}.json", store.read_file(entry))
+    with pytest.raises(CsmvError, match=f"make it anew with {remake}"), store.open_table(table, shard):
+        pass
+
+
+def test_what_is_wrong_with_a_shard(store: Store, reader: Callable[[Store], Any]) -> None:
+    store.write("videos", 1, videos("a", "b"))
+    path = Path(store.path("videos/0001.parquet"))
+    sound = path.read_bytes()
+    for left in (0, 3, 11, 12, 100, len(sound) - 1):
+        path.write_bytes(sound[:left])
+        with pytest.raises(CsmvError, match="is cut short or no Parquet file: put it back from a copy, or delete it"):
+            reader(store)
+    store.remove("videos/0001.parquet")
+    store.write("videos", 1, videos("c"))
+    [new] = [name for name in entries(store, "videos/0001") if json.loads(store.read_file(name))["rows"] == 1]
+    store.remove(new)
+    with pytest.raises(CsmvError, match="is not what was written there"):
+        reader(store)
+    path.write_bytes(sound)
+    reader(store)
+
+
+def test_a_changed_byte_of_a_page(store: Store) -> None:
+    store.write("videos", 1, videos("a", "b"))
+    path = Path(store.path("videos/0001.parquet"))
+    sound = bytearray(path.read_bytes())
+    sound[20] ^= 1
+    path.write_bytes(sound)
+    for reading in (READERS["read"], READERS["read_columns"]):
+        with pytest.raises(CsmvError, match=r"is damaged \(its bytes are not what was written\)"):
+            reading(store)
+    # The footer is as it was, and is all that is asked for here.
+    assert READERS["footer"](store) is not None
+
+
+def test_a_shard_of_another_root_table_or_number(store: Store, tmp_path: Path, reader: Callable[[Store], Any]) -> None:
+    other = make(tmp_path / "other")
+    other.write("videos", 1, videos("a"))
+    store.write("videos", 2, videos("a"))
+    store.write_split("x", pa.table({"comment_id": ["c"], "video_id": ["a"], "split": ["test"]}))
+    store.write("failures/media", 1, store.read_all("failures/media"))
+    for data, told in [
+        (other.read_file("videos/0001.parquet"), "made for another root"),
+        (store.read_file("videos/0002.parquet"), "made for shard '2'"),
+        (store.read_file("splits/x.parquet"), "made for table 'splits/x'"),
+        (store.read_file("failures/media/0001.parquet"), "made for table 'failures/media'"),
+    ]:
+        store.write_file("videos/0001.parquet", data)
+        with pytest.raises(CsmvError, match=f"{told}: put the right file back from a copy, or delete it and make"):
+            reader(store)
+
+
+def test_a_folder_where_a_file_should_be(store: Store, reader: Callable[[Store], Any]) -> None:
+    Path(store.path("videos/0001.parquet")).mkdir(parents=True)
+    with pytest.raises(CsmvError, match=r"'videos/0001\.parquet' .*should be a table's file and is a folder: move it"):
+        reader(store)
+
+
+def test_some_columns_are_those_asked_for_that_are_there(store: Store) -> None:
+    store.write("videos", 1, videos("b", "a"))
+    found = store.read_columns("videos", 1, ["media_status", "video_id", "no_such_column"])
+    assert found is not None
+    assert found.to_pydict() == {"media_status": ["pending"] * 2, "video_id": ["a", "b"]}
+    assert not [key for key in found.schema.metadata or {} if key.startswith(b"csmv.")]
+    whole = store.read("videos", 1)
+    assert whole is not None
+    assert not [key for key in whole.schema.metadata or {} if key.startswith(b"csmv.")]
+
+
+def test_a_footer_of_more_than_64_kib_is_read_whole(store: Store) -> None:
+    spec = features_spec(1, "float32", {"extractor": "toy", "note": "x" * 200_000})
+    store.write("features/toy", 0, pa.table({"video_id": ["a"], "features": [[[1.0]]]}), spec, made_from="m")
+    footer = store.footer("features/toy", 0)
+    assert footer is not None
+    assert footer[b"note"] == b"x" * 200_000
+    assert store.made_from("features/toy", 0) == "m"
+
+
+# ---------------------------------------------------------------------- all shards
+
+
+def test_all_shards_of_a_table_in_order(store: Store) -> None:
+    for shard in (3, 1, 0, 2):
+        store.write("videos", shard, videos(f"v{shard}", f"w{shard}"))
+    assert store.read_all("videos")["video_id"].to_pylist() == ["v0", "w0", "v1", "w1", "v2", "w2", "v3", "w3"]
+
+
+@pytest.mark.parametrize("table", ["videos", "comments", "labels"])
+def test_some_shards_alone_are_no_dataset(store: Store, table: str) -> None:
+    spec = {"videos": VIDEOS, "comments": COMMENTS, "labels": LABELS}[table]
+    assert store.read_all(table) == spec.schema.empty_table()
+    for shard in (0, 1, 3):
+        store.write(table, shard, spec.schema.empty_table())
+    with pytest.raises(CsmvError, match=f"'{table}' .* has 3 of its 4 shards: .*Run `csmv run tables` first"):
+        store.read_all(table)
+    store.write(table, 2, spec.schema.empty_table())
+    assert store.read_all(table).num_rows == 0
+
+
+def test_features_may_be_there_for_some_shards_and_must_be_for_one(store: Store) -> None:
+    with pytest.raises(CsmvError, match="has no table 'features/toy' yet; make it with `csmv extract`"):
+        store.read_all("features/toy")
+    rows = pa.table({"video_id": ["a"], "features": [[[1.0]]]})
+    with pytest.raises(CsmvError, match="Writing 'features/toy' needs the spec of its features"):
+        store.write("features/toy", 2, rows)
+    store.write("features/toy", 2, rows, features_spec(1))
+    assert store.read_all("features/toy")["video_id"].to_pylist() == ["a"]
+
+
+# ---------------------------------------------------------------------- what a shard was made from
+
+
+def test_what_a_shard_was_made_from_is_kept_until_told_anew(store: Store) -> None:
+    store.write("videos", 1, videos("a"))
+    assert store.made_from("videos", 1) == ""
+    store.write("videos", 1, videos("a", "b"), made_from="one")
+    assert store.made_from("videos", 1) == "one"
+    store.write("videos", 1, videos("a"))
+    assert store.made_from("videos", 1) == "one"
+    store.rewrite("videos", 1, videos("c"))
+    assert (store.made_from("videos", 1), rows_of(store, 1)) == ("one", [("c", "pending")])
+    store.write("videos", 1, videos("c"), made_from="two")
+    assert store.made_from("videos", 1) == "two"
+    store.write("videos", 1, videos("c"), made_from="")
+    assert store.made_from("videos", 1) == ""
+
+
+def test_splits_are_replaced_listed_and_say_what_they_were_made_from(store: Store) -> None:
+    rows = {"comment_id": ["c2", "c1"], "video_id": ["a", "a"]}
+    with pytest.raises(CsmvError, match=r"no split 'mine' \(built so far: none\); build it with `csmv split`"):
+        store.read_split("mine")
+    store.write_split("mine", pa.table(rows | {"split": ["test", "train"]}), made_from="s1")
+    store.write_split("a1", pa.table(rows | {"split": ["dev", "dev"]}))
+    assert store.split_names() == ["a1", "mine"]
+    assert store.read_split("mine").to_pylist() == [
+        {"comment_id": "c1", "video_id": "a", "split": "train"},
+        {"comment_id": "c2", "video_id": "a", "split": "test"},
+    ]
+    assert (store.made_from("splits/mine", None), store.made_from("splits/a1", None)) == ("s1", "")
+    store.write_split("mine", pa.table(rows | {"split": ["dev", "dev"]}), made_from="s2")
+    assert store.read_split("mine")["split"].to_pylist() == ["dev", "dev"]
+    store.rewrite("splits/mine", None, SPLITS.schema.empty_table())
+    assert (store.read_split("mine").num_rows, store.made_from("splits/mine", None)) == (0, "s2")
+    with pytest.raises(CsmvError, match=r"letters, digits, - and _; '\.\./x' is not"):
+        store.write_split("../x", pa.table(rows | {"split": ["dev", "dev"]}))
+
+
+def test_a_table_written_piece_by_piece_is_as_one_written_whole(store: Store) -> None:
+    with store.writing_table("videos", 1, VIDEOS.schema, made_from="m") as writer:
+        writer.write_table(videos("a"))
+        writer.write_table(videos("b"))
+    assert rows_of(store, 1) == [("a", "pending"), ("b", "pending")]
+    assert store.made_from("videos", 1) == "m"
+    assert len(entries(store, "videos/0001")) == 1
+    [line] = history(store)
+    assert (line["table"], line["shard"], line["rows"], line["made_from"]) == ("videos", 1, 2, "m")
+    with store.writing_table("videos", 2, VIDEOS.schema) as writer:
+        writer.write_table(videos("c"))
+    assert store.made_from("videos", 2) == ""
+
+
+# ---------------------------------------------------------------------- history
+
+
+def test_a_line_of_history_for_each_change(store: Store) -> None:
+    before = datetime.now(UTC)
+    store.write("videos", 1, videos("a", "b"), made_from="m")
+    store.write("videos", 1, videos("b", "a"), made_from="m")  # the same again
+    store.record_failures("media", 1, [Failure("a", FailureReason.NETWORK)])
+    [line] = history(store)
+    [entry] = entries(store, "videos/0001")
+    assert before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC)
+    assert line == {
+        "event": "write",
+        "table": "videos",
+        "shard": 1,
+        "rows": 2,
+        "sha256": Path(entry).stem,
+        "made_from": "m",
+    }
+    [name] = store.files("history")
+    assert name.split("/")[1] == f"{before:%Y%m%d}"
+    store.note({"event": "forget", "rows": 3})
+    assert history(store)[1].items() >= {"event": "forget", "rows": 3}.items()
+
+
+# ---------------------------------------------------------------------- sweeping
+
+
+def make_older(store: Store, name: str, hours: float) -> None:
+    moment = time.time() - hours * 3600
+    os.utime(store.path(name), (moment, moment))
+
+
+def test_superseded_entries_go_after_an_hour_and_the_current_one_never(store: Store) -> None:
+    for status in ("pending", "available", "missing"):
+        store.write("videos", 1, videos("a", status=status))
+    by_status = {json.loads(store.read_file(name))["sha256"]: name for name in entries(store, "videos/0001")}
+    assert len(by_status) == 3
+    assert store.sweep() == 0
+    assert len(entries(store, "videos/0001")) == 3, "all are young"
+    for name in by_status.values():
+        make_older(store, name, 0.9)
+    store.sweep()
+    assert len(entries(store, "videos/0001")) == 3
+    for name in by_status.values():
+        make_older(store, name, 1.1)
+    store.sweep()
+    assert len(entries(store, "videos/0001")) == 1
+    assert rows_of(store, 1) == [("a", "missing")]
+    assert store.exists("manifest/root.json")
+
+
+def test_entries_stay_where_the_shard_is_lost_or_damaged(store: Store) -> None:
+    for shard in (1, 2, 3):
+        for status in ("pending", "available"):
+            store.write("videos", shard, videos("a", status=status))
+        for name in entries(store, f"videos/{shard:04d}"):
+            make_older(store, name, 2)
+    store.remove("videos/0001.parquet")
+    store.write_file("videos/0002.parquet", b"not Parquet")
+    store.sweep()
+    assert [len(entries(store, f"videos/{shard:04d}")) for shard in (1, 2, 3)] == [2, 2, 1]
+
+
+def test_another_machines_half_written_file_is_swept_after_a_day_alone(store: Store) -> None:
+    half = "videos/0000.parquet.csmv-ffffffff-1-00000000.tmp"
+    store.write("videos", 0, videos("a"))
+    Path(store.path(half)).write_bytes(b"half")
+    make_older(store, half, 23.9)
+    assert store.sweep() == 0
+    make_older(store, half, 24.1)
+    assert store.sweep() == 1
+    assert not Path(store.path(half)).exists()
+    assert rows_of(store, 0) == [("a", "pending")]
+
+
+# ---------------------------------------------------------------------- failures
+
+
+def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
+    store.record_failures("media", 2, [])
+    assert not store.files("failures")
+    store.record_failures(
+        "media", 2, [Failure("b", FailureReason.NETWORK, "x"), Failure("a", FailureReason.TRUNCATED)], DAY
+    )
+    later = DAY.replace(day=3)
+    store.record_failures("media", 2, [Failure("b", FailureReason.NO_SPACE, "y")], later)
+    rows = {row["key"]: row for row in store.failures()["media"].to_pylist()}
+    assert list(rows) == ["a", "b"]
+    assert (rows["a"]["attempts"], rows["a"]["reason"], rows["a"]["at"]) == (1, "truncated", DAY.replace(microsecond=0))
+    assert (rows["b"]["attempts"], rows["b"]["reason"], rows["b"]["detail"]) == (2, "no_space", "y")
+    assert rows["b"]["at"] == later.replace(microsecond=0)
+    with pytest.raises(ValueError, match="no such reason"):
+        store.record_failures("media", 2, [Failure("a", "no such reason")])  # type: ignore[arg-type]
+
+
+def test_failures_of_several_shards_and_stages(store: Store) -> None:
+    for stage, shard, key in (("media", 0, "a"), ("media", 3, "b"), ("features", 1, "c")):
+        store.record_failures(stage, shard, [Failure(key, FailureReason.NETWORK)], DAY)
+    found = store.failures()
+    assert {stage: rows["key"].to_pylist() for stage, rows in found.items()} == {"features": ["c"], "media": ["a", "b"]}
+    unchanged = store.read_file("failures/media/0000.parquet")
+    store.clear_failures("media", 0, ["b", "c"])
+    assert store.read_file("failures/media/0000.parquet") == unchanged
+    store.clear_failures("media", 1, ["a"])
+    assert not store.exists("failures/media/0001.parquet")
+    store.clear_failures("media", 0, iter(["a"]))
+    store.clear_failures("features", 1, ["c", "c"])
+    assert {stage: rows["key"].to_pylist() for stage, rows in store.failures().items()} == {"media": ["b"]}
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
+    assert store.failures()["media"]["attempts"].to_pylist() == [1, 1]

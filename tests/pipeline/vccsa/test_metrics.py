@@ -1,0 +1,91 @@
+"""Scores of a few comments, worked out by hand; precision and recall differ, and so do the two tasks."""
+
+import numpy as np
+import pytest
+
+from pipeline.vccsa.batch import NO_LABEL
+from pipeline.vccsa.metrics import TASKS, both_tasks, f1_sum, scores
+
+# Of three a two are found and one is called b; of two b one is found and one is called c; the d is called a.
+LABEL = np.array([0, 0, 0, 1, 1, 3])
+PREDICTED = np.array([0, 0, 1, 1, 2, 0])
+CLASSES = ("a", "b", "c", "d")
+
+
+def test_every_score_of_six_comments() -> None:
+    assert scores(LABEL, PREDICTED, CLASSES) == {
+        "n": 6,
+        "accuracy": pytest.approx(3 / 6),
+        "micro_f1": pytest.approx(3 / 6),
+        "macro_f1": pytest.approx((2 / 3 + 1 / 2 + 0 + 0) / 4),
+        "macro_precision": pytest.approx((2 / 3 + 1 / 2 + 0 + 0) / 4),
+        "macro_recall": pytest.approx((2 / 3 + 1 / 2 + 0 + 0) / 4),
+        "per_class": {
+            "a": {
+                "precision": pytest.approx(2 / 3),
+                "recall": pytest.approx(2 / 3),
+                "f1": pytest.approx(2 / 3),
+                "support": 3,
+            },
+            "b": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2},
+            "c": {"precision": 0, "recall": 0, "f1": 0, "support": 0},
+            "d": {"precision": 0, "recall": 0, "f1": 0, "support": 1},
+        },
+        "confusion": [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]],
+    }
+
+
+def test_precision_is_of_what_was_predicted_and_recall_of_what_was_true() -> None:
+    found = scores(np.array([0, 0, 0, 0, 1]), np.array([0, 1, 1, 1, 1]), ("a", "b"))
+    assert found["per_class"]["a"] == {"precision": 1, "recall": 0.25, "f1": pytest.approx(0.4), "support": 4}
+    assert found["per_class"]["b"] == {"precision": 0.25, "recall": 1, "f1": pytest.approx(0.4), "support": 1}
+    assert found["macro_precision"] == pytest.approx(0.625)
+    assert found["macro_recall"] == pytest.approx(0.625)
+    found = scores(np.array([0, 0, 1, 2]), np.array([0, 0, 0, 2]), ("a", "b", "c"))
+    assert found["macro_precision"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert found["macro_recall"] == pytest.approx((1 + 0 + 1) / 3)
+    assert found["macro_f1"] == pytest.approx((0.8 + 0 + 1) / 3)
+    assert found["micro_f1"] == found["accuracy"] == pytest.approx(3 / 4)
+
+
+def test_comments_without_a_label_do_not_count() -> None:
+    label = np.array([0, NO_LABEL, 1, NO_LABEL])
+    assert scores(label, np.array([0, 1, 0, 0]), ("a", "b")) == scores(np.array([0, 1]), np.array([0, 0]), ("a", "b"))
+    assert scores(label[[1, 3]], np.array([0, 1]), ("a", "b")) == {"n": 0}
+    assert scores(np.array([], dtype=np.int64), np.array([], dtype=np.int64), ("a", "b")) == {"n": 0}
+
+
+def test_one_comment_is_enough() -> None:
+    found = scores(np.array([1]), np.array([1]), ("a", "b"))
+    assert (found["n"], found["accuracy"], found["macro_f1"]) == (1, 1, 0.5)
+
+
+def test_a_class_that_nobody_predicted_scores_0_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    found = scores(np.array([0, 1]), np.array([0, 0]), ("a", "b", "c"))
+    assert found["per_class"]["b"]["precision"] == found["per_class"]["c"]["recall"] == 0
+    assert not recwarn.list
+
+
+def test_the_tasks_are_scored_apart_by_their_likeliest_class() -> None:
+    labels = {"opinion": np.array([0, 2]), "emotion": np.array([7, NO_LABEL])}
+    probabilities = {
+        "opinion": np.array([[0.5, 0.4, 0.1], [0.1, 0.6, 0.3]]),
+        "emotion": np.array([[0.1] * 7 + [0.3], [0.3] + [0.1] * 7]),
+    }
+    found = both_tasks(labels, probabilities)
+    assert found["opinion"] == scores(np.array([0, 2]), np.array([0, 1]), TASKS["opinion"])
+    assert found["emotion"] == scores(np.array([7]), np.array([7]), TASKS["emotion"])
+
+
+def test_the_classes_are_in_the_order_of_the_published_numbers() -> None:
+    assert TASKS == {
+        "opinion": ("positive", "neutral", "negative"),
+        "emotion": ("joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"),
+    }
+
+
+def test_the_best_epoch_is_chosen_by_the_f1_of_both_tasks_together() -> None:
+    metrics = {"opinion": {"micro_f1": 0.5, "macro_f1": 0.25}, "emotion": {"micro_f1": 0.125, "macro_f1": 0.0625}}
+    assert f1_sum(metrics, "micro") == 0.625
+    assert f1_sum(metrics, "macro") == 0.3125
+    assert f1_sum(metrics | {"emotion": {"n": 0}}, "micro") == 0.5
