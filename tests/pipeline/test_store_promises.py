@@ -434,8 +434,8 @@ def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
     assert (rows["a"]["attempts"], rows["a"]["reason"], rows["a"]["at"]) == (1, "truncated", DAY.replace(microsecond=0))
     assert (rows["b"]["attempts"], rows["b"]["reason"], rows["b"]["detail"]) == (2, "no_space", "y")
     assert rows["b"]["at"] == later.replace(microsecond=0)
-    with pytest.raises(ValueError, match="no such reason"):
-        store.record_failures("media", 2, [Failure("a", "no such reason")])  # type: ignore[arg-type]
+    assert (rows["a"]["class"], rows["b"]["class"]) == ("media", "space")
+    assert rows["a"]["detail"] == FailureReason.TRUNCATED.sentence != ""
 
 
 def test_failures_of_several_shards_and_stages(store: Store) -> None:
