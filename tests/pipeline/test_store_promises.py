@@ -132,6 +132,26 @@ def test_a_root_of_format_1_is_not_made_over(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
 
 
+def test_a_key_file_is_read_as_it_stands_and_a_damaged_one_is_another_key(store: Store) -> None:
+    key = store.key()
+    store.write_file("private/pseudonym.key", f"  {key.get_secret_value()}\n\n".encode())
+    assert store.key() == key
+    store.write_file("private/pseudonym.key", b"\xff\xfe" + key.get_secret_value().encode())
+    with pytest.raises(CsmvError, match=r"The key in private/pseudonym\.key is not the one .* right one there\.$"):
+        store.key()
+
+
+def test_a_root_that_is_being_made_keeps_the_key_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "pseudonym.key").write_bytes(b" a key of another year \n")
+    assert make(tmp_path).key().get_secret_value() == "a key of another year"
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "e" * 40)
+    with pytest.raises(CsmvError, match=r"The key in CSMV_PSEUDONYM_KEY is not the one .* or unset CSMV_PSEUDONYM_KEY"):
+        Store.open(str(tmp_path)).key()
+    assert make(tmp_path / "other").key().get_secret_value() == "e" * 40
+    assert not (tmp_path / "other" / "private" / "pseudonym.key").exists()
+
+
 # ---------------------------------------------------------------------- reading
 
 READERS: dict[str, Callable[[Store], Any]] = {
