@@ -473,3 +473,10 @@ def test_failures_of_several_shards_and_stages(store: Store) -> None:
     assert {stage: rows["key"].to_pylist() for stage, rows in store.failures().items()} == {"media": ["b"]}
     store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
     assert store.failures()["media"]["attempts"].to_pylist() == [1, 1]
+
+
+def test_a_lost_shard_of_failures_begins_anew(store: Store) -> None:
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK), Failure("b", FailureReason.NETWORK)])
+    store.remove("failures/media/0000.parquet")
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
+    assert store.failures()["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]
