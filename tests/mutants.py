@@ -37,6 +37,7 @@ OWN_TESTS = {
     "pipeline/vccsa/evaluation.py": "tests/pipeline/vccsa/test_known_answers.py",
     "pipeline/scrub/folding.py": "tests/pipeline/scrub/test_folding.py",
     "pipeline/scrub/gazetteer.py": "tests/pipeline/scrub/test_gazetteer.py",
+    "pipeline/scrub/forms.py": "tests/pipeline/scrub/test_gazetteer.py",
     "pipeline/sources/links.py": "tests/pipeline/sources/test_links.py",
     "pipeline/sources/walls.py": "tests/pipeline/sources/test_walls.py",
     "pipeline/pseudonym.py": "tests/pipeline/test_pseudonym.py",

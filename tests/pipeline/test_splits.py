@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import DatasetConfig, FolderSource
+from pipeline.dataset import Dataset
 from pipeline.errors import CsmvError
 from pipeline.schemas import COMMENTS, LABELS
-from pipeline.splits import SplitConfig, build_split, by_comment, by_video, overlap, summary
+from pipeline.splits import SplitConfig, SplitsStage, build_split, by_comment, by_video, overlap, summary
+from pipeline.stage import Unit
 from pipeline.store import Store
 
 
@@ -299,3 +301,66 @@ def test_built_splits_are_written_and_their_leak_is_counted(store: Store) -> Non
     assert store.read_file("splits/video.parquet") == first
     with pytest.raises(CsmvError, match=r"no split 'published' \(built so far: mixed, video\)"):
         build_split(store, SplitConfig(kind="published"))
+
+
+# ---------------------------------------------------------------------- the stage
+
+
+def dataset_with(folder: Path, *splits: SplitConfig) -> Dataset:
+    Store.create(str(folder), DatasetConfig(name="t", n_shards=2, source=FolderSource(path="x"), splits=splits))
+    return Dataset.open(str(folder))
+
+
+def test_the_stage_says_what_it_reads_and_writes() -> None:
+    stage = SplitsStage()
+    assert (stage.name, stage.section, stage.unit) == ("splits", "splits", Unit.ENTRY)
+    assert (stage.reads, stage.writes) == (("comments", "labels"), ("splits/<name>",))
+
+
+def test_the_stage_builds_what_is_missing_and_what_is_stale(tmp_path: Path) -> None:
+    stage, ticks = SplitsStage(), []
+    one, two = SplitConfig(kind="comment", seed=1), SplitConfig(kind="video", name="apart")
+    dataset = dataset_with(tmp_path, one, two)
+    rows = comments(12)
+    labelled(dataset.store, rows)
+    assert stage.units(dataset) == stage.missing(dataset) == ["comment", "apart"]
+    assert stage.stale(dataset) == {}
+
+    for unit in stage.missing(dataset):
+        stage.run(dataset, unit, ticks.append)
+
+    assert ticks == [1, 1]
+    assert (stage.missing(dataset), stage.stale(dataset)) == ([], {})
+    assert overlap(dataset.store.read_split("apart"), "test") == 0
+    assert overlap(dataset.store.read_split("comment"), "test") > 0
+
+    changed = dataset_with(tmp_path, one.model_copy(update={"seed": 2}), two)
+    why = "the labelled comments or its settings have changed since it was built"
+    assert stage.stale(changed) == {"comment": why}
+    assert stage.missing(changed) == ["comment"]
+    labelled(dataset.store, rows.slice(1))
+    assert set(stage.stale(dataset)) == {"comment", "apart"}
+
+
+def test_the_stage_needs_splits_to_build_and_labels_to_build_them_from(tmp_path: Path) -> None:
+    stage = SplitsStage()
+    with pytest.raises(CsmvError, match=r"nothing to split: dataset\.yaml has no splits section"):
+        stage.prepare(dataset_with(tmp_path))
+    published = dataset_with(tmp_path, SplitConfig(kind="published"))
+    stage.prepare(published)
+    assert stage.missing(published) == ["published"]
+    both = dataset_with(tmp_path, SplitConfig(kind="published"), SplitConfig(kind="video"))
+    with pytest.raises(CsmvError, match="A split needs labelled comments, and the root"):
+        stage.prepare(both)
+    for shard in both.store.shards():
+        label = {"comment_id": "c1", "opinion": "positive", "emotion": None, "source": "published"}
+        both.store.write("labels", shard, pa.Table.from_pylist([label][shard:], schema=LABELS.schema))
+    stage.prepare(both)  # one label will do
+
+
+def test_a_published_split_is_never_stale(tmp_path: Path) -> None:
+    dataset = dataset_with(tmp_path, SplitConfig(kind="published"))
+    dataset.store.write_split("published", pa.table({"comment_id": ["c"], "video_id": ["v"], "split": ["test"]}))
+    assert SplitsStage().stale(dataset) == {}
+    assert SplitsStage().missing(dataset) == []
+    assert build_split(dataset.store, SplitConfig(kind="published"))["comment_id"].to_pylist() == ["c"]

@@ -132,6 +132,26 @@ def test_a_root_of_format_1_is_not_made_over(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.yaml"]
 
 
+def test_a_key_file_is_read_as_it_stands_and_a_damaged_one_is_another_key(store: Store) -> None:
+    key = store.key()
+    store.write_file("private/pseudonym.key", f"  {key.get_secret_value()}\n\n".encode())
+    assert store.key() == key
+    store.write_file("private/pseudonym.key", b"\xff\xfe" + key.get_secret_value().encode())
+    with pytest.raises(CsmvError, match=r"The key in private/pseudonym\.key is not the one .* right one there\.$"):
+        store.key()
+
+
+def test_a_root_that_is_being_made_keeps_the_key_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "pseudonym.key").write_bytes(b" a key of another year \n")
+    assert make(tmp_path).key().get_secret_value() == "a key of another year"
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "e" * 40)
+    with pytest.raises(CsmvError, match=r"The key in CSMV_PSEUDONYM_KEY is not the one .* or unset CSMV_PSEUDONYM_KEY"):
+        Store.open(str(tmp_path)).key()
+    assert make(tmp_path / "other").key().get_secret_value() == "e" * 40
+    assert not (tmp_path / "other" / "private" / "pseudonym.key").exists()
+
+
 # ---------------------------------------------------------------------- reading
 
 READERS: dict[str, Callable[[Store], Any]] = {
@@ -434,8 +454,8 @@ def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
     assert (rows["a"]["attempts"], rows["a"]["reason"], rows["a"]["at"]) == (1, "truncated", DAY.replace(microsecond=0))
     assert (rows["b"]["attempts"], rows["b"]["reason"], rows["b"]["detail"]) == (2, "no_space", "y")
     assert rows["b"]["at"] == later.replace(microsecond=0)
-    with pytest.raises(ValueError, match="no such reason"):
-        store.record_failures("media", 2, [Failure("a", "no such reason")])  # type: ignore[arg-type]
+    assert (rows["a"]["class"], rows["b"]["class"]) == ("media", "space")
+    assert rows["a"]["detail"] == FailureReason.TRUNCATED.sentence != ""
 
 
 def test_failures_of_several_shards_and_stages(store: Store) -> None:
@@ -453,3 +473,10 @@ def test_failures_of_several_shards_and_stages(store: Store) -> None:
     assert {stage: rows["key"].to_pylist() for stage, rows in store.failures().items()} == {"media": ["b"]}
     store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
     assert store.failures()["media"]["attempts"].to_pylist() == [1, 1]
+
+
+def test_a_lost_shard_of_failures_begins_anew(store: Store) -> None:
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK), Failure("b", FailureReason.NETWORK)])
+    store.remove("failures/media/0000.parquet")
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
+    assert store.failures()["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.sources.walls import CODES, DONE, Verdict, verdict_of_code, verdict_of_status
+from pipeline.schemas import FailureReason
+from pipeline.sources.walls import CODES, DONE, ENDINGS, Verdict, verdict_of_code, verdict_of_status
 
 DELETED = "status_deleted"
 NOTES = (
@@ -77,6 +78,17 @@ def test_10204_is_gone_where_the_message_says_so_and_else_withheld(note: str) ->
 def test_of_a_message_known_words_are_kept_in_their_order(message: str, outcome: str, note: str) -> None:
     verdict = verdict_of_code(10204, message)
     assert (str(verdict.outcome), verdict.note) == (outcome, note)
+
+
+# ---------------------------------------------------------------------- words in landing
+
+
+def test_every_ending_is_found_by_its_word_and_an_old_word_by_what_it_meant() -> None:
+    assert ENDINGS["done"] is DONE.outcome
+    assert (DONE.outcome.sentence, DONE.outcome.final, DONE.outcome.wall) == ("", True, False)
+    assert ENDINGS["too_large"] is FailureReason.OVERSIZED
+    others = {word: ending for word, ending in ENDINGS.items() if word not in ("done", "too_large")}
+    assert others == {reason.value: reason for reason in FailureReason if reason is not FailureReason.TOO_LARGE}
 
 
 # ---------------------------------------------------------------------- HTTP
@@ -161,5 +173,5 @@ def test_a_visit_that_ended_well_leaves_no_failure() -> None:
 def test_a_failure_says_what_happened_the_code_and_the_sites_own_words(verdict: Verdict, detail: str) -> None:
     failure = verdict.failure("7679401525248000001")
     assert failure is not None
-    assert failure.key == "7679401525248000001"
-    assert failure.detail.removeprefix(f"{verdict.outcome}: ") == detail
+    assert (failure.key, failure.reason) == ("7679401525248000001", verdict.outcome)
+    assert failure.detail == detail
