@@ -28,7 +28,7 @@ from flows.settings import STAGES as LIMITS
 from flows.settings import StageLimits
 from pipeline.config import DatasetConfig
 from pipeline.dataset import Dataset as OpenDataset
-from pipeline.errors import CsmvError, sentence_for
+from pipeline.errors import CsmvError, sentence_for, shown
 from pipeline.progress import track
 from pipeline.sources.base import Reach
 from pipeline.sources.settings import Connection
@@ -193,7 +193,7 @@ def discreet(root: str, stage: str) -> Iterator[None]:
 
 def _fit_to_be_read(error: Exception, root: str, stage: str) -> Exception:
     if isinstance(error, CsmvError):
-        return error
+        return error if shown(str(error)) == str(error) else CsmvError(shown(str(error)))
     if isinstance(error, ExtractorError):
         return CsmvError(str(error))
     foreseen = sentence_for(error, f"{root}, at {stage}")

@@ -21,7 +21,8 @@ import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, shown
+from pipeline.remote import storage_options
 
 PRIVATE = "private"
 GROUP_VARIABLE = "CSMV_PRIVATE_GROUP"
@@ -38,11 +39,9 @@ class Files:
 
     def __init__(self, root: str) -> None:
         try:
-            # Other processes write too, so that no listing may be remembered.
-            remote = {"use_listings_cache": False} if root.startswith(("s3://", "s3a://")) else {}
-            self.fs, path = fsspec.core.url_to_fs(root, **remote)
+            self.fs, path = fsspec.core.url_to_fs(root, **storage_options(root))
         except (ImportError, ValueError) as error:
-            raise CsmvError(f"The root '{root}' can't be used: {error}.") from None
+            raise CsmvError(f"The root '{shown(root)}' can't be used: {error}.") from None
         self.root = root
         self._base = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)

@@ -19,7 +19,7 @@ def storage_options(root: str) -> dict[str, Any]:
         root: a folder or an fsspec URL.
 
     Returns:
-        Time limits and the number of attempts for S3; nothing for others.
+        Time limits, the number of attempts and no cache of listings for S3; nothing for others.
 
     Raises:
         CsmvError: The address holds a user name or a key. An address is shown, logged and kept in Prefect's database.
@@ -33,11 +33,12 @@ def storage_options(root: str) -> dict[str, Any]:
             "and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead."
         )
     options = {
+        "use_listings_cache": False,  # other processes write too, so that no listing may be remembered
         "config_kwargs": {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "retries": {"mode": "standard", "total_max_attempts": 1},  # they would multiply s3fs's own
-        }
+        },
     }
     _try_server_errors_again()
     # A chained address (simplecache::s3://...) names the protocol that each option is for.

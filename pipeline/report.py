@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.errors import parsed_json
 from pipeline.features import read_footer
 from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from pipeline.schemas import SPLIT_NAMES, MediaStatus
@@ -260,7 +261,7 @@ def _failures(store: Store) -> list[dict[str, Any]]:
 def _import_report(store: Store) -> list[tuple[str, str]]:
     if not store.exists("import_report.json"):
         return []
-    report = json.loads(store.read_file("import_report.json"))
+    report = parsed_json(store.read_file("import_report.json"), "import_report.json")
     return [(name.replace("_", " "), _value(value)) for name, value in report.items()]
 
 
@@ -279,7 +280,7 @@ def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> list[d
 
 
 def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    data = json.loads(store.read_file(f"models/{name}/run.json"))
+    data = parsed_json(store.read_file(f"models/{name}/run.json"), f"models/{name}/run.json")
     config, result = data["config"], data["result"]
     looks = config["model"] not in ("majority", "tfidf", "text")
     features = list(config["features"]) if looks else []

@@ -172,7 +172,10 @@ class _Videos:
         """Whether the source's file is another than the one that failed, which a failed video keeps the hash of."""
         if not origin.has_files:
             return False
-        original = origin.file(self.store, row["video_id"])
+        try:
+            original = origin.file(self.store, row["video_id"])
+        except CsmvError:
+            return False  # the source is not on this machine
         return bool(row["media_sha256"] != (None if original is None else sha256_of(original)))
 
 

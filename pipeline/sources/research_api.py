@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, parsed_json
 from pipeline.store import Store
 
 KEY_VARIABLE = "CSMV_RESEARCH_KEY"
@@ -123,7 +123,7 @@ class Quota:
         """Requests counted today."""
         if not self.store.exists(QUOTA_FILE):
             return 0
-        kept: Mapping[str, Any] = json.loads(self.store.read_file(QUOTA_FILE))
+        kept: Mapping[str, Any] = parsed_json(self.store.read_file(QUOTA_FILE), QUOTA_FILE)
         return int(kept.get(self.today().isoformat(), 0))
 
     def _write(self, used: int) -> None:

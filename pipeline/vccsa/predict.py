@@ -7,7 +7,6 @@ Keeps nothing of what it is asked, but for the page it is told to write.
 import base64
 import html
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from extractors.base import Extractor
 from extractors.sampling import ClipRule
 from pipeline.config import read_config
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, parsed_json
 from pipeline.features import FeatureConfig, load, made_with, set_footer
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
@@ -141,7 +140,7 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
 
 
 def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...]) -> None:
-    trained = json.loads(store.read_file(f"models/{run}/run.json"))["video_dims"]
+    trained = parsed_json(store.read_file(f"models/{run}/run.json"), f"models/{run}/run.json")["video_dims"]
     now = [found.dim for found in features]
     if now != trained:
         raise CsmvError(

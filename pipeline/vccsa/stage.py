@@ -4,7 +4,7 @@ import json
 from importlib import import_module
 from typing import Any
 
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, parsed_json
 from pipeline.features import FeatureConfig, read_footer
 from pipeline.labels import resolve
 from pipeline.splits import SplitConfig, require_labels
@@ -92,7 +92,7 @@ def _record(run: str) -> str:
 
 
 def _recorded(store: Store, run: str) -> Any:
-    return json.loads(store.read_file(_record(run)))["made_from"]
+    return parsed_json(store.read_file(_record(run)), _record(run))["made_from"]
 
 
 def _labelled_texts(store: Store) -> str:

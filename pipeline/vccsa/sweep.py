@@ -6,14 +6,13 @@ and spreads over seeds.
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
 
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, parsed_json
 from pipeline.store import Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
@@ -76,7 +75,8 @@ def write_sweep(store: Store, sweep: SweepConfig) -> int:
 
 def read_sweep(store: Store, name: str) -> SweepConfig:
     """A sweep that `write_sweep` kept."""
-    return parse(SweepConfig, json.loads(store.read_file(f"sweeps/{name}/sweep.json")), f"sweep {name}")
+    path = f"sweeps/{name}/sweep.json"
+    return parse(SweepConfig, parsed_json(store.read_file(path), path), f"sweep {name}")
 
 
 def train_point(store: Store, name: str, number: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import CsmvError
+from pipeline.errors import CsmvError, parsed_json
 from pipeline.labels import CLASSES, TASKS
 from pipeline.store import Store, is_safe_id, parquet_bytes
 from pipeline.vccsa.config import TrainConfig, default_run_name
@@ -116,7 +116,7 @@ def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
     path = f"models/{run_name}/run.json"
     if not is_safe_id(run_name) or not store.exists(path):
         raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}'; train it with `csmv train`.")
-    data = json.loads(store.read_file(path))
+    data = parsed_json(store.read_file(path), path)
     return TrainConfig.model_validate(data["config"]), RunResult(**{**data["result"], "trained": False})
 
 
