@@ -4,6 +4,7 @@ Streams in bounded memory: workers decode ahead by a few windows, a thread packs
 that cannot be read becomes a result that says why; it never raises and never disturbs its neighbours.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,6 @@ class Settings:
 
 def cores() -> int:
     """CPU cores this process may use."""
-    import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

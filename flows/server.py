@@ -23,6 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, NoReturn
 
+import psutil
+
 from pipeline.errors import CsmvError, sentence_for, shown
 
 START_TIMEOUT_S = 180
@@ -75,7 +77,6 @@ def end_process(sentence: str) -> NoReturn:
     Without its server, what waits in Prefect's threads would wait for minutes and end in pages about its internals.
     Nothing is lost that a kill would not lose: files appear whole or not at all.
     """
-    import psutil
 
     print(f"csmv: {sentence}", file=sys.stderr, flush=True)
     for child in psutil.Process().children(recursive=True):

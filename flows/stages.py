@@ -14,6 +14,7 @@ from pipeline.dataset import Dataset as OpenDataset
 from pipeline.dataset import chosen_units
 from pipeline.errors import CsmvError
 from pipeline.media.settings import MediaSettings
+from pipeline.media.stage import manners_of
 from pipeline.progress import track
 from pipeline.stage import Stage, Unit, UnitReport
 from pipeline.stages import STAGES
@@ -65,8 +66,8 @@ def _followed(dataset: Dataset, state: "State[Any]") -> "State[Any]":
 
 
 def _set_pace(stage: Stage, dataset: Dataset, opened: OpenDataset) -> None:
-    manners = opened.section("media", MediaSettings).manners or opened.source.manners
-    if stage.needs.site and manners is not None:
+    if stage.needs.site:
+        manners = manners_of(opened.section("media", MediaSettings), opened.source)
         declare_pace(with_interval(manners, dataset.interval_s), dataset.connection)
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from extractors.errors import ExtractorError
 from pipeline.errors import CsmvError
 from pipeline.manifest import without_identity
 from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
@@ -29,6 +30,7 @@ from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
 from pipeline.store import Failure, Store, media_path
 from pipeline.validated import Validated, parse
+from pipeline.vccsa.features import load_features
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
@@ -190,7 +192,6 @@ def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
     from extractors import create
-    from extractors.errors import ExtractorError
 
     try:
         return create(
@@ -573,6 +574,5 @@ def features(root: str | Store, extractor: str) -> Mapping[str, Vectors]:
 
     What training reads too, so large sets are memory-mapped. CsmvError where the root has no such set.
     """
-    from pipeline.vccsa.features import load_features
 
     return load_features(Store.open(root) if isinstance(root, str) else root, extractor).videos

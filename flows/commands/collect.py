@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.errors import CsmvError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -56,7 +58,6 @@ def collect(
 
     With a --config of another source, that one is read (with `kind: research` the Research API), and nothing else.
     """
-    from pipeline.errors import CsmvError
 
     if dry_run:
         _dry_run(links, as_json)
@@ -129,7 +130,6 @@ def sandbox(
     """Run a small TikTok stand-in on loopback until Ctrl-C; everything in it is invented."""
     import yaml
 
-    from pipeline.errors import CsmvError
     from pipeline.sandbox import Sandbox, SandboxSettings
     from pipeline.validated import parse
 
@@ -158,7 +158,6 @@ def sandbox(
 
 
 def _dry_run(links: Path | None, as_json: bool) -> None:
-    from pipeline.errors import CsmvError
     from pipeline.sources.links import read_links
 
     if links is None:
@@ -195,7 +194,6 @@ def _described(
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from pipeline.config import DatasetConfig, read_config
-    from pipeline.errors import CsmvError
     from pipeline.sources.registry import SOURCES
     from pipeline.store import CONFIG_FILE, Store
 

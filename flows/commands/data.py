@@ -1,10 +1,13 @@
 """`csmv import`, `build`, `split`, `report`: sources into a root, splits over it, and the page about it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipeline.errors import CsmvError, UnfinishedError
 
 commands = typer.Typer()
 
@@ -64,7 +67,6 @@ def build(
     """
     from flows.here import build_here
     from pipeline.config import DatasetConfig, create_root
-    from pipeline.errors import CsmvError, UnfinishedError
     from pipeline.sources.settings import Connection
     from pipeline.store import CONFIG_FILE, Store
     from pipeline.validated import parse
@@ -144,7 +146,6 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far each stage of a root is: units done and missing, what is stale and why, failures by reason."""
-    from dataclasses import asdict
 
     from pipeline.dataset import Dataset
 
@@ -179,7 +180,6 @@ def status(
 
 def _shards(text: str | None) -> list[int] | None:
     """The shards that an option names, such as 3, 0-7 or 1,4,9."""
-    from pipeline.errors import CsmvError
 
     if text is None:
         return None
@@ -194,8 +194,6 @@ def _shards(text: str | None) -> list[int] | None:
 
 def _changes(settings: list[str] | None) -> dict[str, object] | None:
     import yaml
-
-    from pipeline.errors import CsmvError
 
     found = {}
     for setting in settings or ():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.errors import CsmvError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -59,7 +61,6 @@ def _crawl(root: Path, seed: int) -> str:
     """Crawl the sandbox and say what came of it; without a browser, say that and go on."""
     from flows.commands.collect import followed
     from flows.demo_crawl import crawl_sandbox
-    from pipeline.errors import CsmvError
 
     try:
         with followed() as watch:

@@ -1,6 +1,8 @@
 """The commands that compute features: `csmv extract` for a root, `csmv features` for loose files, `csmv extractors`."""
 
+import collections
 import json
+import multiprocessing
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,7 +92,6 @@ def _extract_shards(store: "Store", configs: "list[FeatureConfig]", shards: Any)
 
 def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[str]) -> None:
     """One process a device, each with every n-th shard."""
-    import multiprocessing
 
     context = multiprocessing.get_context("spawn")
     shares = [
@@ -123,7 +124,6 @@ def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
 
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
     """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
-    import collections
 
     from pipeline.features import read_footer
 

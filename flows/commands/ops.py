@@ -1,10 +1,14 @@
 """`csmv doctor` and `csmv deploy`: what this machine has, and the flows made known to a Prefect server."""
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipeline.errors import CsmvError
 
 commands = typer.Typer()
 
@@ -15,7 +19,6 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on standard output.")] = False,
 ) -> None:
     """Say what is installed, what is missing, and how to get it. Fails only if something required is missing."""
-    from dataclasses import asdict
 
     from flows.doctor import examine
 
@@ -47,11 +50,9 @@ def deploy(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was registered as JSON.")] = False,
 ) -> None:
     """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
-    import os
 
     from flows.server import CLIENT_SETTINGS, require_api
     from pipeline.config import DatasetConfig
-    from pipeline.errors import CsmvError
 
     if config is not None and root is None:
         raise CsmvError("--config describes the dataset of a root: say which one with --root.")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.errors import CsmvError
+
 commands = typer.Typer()
 
 Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
@@ -85,7 +87,6 @@ def forget_(
 ) -> None:
     """Remove comments, videos, or all of an account from a root, private part included, for good."""
     from pipeline.dataset import Dataset
-    from pipeline.errors import CsmvError
     from pipeline.privacy.forget import forget
 
     if not (comment_id or video_id or handle):

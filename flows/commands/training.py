@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.errors import CsmvError
+
 if TYPE_CHECKING:
     from pipeline.store import Store
     from pipeline.vccsa.config import TrainConfig
@@ -39,7 +41,6 @@ def train(
 ) -> None:
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
     from pipeline.config import record_section
-    from pipeline.errors import CsmvError
     from pipeline.store import Store
     from pipeline.vccsa.training import train as train_run
 
@@ -150,7 +151,6 @@ def sweep(
 ) -> None:
     """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
     from flows.here import sweep_here
-    from pipeline.errors import CsmvError
     from pipeline.store import Store
     from pipeline.validated import parse
     from pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
@@ -185,7 +185,6 @@ def sweep(
 def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
     from pipeline.config import read_config
-    from pipeline.errors import CsmvError
     from pipeline.validated import parse
     from pipeline.vccsa.config import TrainConfig
 
@@ -217,8 +216,6 @@ def _base(store: "Store", model: str | None, config: Path | None, paper: str | N
 def _yaml(text: str, where: str) -> Any:
     import yaml
 
-    from pipeline.errors import CsmvError
-
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -227,7 +224,6 @@ def _yaml(text: str, where: str) -> Any:
 
 
 def _changes(settings: list[str] | None) -> dict[str, Any]:
-    from pipeline.errors import CsmvError
 
     found = {}
     for setting in settings or []:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CsmvError
+from pipeline.sandbox.certificate import spki_of
 from pipeline.sources.settings import Connection
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ async def _launch(playwright: "Playwright", connection: Connection, profile: Pat
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to sandbox itself for root
     if connection.ca_file is not None:
-        from pipeline.sandbox.certificate import spki_of
-
         arguments.append(f"--ignore-certificate-errors-spki-list={spki_of(connection.ca_file)}")
     executable = find_chromium(connection.browser)
     return await playwright.chromium.launch_persistent_context(

@@ -3,6 +3,7 @@
 Importing the package is cheap; torch is loaded with the first name that needs it.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pipeline.vccsa.config import TrainConfig
@@ -19,6 +20,5 @@ _HOMES = {"build_paper": "paper", "train": "training", "RunResult": "training"}
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline.vccsa' has no attribute '{name}'")
-    from importlib import import_module
 
     return getattr(import_module(f"pipeline.vccsa.{_HOMES[name]}"), name)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
+from extractors.errors import MediaError
 from extractors.sampling import ClipRule
 from pipeline.config import read_config
 from pipeline.errors import CsmvError, parsed_json
@@ -239,7 +240,6 @@ def thumbnails(video: Path, seconds: list[float]) -> list[bytes]:
     from PIL import Image
 
     from extractors.decode import PyAvDecoder, opened
-    from extractors.errors import MediaError
 
     found: list[bytes] = []
     last: NDArray[np.uint8] | None = None

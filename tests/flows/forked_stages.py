@@ -1,4 +1,4 @@
-"""Runs the media and feature stages of a root in a forked child, as often as asked: libraries and networks load once.
+"""Runs the stages of a root in a forked child, as often as asked: libraries and networks load once.
 
 Reads a root a line, answers with the child's process id, and when the child ends with `done` or `killed`. Each child
 leads a process group of its own, so that whoever kills it takes its decoding workers along.
@@ -11,6 +11,7 @@ import traceback
 import torch
 
 from extractors import engine  # noqa: F401
+from pipeline.collect import ingest
 from pipeline.config import read_config
 from pipeline.features import extract_shard, load
 from pipeline.media.stage import media_shard
@@ -22,12 +23,14 @@ from pipeline.store import Store
 def run_stages(root: str) -> None:
     store = Store.open(root)
     store.sweep()
+    config = read_config(store)
+    ingest(store, source_of(config.source), config.scrub, store.key())
     for shard in store.shards():
-        media_shard(store, shard, source_of(read_config(store).source))
+        media_shard(store, shard, source_of(config.source))
     for shard in store.shards():
-        extract_shard(store, shard, *read_config(store).features)
-    for config in read_config(store).splits:
-        build_split(store, config)
+        extract_shard(store, shard, *config.features)
+    for split in config.splits:
+        build_split(store, split)
     store.sweep()
 
 

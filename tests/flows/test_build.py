@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline.sandbox import Sandbox, SandboxSettings
+from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
 from pipeline.sources.browser import find_chromium
 from pipeline.store import CONFIG_FILE, Store
 
@@ -55,6 +56,29 @@ def test_a_web_root_is_collected_tabulated_and_downloaded(
     assert "asks for no splits, train" in done.stdout
     assert (tmp_path / "root" / "reports" / "index.html").is_file()
     assert (tmp_path / "root" / CONFIG_FILE).read_text() == config.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_research_root_is_collected_tabulated_and_downloaded(
+    csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    source = {"kind": "research", "hashtags": sandbox.world.tags, "start": "2026-08-28", "end": "2026-09-06"}
+    config = configuration(tmp_path / "trial.yaml", source | {"refresh_days": None})
+    reach = ("--proxy", sandbox.proxy, "--ca-file", sandbox.ca_file, "--interval", 0.05)
+
+    lacking = csmv("build", config, "--root", tmp_path / "root", *reach, PREFECT_API_URL=server.url)
+    assert (lacking.returncode, "CSMV_RESEARCH_KEY" in lacking.stderr) == (1, True), lacking.stderr
+    keys = {"CSMV_RESEARCH_KEY": CLIENT_KEY, "CSMV_RESEARCH_SECRET": CLIENT_SECRET}
+    done = csmv("build", config, "--root", tmp_path / "root", *reach, PREFECT_API_URL=server.url, **keys)
+
+    assert done.returncode == 0, done.stderr
+    store = Store.open(str(tmp_path / "root"))
+    videos = store.read_all("videos")
+    assert videos.num_rows == len(sandbox.world.videos)
+    assert set(videos["media_status"].to_pylist()) == {"ok"}
+    assert store.read_all("comments").num_rows > 0
+    assert (tmp_path / "root" / "reports" / "index.html").is_file()
 
 
 def test_a_split_of_a_root_without_labels_is_a_sentence(csmv: Any, server: Any, tmp_path: Path) -> None:

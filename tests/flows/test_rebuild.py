@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.sandbox import Fault, Sandbox, SandboxSettings, World
 from pipeline.store import Store
+from pipeline.verify import verify
 
 SIZE = {"hashtags": 1, "videos": 4, "comments": 3, "media_s": 1.5}
 
@@ -62,11 +63,36 @@ def test_annotations_and_links_become_media_and_features(
 
     store = Store.open(str(root))
     assert set(store.read_all("features/timm-test_resnet")["video_id"].to_pylist()) == set(good)
-    told = {row["key"]: row["detail"] for row in store.failures()["media"].to_pylist()}
-    assert set(told) == {gone, no_video} and told[gone].startswith("gone")
+    told = {row["key"]: row["reason"] for row in store.failures()["media"].to_pylist()}
+    assert told == {gone: "gone", no_video: "not_a_video"}
     handles = [video.creator.handle.encode() for video in sandbox.world.videos.values()]
     for name in store.files():
         if not name.startswith("private/"):
             assert not [handle for handle in handles if handle in store.read_file(name)], name
     asked = [entry for entry in sandbox.log() if gone in entry.path]
     assert len(asked) == 1, "a video that is gone is asked for once"
+
+
+@pytest.mark.slow
+def test_one_build_goes_from_published_files_to_a_report(csmv: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    annotations, links = publish(tmp_path / "published", sandbox.world)
+    config = {
+        "name": "rebuilt",
+        "n_shards": 2,
+        "source": {"kind": "published", "annotations": str(annotations), "links": str(links)},
+        "features": [{"extractor": "timm:test_resnet", "weights": "random"}],
+        "splits": [{"kind": "published"}, {"kind": "comment"}],
+        "train": [{"model": "majority", "split": "published"}],
+    }
+    (tmp_path / "rebuilt.yaml").write_text(json.dumps(config))  # JSON is YAML
+    reach = ("--proxy", sandbox.proxy, "--ca-file", sandbox.ca_file, "--interval", 0)
+
+    built = csmv("build", tmp_path / "rebuilt.yaml", "--root", tmp_path / "root", *reach)
+
+    assert built.returncode == 0, built.stderr
+    store = Store.open(str(tmp_path / "root"))
+    assert store.read_all("videos").num_rows == len(sandbox.world.videos)
+    assert set(store.split_names()) == {"published", "comment"}
+    assert store.read_all("features/timm-test_resnet").num_rows == len(sandbox.world.videos) - 2
+    assert (tmp_path / "root" / "reports" / "index.html").is_file()
+    assert verify(store).problems == ()
