@@ -26,6 +26,9 @@ from extractors.errors import ExtractorError, MediaError
 from extractors.reasons import MediaFailure
 from extractors.worker import Limits, Setup
 
+_START_SECONDS = 120.0
+"""How long a worker may take to start, which on a busy machine is longer than a file may be silent."""
+
 
 @dataclass(frozen=True)
 class WindowEvent:
@@ -67,6 +70,8 @@ class _Process:
     job: int | None = None
     served: int = 0
     silent: float = field(default=0.0)
+    ready: bool = False
+    """It has said that it is ready to work."""
 
 
 class DecodePool:
@@ -157,8 +162,11 @@ class DecodePool:
                 continue
             # Only time spent waiting here counts: a busy consumer is no hanging worker.
             worker.silent += waited
-            if worker.silent > self._limits.silent_seconds:
-                detail = f"no frame for {self._limits.silent_seconds:g} seconds"
+            limit = self._limits.silent_seconds
+            if not worker.ready:  # a slow start is the machine's, not the file's
+                limit = max(limit, _START_SECONDS)
+            if worker.silent > limit:
+                detail = f"no frame for {limit:g} seconds"
                 yield self._lost(worker, MediaFailure.DECODE_TIMEOUT, detail)
 
     def _read(self, worker: _Process) -> Iterator[Event]:
@@ -168,7 +176,9 @@ class DecodePool:
         except (EOFError, OSError, pickle.UnpicklingError):
             yield self._lost(worker, MediaFailure.DECODER_CRASHED, "the decoding process died")
             return
-        if kind == "window":
+        if kind == "ready":
+            worker.ready = True
+        elif kind == "window":
             job, plan, number, slot = rest
             yield WindowEvent(job, plan, number, self._view(worker, plan, slot))
             try:

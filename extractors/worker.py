@@ -71,6 +71,7 @@ class Worker:
         self._begun = self._told = time.monotonic()
 
     def run(self) -> None:
+        self._send("ready")
         while True:
             kind, *rest = self._receive()
             if kind == "free":

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ import pytest
 import torch
 from films import make_film
 from torch import Tensor, nn
-from traps import Trap
+from traps import SlowToLoad, Trap
 
 from extractors import create, extract
 from extractors.base import Extractor
@@ -125,13 +124,25 @@ def test_a_file_that_hangs_or_kills_its_worker_costs_only_itself(
         np.testing.assert_array_equal(result.features["small"], good.features["small"])
 
 
-def test_a_worker_stopped_from_outside_is_replaced(films: list[Path], tmp_path: Path) -> None:
-    long = make_film(tmp_path / "long.mp4", frames=400, size=(320, 240))
+def test_a_worker_stopped_from_outside_is_replaced(films: list[Path]) -> None:
     with Engine({"small": Small("random")}, Settings(workers=1, limits=Limits(silent_seconds=3))) as engine:
-        threading.Timer(0.01, lambda: os.kill(engine._pool._workers[0].popen.pid, signal.SIGSTOP)).start()
-        results = list(engine.run([long, films[0]]))
-    assert results[0].failures["small"][0] is MediaFailure.DECODE_TIMEOUT
-    assert results[1].features["small"].shape == (2, 6)
+
+        def paths() -> Iterator[Path]:
+            yield films[0]
+            os.kill(engine._pool._workers[0].popen.pid, signal.SIGSTOP)
+            yield films[1]
+            yield films[0]
+
+        results = list(engine.run(paths()))
+    assert results[1].failures["small"][0] is MediaFailure.DECODE_TIMEOUT
+    assert [result.features["small"].shape for result in results[::2]] == [(2, 6), (2, 6)]
+
+
+def test_a_worker_that_starts_slowly_does_not_cost_its_file(films: list[Path]) -> None:
+    slow_to_load = Small("random")
+    slow_to_load.transform = SlowToLoad((8, 8))
+    (result,) = run(films[:1], {"small": slow_to_load}, workers=1, limits=Limits(silent_seconds=2))
+    assert result.features["small"].shape == (2, 6)
 
 
 def test_workers_are_recycled(films: list[Path]) -> None:

@@ -29,3 +29,14 @@ class Trap:
         if height == self.swallow:
             np.ones(1 << 40, np.uint8)
         return Stretch(self.size)(frames)
+
+
+@dataclass(frozen=True)
+class SlowToLoad(Stretch):
+    """A transform that a worker takes seconds to load, as everything does on a busy machine."""
+
+    seconds: float = 3.0
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        time.sleep(self.seconds)
+        self.__dict__.update(state)
