@@ -480,3 +480,20 @@ def test_a_lost_shard_of_failures_begins_anew(store: Store) -> None:
     store.remove("failures/media/0000.parquet")
     store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
     assert store.failures()["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]
+
+
+def test_other_rows_of_the_same_size_are_other_rows(store: Store) -> None:
+    store.write("videos", 0, videos("a"))
+    size = len(store.read_file("videos/0000.parquet"))
+    store.write("videos", 0, videos("b"))
+    assert len(store.read_file("videos/0000.parquet")) == size
+    assert rows_of(store, 0) == [("b", "pending")]
+
+
+def test_one_piece_is_the_same_bytes_as_the_whole(store: Store) -> None:
+    store.write("videos", 0, videos("a"), made_from="m")
+    whole = store.read_file("videos/0000.parquet")
+    store.remove("videos/0000.parquet")
+    with store.writing_table("videos", 0, VIDEOS.schema, made_from="m") as writer:
+        writer.write_table(videos("a"))
+    assert store.read_file("videos/0000.parquet") == whole

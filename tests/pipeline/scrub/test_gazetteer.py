@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.scrub.folding import fold
+from pipeline.scrub.forms import Form, Writing, form_of
 from pipeline.scrub.gazetteer import Gazetteer
 from pipeline.scrub.policy import Kind
 from pipeline.scrub.recognizer import Glance
@@ -174,3 +175,24 @@ def test_the_quick_look_goes_by_first_words_and_by_script() -> None:
     assert not Gazetteer([]).may_hold(Glance("小明 zoeqx"))
     assert Gazetteer([]).count("小明 zoeqx") == 0
     assert worded.count("zoeqx fantome, ZOËQX FANTÔME and zoeqx") == 2
+
+
+# ---------------------------------------------------------------------- forms
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("@LunarPost77", Form("lunarpost77", Writing("loose"), ("lunarpost77",))),
+        ("Sunny  Day", Form("Sunny Day", Writing("exact"), ("sunny", "day"))),
+        ("小明同", Form("小明同", Writing("unspaced"))),
+        ("小明", None),
+        ("小明7", Form("小明7", Writing("unspaced"))),
+        ("สมชายดี๊!", Form("สมชายดี๊", Writing("unspaced"))),  # two marks on the last letter
+        ("ᄀᆨᄂ", Form("ᄀᆨᄂ", Writing("loose"), ("ᄀᆨᄂ",))),  # letters of Korean begin at U+1100
+        ("love", None),
+        ("✨", None),
+    ],
+)
+def test_the_form_of_a_name(name: str, form: Form | None) -> None:
+    assert form_of(name) == form
