@@ -49,9 +49,10 @@ def heal_root(store: Store, source: Source, policy: ScrubPolicy, note: Callable[
         note: is told what a person should know of.
     """
     key = store.key()
-    if not source.online and source.left(store):
+    if not source.online:
         try:
-            collect(store, source, Reach())
+            if source.left(store):
+                collect(store, source, Reach())
         except CsmvError as error:
             note(f"The source can't be read, so the ids of comments were not checked against it: {error}")
     if not any(source.state(store, shard) for shard in store.shards()):

@@ -1,6 +1,7 @@
 """`csmv import`, `build`, `split`, `report`: sources into a root, splits over it, and the page about it."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,7 @@ def build(
     A new root keeps the file as it is written, comments too; exit code 3 if a later run may finish it.
     """
     from flows.here import build_here
+    from flows.server import require_api
     from pipeline.config import DatasetConfig, create_root
     from pipeline.sources.settings import Connection
     from pipeline.store import CONFIG_FILE, Store
@@ -78,6 +80,8 @@ def build(
     except UnicodeDecodeError:
         raise CsmvError(f"{config}: expected YAML in UTF-8, found something else.") from None
     settings = DatasetConfig.from_yaml(text, str(config))
+    if url := os.environ.get("PREFECT_API_URL"):
+        require_api(url)  # before a root is made that nothing would be built in
     store = Store(root)
     if not (store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()):
         create_root(root, settings, text, replace_source=replace_source)
@@ -215,13 +219,13 @@ def split(
 ) -> None:
     """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""
     from pipeline.config import record_section
+    from pipeline.dataset import Dataset
     from pipeline.splits import SplitConfig, build_split, summary
-    from pipeline.store import Store
     from pipeline.validated import parse
 
     asked = {"kind": kind, "name": name, "seed": seed, "ratios": ratios.split(":")}
     config = parse(SplitConfig, asked, "csmv split")
-    store = Store.open(root)
+    store = Dataset.open(root).store
     build_split(store, config)
     record_section(store, "splits", config)
     rows = summary(store.split_names(), store)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import torch
 
 from pipeline.config import DatasetConfig
-from pipeline.schemas import features_spec
+from pipeline.schemas import COMMENTS, LABELS, features_spec
 from pipeline.store import Store
 from pipeline.vccsa.batches import Batches
 from pipeline.vccsa.config import TrainConfig
@@ -49,7 +49,8 @@ def make_root(folder: Path, videos: int, comments: int, dim: int, npy: int) -> S
     for v in range(videos):
         by_shard.setdefault(store.shard_of(f"v{v:05d}"), []).append(f"v{v:05d}")
     random, split, written = np.random.default_rng(0), [], 0
-    for shard, names in by_shard.items():
+    for shard in store.shards():
+        names = by_shard.get(shard, [])
         values = random.standard_normal((len(names) * FRAMES, dim), dtype=np.float32)
         for k, name in enumerate(names):
             if written < npy:
@@ -67,11 +68,10 @@ def make_root(folder: Path, videos: int, comments: int, dim: int, npy: int) -> S
         )
         rows = [(f"{name}-{c:02d}", name) for name in names for c in range(comments)]
         text = {"text": "so good", "pii": [], "like_count": 0, "reply_to": None, "created_on": None}
-        store.write(
-            "comments", shard, pa.Table.from_pylist([{"comment_id": c, "video_id": v, **text} for c, v in rows])
-        )
+        comments_of = [{"comment_id": c, "video_id": v, **text} for c, v in rows]
+        store.write("comments", shard, pa.Table.from_pylist(comments_of, schema=COMMENTS.schema))
         label = {"opinion": "positive", "emotion": "joy", "source": "published"}
-        store.write("labels", shard, pa.Table.from_pylist([{"comment_id": c, **label} for c, _ in rows]))
+        store.write("labels", shard, pa.Table.from_pylist([{"comment_id": c, **label} for c, _ in rows], LABELS.schema))
         parts = ("train",) * 7 + ("dev", "test", "test")
         split += [{"comment_id": c, "video_id": v, "split": parts[k % 10]} for k, (c, v) in enumerate(rows)]
     store.write_split("comment", pa.Table.from_pylist(split))

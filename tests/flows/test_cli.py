@@ -13,7 +13,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from flows import cli
+from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
+from pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -143,7 +145,9 @@ def test_what_a_person_gets_wrong_is_told_in_a_sentence(
         "typo": "name: x\nn_shard: 4\n" + source,
         "broken": "name: [x\n",
     }.items():
-        (tmp_path / name).mkdir()
+        if name != "other":  # a root that a csmv of another format made has no header
+            Store.create(str(tmp_path / name), DatasetConfig(name="x", source=FolderSource(path="x")))
+        (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "dataset.yaml").write_text(text)
 
     found = csmv_inside(*(argument.format(tmp=tmp_path) for argument in arguments))
