@@ -94,18 +94,20 @@ def download(
     from pipeline.sources.walls import ENDINGS
     from pipeline.store import Store
 
-    Store.open(root)
+    store = Store.open(root)
     asked = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if quota_gb is not None:
         changes["quota_bytes"] = int(quota_gb * 1e9)
     connection = _connection(proxy, ca_file, None, None, cookies, False, "en-US")
     report = download_here(root, changes=changes, connection=connection, retry_failed=retry_failed, interval_s=interval)
-    found = {"done": report.done, "left alone": report.skipped, "bytes": report.bytes, "left": report.left}
+    # Shards in which nothing is open are not run at all, so what was left alone is all the rest.
+    rest = store.read_all("videos").num_rows - report.done - report.failed - report.left
+    found = {"done": report.done, "left alone": rest, "bytes": report.bytes, "left": report.left}
     if as_json:
         typer.echo(json.dumps(found | {"stopped": report.stopped, "reasons": report.reasons}, indent=2))
     else:
-        typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {report.skipped} left alone.")
+        typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {rest} left alone.")
         for reason, number in report.reasons.most_common():
             typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
         if report.left:
