@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
+from pipeline.manifest import HEADER_FILE
 from pipeline.media.settings import MediaSettings
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.folder import FolderSource
@@ -157,7 +158,7 @@ def create_root(root: str, config: DatasetConfig, text: str | None = None, *, re
             something else.
     """
     store = Store(root)
-    if not store.exists(CONFIG_FILE):
+    if not store.exists(HEADER_FILE) and (not store.exists(CONFIG_FILE) or _text(store, CONFIG_FILE) == text):
         return Store.create(root, _Written(config, signed(config) if text is None else text))
     store = Store.open(root)
     before = read_config(store)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.config import DatasetConfig, signed
 from pipeline.errors import CsmvError
 from pipeline.features import made_from_of_footer, upgrade
 from pipeline.files import Files
@@ -181,8 +182,12 @@ def _fill(store: Store) -> int:
 
 
 def _write_version(store: Store) -> None:
-    """Say format 2 in dataset.yaml and leave every other line, comments among them, as it is."""
+    """Say format 2 in dataset.yaml; a file that a person wrote or edited keeps every other line, comments too."""
     text = store.read_file(CONFIG_FILE)
+    if yaml.safe_dump(yaml.safe_load(text), sort_keys=False, allow_unicode=True).encode() == text:
+        # As csmv wrote it: it may go on to write it.
+        store.write_file(CONFIG_FILE, signed(DatasetConfig.from_yaml(text.decode(), CONFIG_FILE)).encode())
+        return
     new, count = re.subn(rb"^format_version:.*$", f"format_version: {FORMAT}".encode(), text, count=1, flags=re.M)
     if count and new != text:
         store.write_file(CONFIG_FILE, new)

@@ -160,7 +160,7 @@ class Store(Files):
 
     def _without_header(self) -> str:
         data = self.read_file(CONFIG_FILE)
-        if _is_format_1(data):
+        if _is_format_1(data) or data.startswith(b"# Written by csmv"):  # a migration that was interrupted at its end
             return _migrate(self.root)
         found = re.search(rb"^format_version:\s*(\S+)", data, re.M)
         told = f"format version '{found[1].decode(errors='replace')[:20]}'" if found else "no format version"

@@ -69,6 +69,7 @@ def build(
     from flows.here import build_here
     from flows.server import require_api
     from pipeline.config import DatasetConfig, create_root
+    from pipeline.manifest import HEADER_FILE
     from pipeline.sources.settings import Connection
     from pipeline.store import CONFIG_FILE, Store
     from pipeline.validated import parse
@@ -83,7 +84,8 @@ def build(
     if url := os.environ.get("PREFECT_API_URL"):
         require_api(url)  # before a root is made that nothing would be built in
     store = Store(root)
-    if not (store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()):
+    is_its_own = store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()
+    if not (is_its_own and store.exists(HEADER_FILE)):
         create_root(root, settings, text, replace_source=replace_source)
     reach = parse(Connection, {"proxy": proxy, "ca_file": ca_file, "cookies": cookies}, "the options")
     try:

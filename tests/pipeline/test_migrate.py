@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import is_ours, read_config
 from pipeline.errors import CsmvError
 from pipeline.features import features
 from pipeline.manifest import HEADER_FILE
@@ -62,6 +63,12 @@ def test_rows_and_everything_else_stay_and_integrity_comes(old: Path) -> None:
     assert verify(store).problems == ()
     assert (old / "dataset.yaml").read_text() == f"# mine\n{config.replace('format_version: 1', 'format_version: 2')}"
     assert not (old / "private" / "ingest").exists() or not list((old / "private" / "ingest").iterdir())
+
+
+def test_a_configuration_that_csmv_wrote_is_its_own_still(old: Path) -> None:
+    migrate(str(old))
+    assert is_ours((old / "dataset.yaml").read_text())
+    assert read_config(Store.open(str(old))).splits[0].kind == "video"
 
 
 def test_a_second_migration_changes_nothing(old: Path) -> None:

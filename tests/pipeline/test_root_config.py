@@ -86,3 +86,10 @@ def test_hashtags_may_grow_and_another_folder_is_taken_when_asked_for(tmp_path: 
         create_root(str(tmp_path / "folder"), other)
     create_root(str(tmp_path / "folder"), other, replace_source=True)
     assert read_config(Store.open(str(tmp_path / "folder"))) == other
+
+
+def test_a_file_that_stands_in_a_new_root_makes_it(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).write_text(TEXT)
+    create_root(str(tmp_path), config(), TEXT)
+    assert said(tmp_path) == TEXT
+    assert Store.open(str(tmp_path)).header.name == "pilot"
