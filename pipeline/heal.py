@@ -91,7 +91,7 @@ def heal(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> H
         done.comments += len(strange)
         done.lost += len(strange - renamed.keys())
         labels = store.read("labels", shard)
-        done.files += _follow(store, shard, renamed, labels)
+        done.files += _follow(store, renamed)
         write_anew(store, source, policy, key, shard)
         if labels is not None:
             _keep_labels(store, shard, labels, renamed)
@@ -116,7 +116,7 @@ def _matched(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]])
     return found
 
 
-def _follow(store: Store, shard: int, renamed: Mapping[str, str], labels: pa.Table | None) -> list[str]:
+def _follow(store: Store, renamed: Mapping[str, str]) -> list[str]:
     """Rewrite splits and predictions that name old ids."""
     changed = []
     for name in store.files():

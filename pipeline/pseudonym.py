@@ -71,11 +71,6 @@ class _Root(Protocol):
     def key(self) -> SecretStr: ...
 
 
-def load_or_create_key(store: _Root) -> SecretStr:
-    """The key of a root, which was made with it. Raises CsmvError if it is gone or another one is there."""
-    return store.key()
-
-
 def load_key(store: _Root) -> SecretStr | None:
     """The key of a root, or None if it is gone. Raises CsmvError if another one is there."""
     try:

@@ -13,7 +13,6 @@ from flows.cli import build_app
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.errors import CsmvError
-from pipeline.pseudonym import load_or_create_key
 from pipeline.sources.registry import source_of
 from pipeline.store import Store
 
@@ -112,7 +111,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "comments.jsonl").write_text(json.dumps(row) + "\n")
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=1, source=source))
-    ingest(store, source_of(source), read_config(store).scrub, load_or_create_key(store))
+    ingest(store, source_of(source), read_config(store).scrub, store.key())
     return store
 
 

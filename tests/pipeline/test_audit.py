@@ -18,7 +18,7 @@ from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.errors import CsmvError
 from pipeline.known_names import known_names
 from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
-from pipeline.pseudonym import KEY_VARIABLE, load_or_create_key
+from pipeline.pseudonym import KEY_VARIABLE
 from pipeline.sources.registry import source_of
 from pipeline.store import Store
 
@@ -40,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     )
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source_of(source), read_config(store).scrub, load_or_create_key(store))
+    ingest(store, source_of(source), read_config(store).scrub, store.key())
     page = {
         "comments": [
             {

@@ -26,7 +26,7 @@ from pipeline.errors import CsmvError
 from pipeline.privacy.forget import forget, settle
 from pipeline.privacy.forget_landing import LandingEraser
 from pipeline.privacy.forgotten import Forgotten, Request, remember
-from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key, load_or_create_key
+from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
 from pipeline.schemas import FailureReason
 from pipeline.scrub.gazetteer import Gazetteer
 from pipeline.sources.landing import Landing
@@ -57,7 +57,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "videos.jsonl").write_text(json.dumps({"video": "v2", "creator": "mona_vex"}) + "\n")
     source = FolderSource(path=str(folder))
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=source))
-    ingest(store, source_of(source), read_config(store).scrub, load_or_create_key(store))
+    ingest(store, source_of(source), read_config(store).scrub, store.key())
     return store
 
 
@@ -216,7 +216,7 @@ def test_a_video_kept_in_the_pages_of_others_goes(root: Store) -> None:
 
 def test_a_forgotten_video_is_not_collected_again(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=2, source=WebSource()))
-    load_or_create_key(store)
+    store.key()
     video = "7679402590399889401"
     Landing(store).add_links([video], "first")
     assert [target.video_id for target in Web(WebSource()).pending_videos(store)] == [video]

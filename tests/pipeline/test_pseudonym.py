@@ -15,7 +15,6 @@ from pipeline.pseudonym import (
     Pseudonymiser,
     key_fingerprint,
     load_key,
-    load_or_create_key,
     new_key,
 )
 from pipeline.store import Store
@@ -58,14 +57,14 @@ def test_ids_are_hashes_under_the_key() -> None:
 
 
 def test_the_key_is_made_once_and_kept_private(store: Store) -> None:
-    key = load_or_create_key(store)
-    assert load_or_create_key(store).get_secret_value() == key.get_secret_value()
+    key = store.key()
+    assert store.key().get_secret_value() == key.get_secret_value()
     assert key.get_secret_value() not in repr(key)
     assert Path(store.path(KEY_FILE)).stat().st_mode & 0o077 == 0
 
 
 def test_the_key_file_is_where_the_documentation_says_and_holds_256_bits(store: Store) -> None:
-    key = load_or_create_key(store).get_secret_value()
+    key = store.key().get_secret_value()
     assert (Path(store.root) / "private" / "pseudonym.key").read_text() == key + "\n"
     assert re.fullmatch("[0-9a-f]{64}", key)
     assert re.fullmatch(b"[0-9a-f]{64}\n", new_key())
@@ -75,18 +74,18 @@ def test_the_key_file_is_where_the_documentation_says_and_holds_256_bits(store: 
 def test_two_roots_never_share_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     config = DatasetConfig(name="x", source=FolderSource(path=str(tmp_path)))
-    keys = [load_or_create_key(Store.create(str(tmp_path / name), config)).get_secret_value() for name in "abcdefgh"]
+    keys = [Store.create(str(tmp_path / name), config).key().get_secret_value() for name in "abcdefgh"]
     assert len(set(keys)) == 8
 
 
 def test_a_key_that_is_gone_is_none_to_who_can_do_without_and_an_error_to_others(store: Store) -> None:
-    assert load_key(store) == load_or_create_key(store) == store.key()
+    assert load_key(store) == store.key() == store.key()
     store.remove(KEY_FILE)
     assert load_key(store) is None
     with pytest.raises(MissingKeyError):
-        load_or_create_key(store)
+        store.key()
     store.write_file(KEY_FILE, b"f" * 64)
-    for load in (load_key, load_or_create_key):
+    for load in load_key:
         with pytest.raises(CsmvError, match="not the one"):
             load(store)
 

@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.config import DatasetConfig, read_config
-from pipeline.pseudonym import load_or_create_key
 from pipeline.scrub import EntityRule, ScrubPolicy
 from pipeline.sources.landing import Landing, Record
 from pipeline.sources.tables import TableSummary, write_shard, write_tables
@@ -61,13 +60,13 @@ def tables(store: Store) -> dict[str, bytes]:
 
 
 def test_a_name_of_one_video_is_gone_from_the_comments_of_another(root: Store) -> None:
-    tabulate(root, load_or_create_key(root))
+    tabulate(root, root.key())
 
     assert texts(root) == {A: "nice", B: "<USERNAME> and <USERNAME> did it first"}
 
 
 def test_a_name_that_comes_later_is_gone_from_what_was_there_before(root: Store) -> None:
-    key = load_or_create_key(root)
+    key = root.key()
     land(root, C, "quietforest5", "20261123T170200000Z-cccccc", {"someone_x": "like TealOtter8 said"})
     tabulate(root, key)
     assert texts(root)[C] == "like TealOtter8 said"
@@ -79,7 +78,7 @@ def test_a_name_that_comes_later_is_gone_from_what_was_there_before(root: Store)
 
 
 def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Path) -> None:
-    key = load_or_create_key(root)
+    key = root.key()
     twin = Store.create(str(tmp_path / "twin"), read_config(root))
     for name in root.files("private/landing"):
         twin.write_file(name, root.read_file(name))
@@ -96,7 +95,7 @@ def test_neither_order_nor_interruption_changes_a_byte(root: Store, tmp_path: Pa
 
 
 def test_made_again_only_where_something_came_or_the_policy_changed(root: Store) -> None:
-    key = load_or_create_key(root)
+    key = root.key()
     assert tabulate(root, key).videos == 2
     assert tabulate(root, key).videos == 0
 
@@ -120,6 +119,6 @@ def test_names_are_known_wherever_a_page_has_them(root: Store, person: dict[str,
     page = json.dumps(person).encode()
     Landing(root).close_video(C, "20261123T170300000Z-eeeeee", DONE, [Record("/listed", page)])
     land(root, A, "lunarpost77", "20261124T170000000Z-dddddd", {"x_y": "by plainauthor7 or velda quorn!"})
-    tabulate(root, load_or_create_key(root))
+    tabulate(root, root.key())
 
     assert "<USERNAME>" in texts(root)[A]
