@@ -43,11 +43,14 @@ test-all: setup
 mutants: setup
 	@$(BIN)/python tests/mutants.py $(MODULES)
 
+# Type-checking wants a folder that is the package: links to the three, inside the environment.
+LINKS := $(VENV)/links/csmv
 check: setup
+	@mkdir -p $(LINKS) && ln -sfn $(CURDIR)/pipeline $(CURDIR)/extractors $(CURDIR)/flows $(LINKS)/
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m flows.generated --check
+	@$(BIN)/python -m csmv.flows.generated --check
 
 format: setup
 	@$(BIN)/ruff check --fix .

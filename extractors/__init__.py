@@ -8,20 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extractors.engine import VideoResult, extract
-    from extractors.registry import create, names
+    from csmv.extractors.engine import VideoResult, extract
+    from csmv.extractors.registry import create, names
 
 __all__ = ["VideoResult", "create", "extract", "names"]
 
 _HOME = {
-    "create": "extractors.registry",
-    "names": "extractors.registry",
-    "extract": "extractors.engine",
-    "VideoResult": "extractors.engine",
+    "create": "csmv.extractors.registry",
+    "names": "csmv.extractors.registry",
+    "extract": "csmv.extractors.engine",
+    "VideoResult": "csmv.extractors.engine",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'extractors' has no attribute '{name}'")
+        raise AttributeError(f"module 'csmv.extractors' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

@@ -45,7 +45,7 @@ OWN_TESTS = {
 }
 """Each module and the file of tests that has to notice its mutants."""
 
-_OURS = ("pipeline", "extractors", "flows", "tests")
+_OURS = ("csmv", "tests")
 _NOT_MUTATED = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
 _NO_COUNT = ("len", "isinstance", "super", "cast")
 
@@ -157,6 +157,10 @@ def copy_tree(folder: Path) -> Path:
         if (TREE / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(TREE / name, tree / name)
+    package = tree / ".venv" / "links" / "csmv"
+    package.mkdir(parents=True)
+    for floor in ("pipeline", "extractors", "flows"):
+        (package / floor).symlink_to(tree / floor)
     if (TREE.parent / "shared").exists():
         (folder / "shared").symlink_to(TREE.parent / "shared")
     return tree
@@ -167,7 +171,7 @@ def _pytest(tree: Path, tests: str) -> int:
     import pytest
 
     os.chdir(tree)
-    sys.path.insert(0, str(tree))
+    sys.path.insert(0, str(tree / ".venv" / "links"))
     sys.argv = ["pytest"]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "-m", "not slow"]
     return int(pytest.main([*options, tests]))

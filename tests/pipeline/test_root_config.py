@@ -1,6 +1,5 @@
 """A root belongs to one source; a person's dataset.yaml stays word for word; what commands did is kept beside it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
-from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig
-from pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import FeatureConfig
+from csmv.pipeline.store import CONFIG_FILE, Store
 
 TEXT = """\
 # Our pilot: keep the seed.
@@ -101,9 +100,9 @@ def test_a_file_that_stands_in_a_new_root_makes_it(tmp_path: Path) -> None:
 
 RECORDS = """
 import sys, time
-from pipeline.config import record_section
-from pipeline.splits import SplitConfig
-from pipeline.store import Store
+from csmv.pipeline.config import record_section
+from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.store import Store
 
 root, first, begin = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 store = Store.open(root)
@@ -117,10 +116,8 @@ for seed in range(first, first + 15):
 def test_commands_that_record_at_once_lose_nothing(tmp_path: Path, text: str | None) -> None:
     create_root(str(tmp_path), config(), text)
     begin = str(time.time() + 4)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     processes = [
-        subprocess.Popen([sys.executable, "-c", RECORDS, str(tmp_path), str(first), begin], env=environment)
-        for first in (0, 100, 200)
+        subprocess.Popen([sys.executable, "-c", RECORDS, str(tmp_path), str(first), begin]) for first in (0, 100, 200)
     ]
     assert [process.wait() for process in processes] == [0, 0, 0]
 
