@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.vccsa.metrics import COLUMNS, HEADINGS, METRICS, in_row
 
 if TYPE_CHECKING:
     from csmv.pipeline.store import Store
@@ -43,6 +42,7 @@ def train(
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
     from csmv.pipeline.config import record_section
     from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.metrics import HEADINGS
     from csmv.pipeline.vccsa.training import train as train_run
 
     store = Store.open(root)
@@ -83,6 +83,7 @@ def evaluate(
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.evaluation import compare
     from csmv.pipeline.vccsa.evaluation import evaluate as evaluate_run
+    from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
     from csmv.pipeline.vccsa.tables import rows_of, write_figures, write_tables
 
     store = Store.open(root)
@@ -253,6 +254,8 @@ _RUN = ["run", "model", "split", "part"]
 
 
 def _percentages(metrics: dict[str, Any]) -> list[str]:
+    from csmv.pipeline.vccsa.metrics import in_row
+
     return ["-" if value is None else f"{100 * value:.2f}" for value in in_row(metrics)]
 
 
@@ -270,6 +273,8 @@ def _summary(result: Any) -> dict[str, Any]:
 
 
 def _evaluated(one: dict[str, Any]) -> list[str]:
+    from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS
+
     metrics = one["metrics"]
     cells = []
     for task, metric in COLUMNS:
@@ -286,6 +291,8 @@ def _evaluated(one: dict[str, Any]) -> list[str]:
 
 
 def _print_comparison(found: dict[str, Any]) -> None:
+    from csmv.pipeline.vccsa.metrics import COLUMNS
+
     rows = [
         [
             f"{task} {metric.short}",
