@@ -7,7 +7,7 @@ STAMP := $(VENV)/.csmv-installed
 EXTRAS ?= collect,s3,dev
 DEMO_ROOT ?= csmv-demo
 
-.PHONY: help setup system demo test test-all mutants check format bench constraints clean
+.PHONY: help setup system demo test test-all mutants check format bench wheel constraints clean
 
 help:
 	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   set up, then lint and type-check"
 	@echo "make mutants set up, then count which small faults in the core modules their own tests notice"
 	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
+	@echo "make wheel   set up, then build dist/csmv-*.whl, which pip installs anywhere"
 
 setup: $(STAMP)
 
@@ -58,6 +59,10 @@ format: setup
 
 bench: setup
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: setup
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/csmv-*.whl
 
 # After a deliberate upgrade in $(VENV): write down what is installed there.
 constraints:

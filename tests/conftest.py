@@ -1,15 +1,23 @@
 """Fixtures that every test may use."""
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 PeakMemory = Callable[..., tuple[int, str]]
 
@@ -71,3 +79,70 @@ def pytest_configure() -> None:
     A shell starts background jobs with SIGINT ignored, and what they start inherits that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An environment of its own that borrows every library of this one: nothing heavy is installed twice."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def csmv(self) -> Path:
+        return self.folder / "bin" / "csmv"
+
+    @property
+    def site(self) -> Path:
+        """Where its own packages are."""
+        [site] = self.folder.glob("lib/python*/site-packages")
+        return site
+
+    def install(self, *what: str | Path, index: bool = False) -> None:
+        """`pip install`, of files; from the package index only where `index` says so."""
+        command = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
+        command += [
+            "--disable-pip-version-check",
+            *([] if index else ["--no-deps", "--no-index", "--ignore-installed"]),
+        ]
+        done = subprocess.run([*command, *map(str, what)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *command: object, **more: Any) -> "subprocess.CompletedProcess[str]":
+        """A command with nothing of this process's settings of Python, Prefect or csmv."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "CSMV", "PYTHON"))}
+        kept |= {"CSMV_PROGRESS": "0", "OMP_NUM_THREADS": "1"} | more.pop("environment", {})
+        return subprocess.run([str(part) for part in command], env=kept, capture_output=True, text=True, **more)
+
+
+@pytest.fixture(scope="session")
+def new_layer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Layer]:
+    """Makes an environment over this one. What this one has in editable form is not seen there."""
+
+    def make() -> Layer:
+        layer = Layer(tmp_path_factory.mktemp("layer"))
+        venv.create(layer.folder, symlinks=True)
+        (layer.site / "below.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+        return layer
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `make wheel` builds, from what git knows of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    listed = subprocess.check_output(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=REPOSITORY, text=True)
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file() and not name.startswith("tests/"):
+            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, folder / "tree" / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--wheel-dir", str(folder), str(folder / "tree")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [wheel] = folder.glob("csmv-*.whl")
+    return wheel

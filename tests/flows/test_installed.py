@@ -1,0 +1,66 @@
+"""csmv as people have it: a wheel in an environment, used in a folder of theirs that has modules of the same names."""
+
+import re
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def layer(new_layer: Callable[[], Any], built_wheel: Path) -> Any:
+    """csmv from its wheel, with the plug-in of extractors/README.md beside it."""
+    made = new_layer()
+    made.install(built_wheel)
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", (REPOSITORY / "extractors" / "README.md").read_text(), re.DOTALL))
+    info = made.site / "mean_colour_plugin-1.0.dist-info"
+    info.mkdir()
+    (made.site / "my_package.py").write_text(blocks["python"])
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mean-colour-plugin\nVersion: 1.0\n")
+    points = tomllib.loads(blocks["toml"])["project"]["entry-points"]
+    lines = [f"[{group}]\n{name} = {place}" for group, entry in points.items() for name, place in entry.items()]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project of somebody's own, in which `pipeline` and `flows` are other things."""
+    for name in ("pipeline", "flows", "extractors"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('this is somebody else\\'s module')\n")
+    return tmp_path
+
+
+def test_the_wheel_holds_one_package(built_wheel: Path) -> None:
+    with zipfile.ZipFile(built_wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"csmv", built_wheel.name.split("-py3")[0] + ".dist-info"}
+    held = {"csmv/pipeline/py.typed", "csmv/pipeline/report.html", "csmv/pipeline/scrub/measured.json"}
+    assert held | {"csmv/extractors/README.md", "csmv/pipeline/demo/sandbox/page.html"} <= set(names)
+
+
+def test_it_works_beside_other_packages_of_the_same_names(layer: Any, folder: Path, tiny: Path) -> None:
+    doctor = layer.run(layer.csmv, "doctor", "--json", cwd=folder)
+    assert doctor.returncode == 0, doctor.stderr
+    where = layer.run(layer.python, "-c", "import csmv.pipeline; print(csmv.pipeline.__file__)", cwd=folder)
+    assert Path(where.stdout.strip()).is_relative_to(layer.folder), where.stderr
+
+    described = {
+        "name": "tiny",
+        "n_shards": 2,
+        "source": {"kind": "folder", "path": str(tiny)},
+        "features": [{"extractor": "mean_colour", "weights": "random", "workers": 1}],
+        "splits": [{"kind": "comment"}],
+    }
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(described))
+    built = layer.run(layer.csmv, "build", "dataset.yaml", "--root", "root", cwd=folder)
+    assert built.returncode == 0, built.stderr
+    assert list((folder / "root" / "features").glob("mean_colour/*.parquet"))
+    assert (folder / "root" / "reports" / "index.html").is_file()
