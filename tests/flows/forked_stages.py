@@ -11,10 +11,10 @@ from functools import cache
 
 import torch
 
-from extractors import engine  # noqa: F401
-from pipeline.dataset import Dataset
-from pipeline.features import FeatureConfig, load
-from pipeline.scrub import Scrubber, ScrubPolicy
+from csmv.extractors import engine  # noqa: F401
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.features import FeatureConfig, load
+from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 
 
 @cache

@@ -15,11 +15,11 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
 
-from pipeline.sandbox import Sandbox, SandboxSettings
-from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
-from pipeline.sources.browser import find_chromium
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -68,10 +68,10 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
 
 
 def test_what_is_made_from_the_list_of_stages_is_as_it_should_be() -> None:
-    from flows.generated import generated
+    from csmv.flows.generated import generated
 
     for path, text in generated(REPOSITORY).items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python -m flows.generated`"
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python -m csmv.flows.generated`"
 
 
 def test_prefect_finds_every_flow_that_prefect_yaml_names() -> None:

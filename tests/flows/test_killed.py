@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import DatasetConfig
-from pipeline.dataset import Dataset
-from pipeline.sample import make_sample
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.demo.sample import make_sample
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 MAKES = {
     "tables": {"videos", "comments", "labels"},
