@@ -100,8 +100,7 @@ def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
 
     videos = _media_of(store, shard)
     done = _done(store, shard, config)
-    failed = store.read(f"failures/{config.table}", shard)
-    given_up = {} if failed is None else {row["key"]: row for row in failed.to_pylist()}
+    given_up = {row["key"]: row for row in store.failure_rows(config.table, shard)}
     wanted = []
     for video, (sha, _status) in sorted(videos.items()):
         media = media_path(shard, video)
@@ -160,8 +159,7 @@ def _tell_deleted(store: Store, shard: int, config: FeatureConfig) -> None:
     """Record the videos whose file the retention rule deleted before this set could use it."""
 
     done = _done(store, shard, config)
-    failed = store.read(f"failures/{config.table}", shard)
-    told = set() if failed is None else set(failed["key"].to_pylist())
+    told = {row["key"] for row in store.failure_rows(config.table, shard)}
     text = "its file was deleted by the retention rule before this feature set was asked for"
     lost = [
         Failure(video, FailureReason.MISSING_MEDIA, text)

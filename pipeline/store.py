@@ -364,8 +364,12 @@ class Store(Files):
 
     # ------------------------------------------------------------------ what is wrong with a table
 
+    def _is_lost(self, table: str, shard: int | None) -> bool:
+        """Whether a shard is listed and not there: it was lost, or its first writer was killed just before it."""
+        return not self.exists(table_file(table, shard)) and bool(self._entries(table, shard))
+
     def _refuse_lost(self, table: str, shard: int | None) -> None:
-        if self._entries(table, shard):
+        if self._is_lost(table, shard):
             raise CsmvError(
                 f"'{table_file(table, shard)}' should be in the root '{self.root}' and is not there: put it back "
                 f"from a copy, or make it anew with {_remake(table)}."
@@ -540,7 +544,7 @@ class Store(Files):
         if not new:
             return
         now = (at or datetime.now(UTC)).replace(microsecond=0)
-        rows: dict[str, Mapping[str, Any]] = {row["key"]: row for row in self._failure_rows(stage, shard)}
+        rows: dict[str, Mapping[str, Any]] = {row["key"]: row for row in self.failure_rows(stage, shard)}
         for key, failure in new.items():
             attempts = int(rows[key]["attempts"]) + 1 if key in rows else 1
             reason = FailureReason(failure.reason)
@@ -555,11 +559,11 @@ class Store(Files):
         self.write(f"failures/{stage}", shard, pa.Table.from_pylist(list(rows.values()), schema=FAILURES.schema))
 
     def clear_failures(self, stage: str, shard: int, keys: Iterable[str]) -> None:
-        """Forget the failures of `keys`: they have been done since."""
+        """Forget the failures of `keys`: they have been done since. A shard that was lost is there again, and empty."""
         gone = set(keys)
-        rows = self._failure_rows(stage, shard)
+        rows = self.failure_rows(stage, shard)
         kept = [row for row in rows if row["key"] not in gone]
-        if len(kept) < len(rows):
+        if len(kept) < len(rows) or self._is_lost(f"failures/{stage}", shard):
             self.write(f"failures/{stage}", shard, pa.Table.from_pylist(kept, schema=FAILURES.schema))
 
     def failures(self) -> dict[str, pa.Table]:
@@ -568,7 +572,12 @@ class Store(Files):
         found = {stage.removeprefix("failures/"): self.read_all(stage) for stage in stages}
         return {stage: rows for stage, rows in found.items() if rows.num_rows}
 
-    def _failure_rows(self, stage: str, shard: int) -> list[dict[str, Any]]:
+    def failure_rows(self, stage: str, shard: int) -> list[dict[str, Any]]:
+        """What a stage has recorded of a shard, for that stage.
+
+        Of a shard that was lost, or whose first writer was killed before it was there, that is nothing: the stage
+        tries again what it failed at, and so makes the shard anew.
+        """
         found = self.read(f"failures/{stage}", shard, remake=True)
         rows = [] if found is None else found.to_pylist()
         return [{**row, "class": str(FailureReason(row["reason"]).kind)} for row in rows]  # format 1 has no class

@@ -122,13 +122,12 @@ class _Videos:
     @classmethod
     def read(cls, store: Store, shard: int) -> "_Videos":
         videos = store.read("videos", shard)
-        failures = store.read(f"failures/{STAGE}", shard)
         return cls(
             store,
             shard,
             [] if videos is None else videos.select(["video_id", "media_status", "media_sha256"]).to_pylist(),
             frozenset(store.files(f"private/media/{shard:04d}")),
-            frozenset() if failures is None else frozenset(failures["key"].to_pylist()),
+            frozenset(row["key"] for row in store.failure_rows(STAGE, shard)),
         )
 
     @property

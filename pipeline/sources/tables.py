@@ -296,8 +296,7 @@ def _whole_seconds(moment: datetime | None) -> datetime | None:
 def _settle_failures(store: Store, shard: int, wanted: Iterable[Failure]) -> None:
     """Make failures/tables say exactly `wanted`; a row that says so already keeps its date and attempts."""
     now = {failure.key: failure for failure in wanted}
-    before = store.read(f"failures/{STAGE}", shard)
-    said = {} if before is None else {row["key"]: (row["reason"], row["detail"]) for row in before.to_pylist()}
+    said = {row["key"]: (row["reason"], row["detail"]) for row in store.failure_rows(STAGE, shard)}
     store.clear_failures(STAGE, shard, said.keys() - now.keys())
     news = [failure for failure in now.values() if said.get(failure.key) != (str(failure.reason), failure.detail)]
     store.record_failures(STAGE, shard, news)

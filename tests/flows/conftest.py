@@ -1,5 +1,6 @@
 """How these tests run `csmv`: as a person does, in a process of its own, with nothing from this one's environment."""
 
+import json
 import os
 import signal
 import socket
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 
 from csmv.flows.server import is_healthy
+from csmv.pipeline.demo.sandbox import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Publish = Callable[[Path, World], tuple[Path, Path]]
 
 
 @pytest.fixture(scope="session")
@@ -130,3 +133,31 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from csmv.pipeline.demo.sample import make_sample
 
     return make_sample(tmp_path_factory.mktemp("tiny"), videos=3, comments_each=6).folder
+
+
+@pytest.fixture(scope="session")
+def publish() -> Publish:
+    """Write annotations and links of a sandbox's videos, three comments each, in the published files' shapes.
+
+    The function takes a new folder and the sandbox's world, and gives the paths of the annotations and the links.
+    """
+
+    def write(folder: Path, world: World) -> tuple[Path, Path]:
+        folder.mkdir()
+        entries, links = {}, ["No.,ID,URL"]
+        for number, video in enumerate(world.videos.values(), 1):
+            links.append(f"{number},{video.id}, https://www.tiktok.com/@{video.creator.handle}/video/{video.id}")
+            for k in range(3):
+                name = f"sandbox_{3 * number + k}_{video.id}.mp4"
+                said = {"comment": f"comment {k}", "opinion_label": "positive", "emotion_label": "joy"}
+                entries[name] = said | {"video_file_id": f"{video.id}.mp4", "hashtag": "sandbox"}
+        (folder / "lable_data_dict.json").write_text(json.dumps(entries))
+        for part, k in (("train", 0), ("dev", 1), ("test", 2)):
+            (folder / f"{part}_set.json").write_text(json.dumps(list(entries)[k::3]))
+        (folder / "opinion_label_map.json").write_text('{"positive": 0, "neutral": 1, "negative": 2}')
+        emotions = ["joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"]
+        (folder / "emotion_label_map.json").write_text(json.dumps({name: n for n, name in enumerate(emotions)}))
+        (folder / "links.csv").write_text("\n".join(links) + "\n")
+        return folder / "lable_data_dict.json", folder / "links.csv"
+
+    return write

@@ -1,49 +1,47 @@
-"""Runs the stages of a root in a forked child, as often as asked: libraries and networks load once.
+"""Runs a stage of a root in a forked child, as often as asked: libraries and networks load once.
 
-Reads a root a line, answers with the child's process id, and when the child ends with `done` or `killed`. Each child
-leads a process group of its own, so that whoever kills it takes its decoding workers along.
+Reads a stage and a root a line, answers with the child's process id, and when the child ends with `done`, `killed` or
+`failed`. Each child leads a process group of its own, so that whoever kills it takes its decoding workers along.
 """
 
 import os
 import sys
 import traceback
+from functools import cache
 
 import torch
 
 from csmv.extractors import engine  # noqa: F401
-from csmv.pipeline.collect import ingest
-from csmv.pipeline.config import read_config
-from csmv.pipeline.features import extract_shard, load
-from csmv.pipeline.media.stage import media_shard
-from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.splits import build_split
-from csmv.pipeline.store import Store
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.features import FeatureConfig, load
+from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 
 
-def run_stages(root: str) -> None:
-    store = Store.open(root)
-    store.sweep()
-    config = read_config(store)
-    ingest(store, source_of(config.source), config.scrub, store.key())
-    for shard in store.shards():
-        media_shard(store, shard, source_of(config.source))
-    for shard in store.shards():
-        extract_shard(store, shard, *config.features)
-    for split in config.splits:
-        build_split(store, split)
-    store.sweep()
+@cache
+def warm(policy: ScrubPolicy, features: tuple[FeatureConfig, ...]) -> None:
+    """Load what the stages need before their work begins, so that children find it and kills fall into the work."""
+    Scrubber(policy, names=("good morning",)).scrub(["good morning @someone, call +44 20 7946 0958"])
+    for config in features:
+        load(config)
+
+
+def run_stage(root: str, stage: str) -> None:
+    dataset = Dataset.open(root)
+    dataset.store.sweep()
+    dataset.run(stage)
 
 
 def main() -> None:
     torch.set_num_threads(1)  # before the fork: a pool of threads does not survive one
     for line in sys.stdin:
-        for config in read_config(Store.open(line.strip())).features:
-            load(config)  # kept, so that children find it
+        stage, root = line.strip().split(" ", 1)
+        config = Dataset.open(root).config
+        warm(config.scrub, config.features)
         child = os.fork()
         if child == 0:
             os.setsid()
             try:
-                run_stages(line.strip())
+                run_stage(root, stage)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)

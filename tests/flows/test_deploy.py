@@ -3,13 +3,23 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State
+
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -74,21 +84,129 @@ def test_prefect_finds_every_flow_that_prefect_yaml_names() -> None:
         assert found.name == {"download": "media"}.get(entry["flow_name"], entry["flow_name"])
 
 
-def test_a_deployed_run_completes_on_a_worker(server: Any, deployed: Path) -> None:
-    worker = subprocess.Popen(
+@dataclass
+class Runs:
+    """Runs of `build-dataset/csmv` on the worker, started as Prefect's own client starts them."""
+
+    client: SyncPrefectClient
+    connection: dict[str, str]
+
+    def build(self, root: Path, source: dict[str, Any], stages_run: str = "here", **more: Any) -> "State[Any]":
+        """Build a root from nothing, by a configuration with `more` in it; gives the run's last state."""
+        config = {"name": "trial", "n_shards": 2, "source": source} | more
+        reach = {"connection": self.connection, "interval_s": 0.05}
+        dataset = {"root": str(root), "config": config, "stages_run": stages_run} | reach
+        deployment = self.client.read_deployment_by_name("build-dataset/csmv")
+        run = self.client.create_flow_run_from_deployment(deployment.id, parameters={"dataset": dataset})
+        end = time.monotonic() + 300
+        while run.state is None or not run.state.is_final():
+            assert time.monotonic() < end, f"the run is still {run.state}"
+            time.sleep(0.2)
+            run = self.client.read_flow_run(run.id)
+        return run.state
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(SandboxSettings(hashtags=1, videos=2, comments=2, media_s=0.5)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def worker(server: Any, deployed: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A worker of the pool, with the Research API's keys in its environment, as a person would start it."""
+    keys = {"CSMV_RESEARCH_KEY": CLIENT_KEY, "CSMV_RESEARCH_SECRET": CLIENT_SECRET}
+    process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", "csmv", "--type", "process"],
-        env=server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        env=server.environment | keys | {"PREFECT_WORKER_QUERY_SECONDS": "0.5"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
-    try:
-        told = server.prefect("deployment", "run", "build-dataset/csmv", "--watch")
-    finally:
-        worker.terminate()
-        output, _ = worker.communicate(timeout=60)
+    yield process
+    process.terminate()
+    process.wait(60)
+    assert not psutil.pid_exists(process.pid)
 
-    assert "Completed" in told, told + output
+
+@pytest.fixture(scope="module")
+def runs(server: Any, worker: "subprocess.Popen[str]", sandbox: Sandbox) -> Iterator[Runs]:
+    with SyncPrefectClient(server.url) as client:
+        yield Runs(client, {"proxy": sandbox.proxy, "ca_file": str(sandbox.ca_file)})
+
+
+FEATURES = [{"extractor": "timm:test_resnet", "weights": "random"}]
+
+
+def require_built(root: Path, sandbox: Sandbox, comments: int) -> None:
+    """Every video of the sandbox with its file and features, so many comments, and a report of it all."""
+    store = Store.open(str(root))
+    videos = store.read_all("videos")
+    assert set(videos["video_id"].to_pylist()) == set(sandbox.world.videos)
+    assert set(videos["media_status"].to_pylist()) == {"ok"}
+    assert store.read_all("comments").num_rows == comments
+    assert store.read_all("features/timm-test_resnet").num_rows == videos.num_rows
+    assert (root / "reports" / "index.html").is_file()
+    assert verify(store).problems == ()
+
+
+def test_a_deployed_run_completes_on_a_worker(server: Any, worker: "subprocess.Popen[str]", deployed: Path) -> None:
+    told = server.prefect("deployment", "run", "build-dataset/csmv", "--watch", "--watch-interval", "1")
+
+    assert "Completed" in told
     assert (deployed / "reports" / "index.html").is_file()
     assert list((deployed / "features" / "timm-test_resnet").glob("*.parquet"))
-    assert not psutil.pid_exists(worker.pid)
+
+
+@pytest.mark.slow
+def test_a_deployed_run_builds_a_web_root(runs: Runs, sandbox: Sandbox, tmp_path: Path) -> None:
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: `make system` or `apt-get install chromium`")
+    manners = {"scroll_pause_s": [0, 0.05], "after_wall_s": 0}
+    source = {"kind": "web", "hashtags": sandbox.world.tags, "manners": manners}
+
+    state = runs.build(tmp_path / "root", source, features=FEATURES)
+
+    assert state.is_completed(), state.message
+    require_built(tmp_path / "root", sandbox, sum(map(len, sandbox.world.truth().collected.values())))
+
+
+@pytest.mark.slow
+def test_a_deployed_run_builds_a_research_root(runs: Runs, sandbox: Sandbox, tmp_path: Path) -> None:
+    days = {"start": "2026-08-28", "end": "2026-09-06", "refresh_days": None}
+    source = {"kind": "research", "hashtags": sandbox.world.tags} | days
+
+    state = runs.build(tmp_path / "root", source, features=FEATURES)
+
+    assert state.is_completed(), state.message
+    require_built(tmp_path / "root", sandbox, sum(map(len, sandbox.world.truth().collected.values())))
+
+
+@pytest.mark.parametrize("stages_run", ["here", pytest.param("on-workers", marks=pytest.mark.slow)])
+def test_a_deployed_run_builds_a_published_root(
+    runs: Runs, publish: Any, sandbox: Sandbox, tmp_path: Path, stages_run: str
+) -> None:
+    annotations, links = publish(tmp_path / "published", sandbox.world)
+    source = {"kind": "published", "annotations": str(annotations), "links": str(links)}
+    train = [{"model": "majority", "split": "published"}]
+    config: dict[str, Any] = {"features": FEATURES, "splits": [{"kind": "published"}], "train": train}
+
+    state = runs.build(tmp_path / "root", source, stages_run, **config)
+
+    assert state.is_completed(), state.message
+    require_built(tmp_path / "root", sandbox, 3 * len(sandbox.world.videos))
+    assert Store.open(str(tmp_path / "root")).read_split("published").num_rows == 3 * len(sandbox.world.videos)
+
+
+def test_a_deployed_run_without_the_file_of_links_fails_and_names_it(
+    runs: Runs, publish: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    annotations, links = publish(tmp_path / "published", sandbox.world)
+    links.unlink()
+    source = {"kind": "published", "annotations": str(annotations), "links": str(links)}
+
+    state = runs.build(tmp_path / "root", source, features=FEATURES)
+
+    assert state.is_failed()
+    assert str(links) in (state.message or "")
+    assert not (tmp_path / "root" / "reports").exists()

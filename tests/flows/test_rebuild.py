@@ -22,28 +22,8 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def publish(folder: Path, world: World) -> tuple[Path, Path]:
-    """Annotations and links of the sandbox's videos in the published files' shapes."""
-    folder.mkdir()
-    entries, links = {}, ["No.,ID,URL"]
-    for number, video in enumerate(world.videos.values(), 1):
-        links.append(f"{number},{video.id}, https://www.tiktok.com/@{video.creator.handle}/video/{video.id}")
-        for k in range(3):
-            name = f"sandbox_{3 * number + k}_{video.id}.mp4"
-            said = {"comment": f"comment {k}", "opinion_label": "positive", "emotion_label": "joy"}
-            entries[name] = said | {"video_file_id": f"{video.id}.mp4", "hashtag": "sandbox"}
-    (folder / "lable_data_dict.json").write_text(json.dumps(entries))
-    for part, k in (("train", 0), ("dev", 1), ("test", 2)):
-        (folder / f"{part}_set.json").write_text(json.dumps(list(entries)[k::3]))
-    (folder / "opinion_label_map.json").write_text('{"positive": 0, "neutral": 1, "negative": 2}')
-    emotions = ["joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"]
-    (folder / "emotion_label_map.json").write_text(json.dumps({name: n for n, name in enumerate(emotions)}))
-    (folder / "links.csv").write_text("\n".join(links) + "\n")
-    return folder / "lable_data_dict.json", folder / "links.csv"
-
-
 def test_annotations_and_links_become_media_and_features(
-    csmv: Any, csmv_inside: Any, sandbox: Sandbox, tmp_path: Path
+    csmv: Any, csmv_inside: Any, publish: Any, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     annotations, links = publish(tmp_path / "published", sandbox.world)
     root = tmp_path / "root"
@@ -74,7 +54,9 @@ def test_annotations_and_links_become_media_and_features(
 
 
 @pytest.mark.slow
-def test_one_build_goes_from_published_files_to_a_report(csmv: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_one_build_goes_from_published_files_to_a_report(
+    csmv: Any, publish: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
     annotations, links = publish(tmp_path / "published", sandbox.world)
     config = {
         "name": "rebuilt",

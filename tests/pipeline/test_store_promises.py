@@ -482,6 +482,15 @@ def test_a_lost_shard_of_failures_begins_anew(store: Store) -> None:
     assert store.failures()["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]
 
 
+def test_a_lost_shard_of_failures_is_there_again_when_nothing_fails_any_more(store: Store) -> None:
+    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
+    store.remove("failures/media/0000.parquet")
+    assert store.failure_rows("media", 0) == []
+    store.clear_failures("media", 0, ["a"])
+    rows = store.read("failures/media", 0)
+    assert rows is not None and rows.num_rows == 0
+
+
 def test_other_rows_of_the_same_size_are_other_rows(store: Store) -> None:
     store.write("videos", 0, videos("a"))
     size = len(store.read_file("videos/0000.parquet"))
