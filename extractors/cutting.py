@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from extractors.decode import (
     DECODERS,
     Decoder,
-    DecoderName,
     Probe,
     TimedFrame,
     is_cut_short,
@@ -26,6 +25,7 @@ from extractors.decode import (
     probe_open,
     sound,
 )
+from extractors.decoders import DEFAULT, DecoderName
 from extractors.errors import MediaError
 from extractors.reasons import MediaFailure
 from extractors.sampling import ClipRule, FpsFilter, nearest
@@ -266,8 +266,8 @@ def probe_file(path: Path) -> Probe:
         return probe_open(container)
 
 
-def windows_of(path: Path, plan: Plan) -> Iterator[Window]:
+def windows_of(path: Path, plan: Plan, decoder: DecoderName = DEFAULT) -> Iterator[Window]:
     """All windows of one plan in this process, for tests and tools; holds them all."""
     kept: list[Window] = []
-    cut(path, (plan,), lambda _plan, _number, window: kept.append(window))
+    cut(path, (plan,), lambda _plan, _number, window: kept.append(window), decoder=decoder)
     yield from kept

@@ -21,7 +21,8 @@ from typing import Any, Self
 import numpy as np
 
 from extractors.cutting import Cut, Plan, Window
-from extractors.decode import DecoderName, Probe
+from extractors.decode import Probe
+from extractors.decoders import DecoderName
 from extractors.errors import ExtractorError, MediaError
 from extractors.reasons import MediaFailure
 from extractors.worker import Limits, Setup

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from extractors.cutting import Plan, Window, cut, probe_file
-from extractors.decode import DecoderName
+from extractors.decoders import DecoderName
 from extractors.errors import MediaError
 from extractors.reasons import MediaFailure
 
