@@ -343,7 +343,7 @@ class IndexedDecoder:
 
 
 class DecordDecoder(IndexedDecoder):
-    """decord 0.6, with the FFmpeg 4 that it brings: no AV1, no MPEG-TS, no edit list that drops frames."""
+    """decord 0.6, with the FFmpeg 4 that it brings: no AV1, and no edit list that hides frames."""
 
     name = "decord"
 

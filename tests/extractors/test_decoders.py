@@ -75,7 +75,7 @@ def test_sizes(size: tuple[int, int], decoder: DecoderName, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(25), Fraction(60)], ids=str)
-@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
 def test_constant_rates(rate: Fraction, container: str, decoder: DecoderName, tmp_path: Path) -> None:
     path = make_film(tmp_path / f"f.{container}", frames=61, rate=rate, size=(128, 64), options=B_FRAMES)
     assert_same(path, decoder, (128, 64))
