@@ -451,6 +451,8 @@ def test_what_another_decoder_did_not_read_the_default_tries(tmp_path: Path) -> 
             frame.pts, frame.time_base = number, Fraction(1, 24)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    earlier = time.time() - 100  # failures are dated to the second
+    os.utime(film, (earlier, earlier))
 
     extract_shard(store, 0, by_decord)
     [failure] = store.read("failures/features/tiny", 0).to_pylist()
