@@ -80,7 +80,7 @@ def _spacy_model(_root: Path) -> Iterator[Finding]:
 def _decoders(_root: Path) -> Iterator[Finding]:
     for name, package in PACKAGES.items():
         why = obstacle(name)
-        found = why or decoder_version(name)
+        found = why or f"{decoder_version(name)}, for {package.purpose}"  # a choice, so what is there says it too
         yield Finding(name, not why, found, package.purpose, package.how, required=name == DEFAULT)
 
 

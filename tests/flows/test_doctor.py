@@ -30,7 +30,7 @@ def test_every_decoder_is_listed_with_what_it_is_for(monkeypatch: pytest.MonkeyP
     findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
 
     assert findings["pyav"].required and findings["pyav"].found.startswith("av ")
-    assert "the default" in findings["pyav"].needed
+    assert "the default" in findings["pyav"].found
     assert (findings["decord"].present, findings["decord"].required) == (False, False)
     assert findings["decord"].found == "not installed"
     assert "--decoder decord" in findings["decord"].needed and "pip install decord" in findings["decord"].how
