@@ -23,8 +23,8 @@ from extractors.sampling import ClipRule
 from pipeline.config import read_config
 from pipeline.errors import CsmvError, parsed_json
 from pipeline.features import FeatureConfig, load, made_with, set_footer
+from pipeline.labels import NO_LABEL
 from pipeline.store import Store
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.features import FeatureSet

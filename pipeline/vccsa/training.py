@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.errors import CsmvError, parsed_json
 from pipeline.labels import CLASSES, TASKS
 from pipeline.store import Store, is_safe_id, parquet_bytes
+from pipeline.vccsa.classical import majority, tfidf
 from pipeline.vccsa.config import TrainConfig, default_run_name
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from pipeline.vccsa.metrics import both_tasks
@@ -128,8 +129,6 @@ def _finished(store: Store, run_name: str, fingerprint: str) -> RunResult | None
 
 
 def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    from pipeline.vccsa.classical import majority, tfidf
-
     known = corpus.rows("train")
     labels = corpus.labels(known)
     if config.model == "majority":
