@@ -22,20 +22,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extractors.decoders import DEFAULT, DecoderName, decoder_version, require_decoder
-from extractors.errors import ExtractorError
-from pipeline.errors import CsmvError
-from pipeline.manifest import without_identity
-from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
-from pipeline.store import Failure, Store, media_path
-from pipeline.validated import Validated, parse
-from pipeline.vccsa.features import load_features
+from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version, require_decoder
+from csmv.extractors.errors import ExtractorError
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import without_identity
+from csmv.pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
+from csmv.pipeline.store import Failure, Store, media_path
+from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.vccsa.features import load_features
 
 if TYPE_CHECKING:
-    from extractors.base import Extractor
-    from extractors.engine import VideoResult
+    from csmv.extractors.base import Extractor
+    from csmv.extractors.engine import VideoResult
 
 Vectors = NDArray[Any]
 
@@ -195,7 +195,7 @@ def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
 @lru_cache(maxsize=3)
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
-    from extractors import create
+    from csmv.extractors import create
 
     try:
         require_decoder(config.decoder)
@@ -216,7 +216,7 @@ def load(config: FeatureConfig) -> "Extractor":
 def _extract(
     store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
-    from extractors.engine import Engine, Settings
+    from csmv.extractors.engine import Engine, Settings
 
     networks = {config.name: load(config) for config in configs}
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
@@ -473,7 +473,7 @@ def decoder_used(config: FeatureConfig) -> DecoderName:
     """The decoder that decides a set's numbers: the default for a set of sound, which no other decodes."""
     if config.decoder == DEFAULT:
         return DEFAULT
-    from extractors.registry import extractor_class
+    from csmv.extractors.registry import extractor_class
 
     try:
         return DEFAULT if extractor_class(config.extractor).kind == "audio" else config.decoder
@@ -535,7 +535,7 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
 
 def _weights_named(origin: str) -> str:
     """What to ask an extractor for, so that it loads the weights of this origin."""
-    from extractors.weights import cache_dir
+    from csmv.extractors.weights import cache_dir
 
     if origin == "none":
         return "default"

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.config import DatasetConfig, signed
-from pipeline.errors import CsmvError
-from pipeline.features import made_from_of_footer, upgrade
-from pipeline.files import Files
-from pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
-from pipeline.progress import track
-from pipeline.pseudonym import key_fingerprint
-from pipeline.schemas import FAILURES, reason_of_format_1, spec_of
-from pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.config import DatasetConfig, signed
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import made_from_of_footer, upgrade
+from csmv.pipeline.files import Files
+from csmv.pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import key_fingerprint
+from csmv.pipeline.schemas import FAILURES, reason_of_format_1, spec_of
+from csmv.pipeline.store import CONFIG_FILE, Store
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
 """Failures of format 1 by the stage that they are about now."""

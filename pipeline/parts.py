@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.store import Store, parquet_bytes
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.store import Store, parquet_bytes
 
 PARTS = "private/parts"
 SHA = "media_sha256"

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
-from pipeline.files import Files
-from pipeline.manifest import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.files import Files
+from csmv.pipeline.manifest import (
     HEADER_FILE,
     Entry,
     Header,
@@ -37,9 +37,9 @@ from pipeline.manifest import (
     with_identity,
     without_identity,
 )
-from pipeline.privacy.forgotten import settling
-from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
-from pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
+from csmv.pipeline.privacy.forgotten import settling
+from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
+from csmv.pipeline.schemas import FAILURES, SPLITS, FailureReason, TableSpec, spec_of
 
 CONFIG_FILE = "dataset.yaml"
 HISTORY = "history"
@@ -423,7 +423,7 @@ class Store(Files):
             table: its name.
             shard: its number.
             rows: the whole shard.
-            spec: needed for features (`pipeline.schemas.features_spec`), whose width is the extractor's.
+            spec: needed for features (`csmv.pipeline.schemas.features_spec`), whose width is the extractor's.
             made_from: a digest of the settings and inputs that decided it; left out, what the shard says stays.
         """
         spec = spec or spec_of(table)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import CsmvError
-from pipeline.schemas import VIDEOS, MediaStatus
-from pipeline.sources.media_columns import MEDIA_COLUMNS
-from pipeline.store import Store, media_path
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.schemas import VIDEOS, MediaStatus
+from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
+from csmv.pipeline.store import Store, media_path
 
 _CHUNK = 1 << 20
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, missing
-from pipeline.media.keep import fill
-from pipeline.schemas import MediaStatus
-from pipeline.store import Store, media_path
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import FeatureConfig, missing
+from csmv.pipeline.media.keep import fill
+from csmv.pipeline.schemas import MediaStatus
+from csmv.pipeline.store import Store, media_path
 
 
 def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> int:

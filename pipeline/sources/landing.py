@@ -18,9 +18,9 @@ from typing import Any
 
 import zstandard
 
-from pipeline.errors import CsmvError
-from pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
-from pipeline.store import Store, is_safe_id
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
+from csmv.pipeline.store import Store, is_safe_id
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"

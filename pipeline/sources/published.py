@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.errors import CsmvError
-from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
-from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
+from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import (
     inputs_of,
     is_landed,
     land_parts,
@@ -30,9 +30,9 @@ from pipeline.sources.by_shard import (
     read_part,
     sha256_of,
 )
-from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from pipeline.store import Failure, Store, is_safe_id
-from pipeline.validated import Validated
+from csmv.pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
+from csmv.pipeline.store import Failure, Store, is_safe_id
+from csmv.pipeline.validated import Validated
 
 REPORT_FILE = "import_report.json"
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}

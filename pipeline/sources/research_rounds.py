@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.sources.landing import read_records
-from pipeline.sources.research_api import ResearchComment, ResearchVideo
-from pipeline.store import Store, is_safe_id
+from csmv.pipeline.sources.landing import read_records
+from csmv.pipeline.sources.research_api import ResearchComment, ResearchVideo
+from csmv.pipeline.store import Store, is_safe_id
 
 LANDING = "private/landing/research"
 

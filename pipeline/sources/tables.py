@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.progress import track
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
-from pipeline.scrub.policy import Kind, ScrubPolicy
-from pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of
-from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
-from pipeline.store import Failure, Store
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
+from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
+from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
+from csmv.pipeline.store import Failure, Store
 
 if TYPE_CHECKING:
-    from pipeline.scrub import Scrubber
+    from csmv.pipeline.scrub import Scrubber
 
 STAGE = "tables"
 TABLES = ("comments", "labels", "videos")
@@ -170,7 +170,7 @@ def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr)
     at = (policy, key, _names(store, source))
     with _LOCK:
         if at not in _scrubber_of:
-            from pipeline.scrub import Scrubber  # loads Presidio
+            from csmv.pipeline.scrub import Scrubber  # loads Presidio
 
             _scrubber_of.clear()
             _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])

@@ -1,4 +1,4 @@
-"""How a visit can end: a verdict with one of the reasons of `pipeline.schemas`, and which answers mean which.
+"""How a visit can end: a verdict with one of the reasons of `csmv.pipeline.schemas`, and which answers mean which.
 
 A wall is recognized here and never worked around: nothing in this package solves, signs, replays or disguises.
 """
@@ -6,8 +6,8 @@ A wall is recognized here and never worked around: nothing in this package solve
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.schemas import FailureReason
-from pipeline.store import Failure
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.store import Failure
 
 Outcome = FailureReason
 """How a visit ended that did not end well."""

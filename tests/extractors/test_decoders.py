@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from films import make_film
 
-from extractors import create, extract
-from extractors.cutting import Plan, cut, windows_of
-from extractors.decode import DECODERS, opened
-from extractors.decoders import PACKAGES, DecoderName, decoder_named, obstacle
-from extractors.engine import Engine, Settings
-from extractors.errors import ExtractorError, MediaError
-from extractors.reasons import MediaFailure
-from extractors.sampling import ClipRule
+from csmv.extractors import create, extract
+from csmv.extractors.cutting import Plan, cut, windows_of
+from csmv.extractors.decode import DECODERS, opened
+from csmv.extractors.decoders import PACKAGES, DecoderName, decoder_named, obstacle
+from csmv.extractors.engine import Engine, Settings
+from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.sampling import ClipRule
 
 MOST = 1
 """By how many levels of 255 one pixel of 8-bit video may differ; 0 was measured, on every file here."""
@@ -208,7 +208,7 @@ def test_the_default_works_where_no_other_can_be_imported(tmp_path: Path) -> Non
         (hidden / f"{name}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')")
     script = (
         f"import sys; sys.path.insert(0, {str(hidden)!r})\n"
-        "import flows.doctor, pipeline.features, pipeline.vccsa.predict\n"
+        "import csmv.flows.doctor, csmv.pipeline.features, csmv.pipeline.vccsa.predict\n"
         "from extractors import extract\n"
         f"[result] = extract([{str(film)!r}], ['resnet50'], weights='random')\n"
         "print(result.features['resnet50'].shape, 'decord' in sys.modules)"

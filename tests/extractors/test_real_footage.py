@@ -8,11 +8,11 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from extractors.cutting import Plan, windows_of
-from extractors.decoders import DecoderName, obstacle
-from extractors.pool import probe
-from extractors.sampling import ClipRule
-from extractors.transforms import ResizeThenCrop
+from csmv.extractors.cutting import Plan, windows_of
+from csmv.extractors.decoders import DecoderName, obstacle
+from csmv.extractors.pool import probe
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import ResizeThenCrop
 
 CLIPS = {
     "bigbuckbunny.mp4": (1280, 720, 132, 25.0, True),

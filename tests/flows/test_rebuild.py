@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.sandbox import Fault, Sandbox, SandboxSettings, World
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.demo.sandbox import Fault, Sandbox, SandboxSettings, World
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 SIZE = {"hashtags": 1, "videos": 4, "comments": 3, "media_s": 1.5}
 

@@ -18,18 +18,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from extractors import registry
-from extractors.base import Extractor
-from extractors.sampling import ClipRule
-from extractors.transforms import Stretch
-from pipeline import features as stage
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, extract_shard, features, made_with
-from pipeline.parts import part_names
-from pipeline.schemas import VIDEOS
-from pipeline.store import Store, media_path
-from pipeline.x264 import SAME_BYTES
+from csmv.extractors import registry
+from csmv.extractors.base import Extractor
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import Stretch
+from csmv.pipeline import features as stage
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import FeatureConfig, extract_shard, features, made_with
+from csmv.pipeline.parts import part_names
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.x264 import SAME_BYTES
 
 
 class Tiny(Extractor):

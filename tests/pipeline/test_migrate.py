@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import is_ours, read_config
-from pipeline.errors import CsmvError
-from pipeline.features import features
-from pipeline.manifest import HEADER_FILE
-from pipeline.migrate import migrate
-from pipeline.pseudonym import KEY_VARIABLE
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.config import is_ours, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import features
+from csmv.pipeline.manifest import HEADER_FILE
+from csmv.pipeline.migrate import migrate
+from csmv.pipeline.pseudonym import KEY_VARIABLE
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 TIMES = ("history/", "failures/", "manifest/failures/")
@@ -93,7 +93,7 @@ def test_a_damaged_table_stops_the_migration_and_is_named(old: Path) -> None:
 
 FORKED = """
 import os, signal, sys, time
-from pipeline.migrate import migrate
+from csmv.pipeline.migrate import migrate
 for line in sys.stdin:
     root, after = line.split()
     child = os.fork()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, PublishedSource
-from pipeline.errors import CsmvError
-from pipeline.features import RETRIES, FeatureConfig
-from pipeline.media.retention import apply_retention
-from pipeline.schemas import VIDEOS, FailureReason, features_spec
-from pipeline.store import Failure, Store, media_path
+from csmv.pipeline.config import DatasetConfig, PublishedSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.features import RETRIES, FeatureConfig
+from csmv.pipeline.media.retention import apply_retention
+from csmv.pipeline.schemas import VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Failure, Store, media_path
 
 CLIPS = FeatureConfig(extractor="i3d")
 MOMENTS = FeatureConfig(extractor="i3d", granularity="temporal")

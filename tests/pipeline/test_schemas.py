@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from extractors.reasons import MediaFailure
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource
-from pipeline.labels import TASKS
-from pipeline.schemas import (
+from csmv.extractors.reasons import MediaFailure
+from csmv.pipeline.config import DatasetConfig, FolderSource, PublishedSource
+from csmv.pipeline.labels import TASKS
+from csmv.pipeline.schemas import (
     COMMENTS,
     FAILURES,
     LABELS,
@@ -20,9 +20,9 @@ from pipeline.schemas import (
     FailureReason,
     reason_of_format_1,
 )
-from pipeline.sources.walls import CODES
-from pipeline.stages import STAGES
-from pipeline.store import Failure, Store
+from csmv.pipeline.sources.walls import CODES
+from csmv.pipeline.stages import STAGES
+from csmv.pipeline.store import Failure, Store
 
 FINAL = {
     "media": "decoder_limit empty_file no_audio no_frames no_video_stream not_a_video too_large truncated "

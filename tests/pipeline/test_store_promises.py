@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
-from pipeline.errors import CsmvError
-from pipeline.pseudonym import KEY_VARIABLE
-from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
-from pipeline.store import Failure, Store, is_safe_id, media_path, shard_of
+from csmv.pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.pseudonym import KEY_VARIABLE
+from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Failure, Store, is_safe_id, media_path, shard_of
 
 DAY = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
