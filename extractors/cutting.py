@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from csmv.extractors.decode import (
     DECODERS,
     Decoder,
-    DecoderName,
     Probe,
     TimedFrame,
     is_cut_short,
@@ -26,6 +25,7 @@ from csmv.extractors.decode import (
     probe_open,
     sound,
 )
+from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule, FpsFilter, nearest
@@ -266,8 +266,8 @@ def probe_file(path: Path) -> Probe:
         return probe_open(container)
 
 
-def windows_of(path: Path, plan: Plan) -> Iterator[Window]:
+def windows_of(path: Path, plan: Plan, decoder: DecoderName = DEFAULT) -> Iterator[Window]:
     """All windows of one plan in this process, for tests and tools; holds them all."""
     kept: list[Window] = []
-    cut(path, (plan,), lambda _plan, _number, window: kept.append(window))
+    cut(path, (plan,), lambda _plan, _number, window: kept.append(window), decoder=decoder)
     yield from kept

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 import av
 import av.error
@@ -21,11 +22,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 
 Image = NDArray[np.uint8]
-DecoderName = Literal["pyav", "decord"]
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif,rm,ivf,h264,hevc,m4v,mpegvideo,mjpeg,"
@@ -167,13 +168,17 @@ def _decoded(packet: Any) -> list[VideoFrame]:
 def packet_times(container: InputContainer) -> Iterator[tuple[Fraction, Fraction]]:
     """(time, duration) of each frame in display order, in seconds since the file's start, without decoding."""
     stream = video_stream(container)
+    timed = _timed_packets(container, stream)
+    yield from sorted((time, duration) for packet, time, duration in timed if packet.pts is not None)
+
+
+def _timed_packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Any, Fraction, Fraction]]:
+    """(packet, time, duration) of each packet that holds a frame to be shown, in the file's order."""
     base = stream.time_base or Fraction(1, 90_000)
     shift = round(-start_time(container) / base)
-    stamps = []
     for packet in container.demux(stream):
-        if packet.size and packet.pts is not None and not packet.is_discard:
-            stamps.append(((packet.pts + shift) * base, (packet.duration or 0) * base))
-    yield from sorted(stamps)
+        if packet.size and not packet.is_discard:
+            yield packet, ((packet.pts or 0) + shift) * base, (packet.duration or 0) * base
 
 
 class Stamps:
@@ -256,37 +261,124 @@ class PyAvDecoder:
         """Nothing: the container belongs to the caller."""
 
 
-class DecordDecoder:
-    """decord 0.6 (FFmpeg 4) behind the same interface; times come from the packets, pixels from decord."""
+class IndexedDecoder:
+    """Base of the decoders that open the file anew and give a frame by its number.
+
+    They show no exact times, so when each frame is shown comes from the packets, read by PyAV: windows and their times
+    are PyAV's. A file whose frames they do not number like PyAV is refused before its first frame.
+
+    Raises:
+        MediaError: DECODER_LIMIT where this decoder does not read the file, or reads it in another way than PyAV.
+    """
+
+    name: ClassVar[DecoderName]
 
     def __init__(self, container: InputContainer, threads: int = 1) -> None:
-        import decord
-
         self.container, self.stream = container, video_stream(container)
-        self.packets, self.damaged = 0, False
-        self._times = list(packet_times(container))
-        self.packets = len(self._times)
+        self.damaged = False
+        self._shown = self._times()
+        self.packets = len(self._shown)
         try:
-            self._reader = decord.VideoReader(container.name, num_threads=threads)
+            count = self._open(threads) if self._shown else 0
+        except MemoryError:
+            raise
         except Exception as error:
-            raise MediaError(MediaFailure.UNSUPPORTED_CODEC, f"decord: {type(error).__name__}") from None
+            raise self._limit(f"does not open the video ({type(error).__name__})") from None
+        if count != len(self._shown):
+            raise self._limit(f"counts {count} frames where the file shows {len(self._shown)}")
+
+    def _open(self, threads: int) -> int:
+        """Open the file; how many frames it has."""
+        raise NotImplementedError
+
+    def _read(self, number: int) -> Image:
+        """The pixels of a frame; whatever the library raises."""
+        raise NotImplementedError
 
     def frames(self) -> Iterator[TimedFrame]:
-        for number in range(min(len(self._times), len(self._reader))):
-            yield TimedFrame(*self._times[number], number)
+        """Frames in display order with the times that PyAV would give them."""
+        for number, (time, duration) in enumerate(self._shown):
+            yield TimedFrame(time, duration, number)
 
     def pixels(self, frame: TimedFrame) -> Image:
+        """RGB of a frame, turned upright by the library."""
         try:
-            pixels: Image = self._reader[frame.picture].asnumpy()
+            pixels = self._read(frame.picture)
+        except MemoryError:
+            raise
         except Exception as error:
-            raise MediaError(MediaFailure.TRUNCATED, f"decord: {type(error).__name__}") from None
+            raise self._limit(f"could not decode frame {frame.picture} ({type(error).__name__})") from None
+        if sorted(pixels.shape[:2]) != sorted((self.stream.height, self.stream.width)):
+            raise self._limit("gives pictures of another size than the video has")
         return pixels
 
     def close(self) -> None:
-        del self._reader
+        """Nothing: the file is closed with the decoder."""
+
+    def _times(self) -> list[tuple[Fraction, Fraction]]:
+        """(time, duration) of each frame in display order, where the packets alone tell them."""
+        usual = 1 / (self.stream.average_rate or Fraction(24))
+        self._refuse_other_streams()
+        try:
+            packets = list(_timed_packets(self.container, self.stream))
+        except av.error.FFmpegError:
+            raise self._limit("takes display times from packets, and this file's are damaged") from None
+        # What libavformat makes up for B-frames in AVI, which keeps no display times, is not to be trusted.
+        is_avi = "avi" in self.container.format.name
+        if any(packet.pts is None or (is_avi and packet.pts != packet.dts) for packet, *_ in packets):
+            raise self._limit("takes display times from packets, and this file's do not hold them")
+        shown = sorted((time, duration or usual) for _, time, duration in packets)
+        if any(one[0] == next_one[0] for one, next_one in pairwise(shown)):
+            raise self._limit("takes display times from packets, and two of this file's are equal")
+        return shown
+
+    def _refuse_other_streams(self) -> None:
+        """Of several video streams PyAV takes the largest, and the libraries what they like."""
+        pictures = av.stream.Disposition.attached_pic
+        if sum(not stream.disposition & pictures for stream in self.container.streams.video) > 1:
+            raise self._limit("may take another of the file's video streams")
+
+    def _limit(self, what: str) -> MediaError:
+        return MediaError(MediaFailure.DECODER_LIMIT, f"{self.name} {what}; the decoder {DEFAULT} may read it")
 
 
-DECODERS: dict[str, type[PyAvDecoder] | type[DecordDecoder]] = {"pyav": PyAvDecoder, "decord": DecordDecoder}
+class DecordDecoder(IndexedDecoder):
+    """decord 0.6, with the FFmpeg 4 that it brings: no AV1, and no edit list that hides frames."""
+
+    name = "decord"
+
+    def _open(self, threads: int) -> int:
+        import decord
+
+        self._reader = decord.VideoReader(self.container.name, num_threads=threads)
+        return len(self._reader)
+
+    def _read(self, number: int) -> Image:
+        pixels: Image = self._reader[number].asnumpy()
+        return pixels
+
+
+class TorchCodecDecoder(IndexedDecoder):
+    """torchcodec, with the FFmpeg of the machine."""
+
+    name = "torchcodec"
+
+    def _open(self, threads: int) -> int:
+        from torchcodec.decoders import VideoDecoder
+
+        self._decoder = VideoDecoder(self.container.name, dimension_order="NHWC", num_ffmpeg_threads=threads)
+        return len(self._decoder)
+
+    def _read(self, number: int) -> Image:
+        pixels: Image = self._decoder[number].numpy()
+        return pixels
+
+
+DECODERS: dict[DecoderName, type[PyAvDecoder] | type[IndexedDecoder]] = {
+    "pyav": PyAvDecoder,
+    "decord": DecordDecoder,
+    "torchcodec": TorchCodecDecoder,
+}
 
 
 def is_cut_short(path: Path) -> bool:

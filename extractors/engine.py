@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from csmv.extractors.base import Extractor
 from csmv.extractors.batches import Batch, Packer, Runner, Ticket
 from csmv.extractors.cutting import Cut, Plan
-from csmv.extractors.decode import DecoderName
+from csmv.extractors.decoders import DecoderName, require_decoder
 from csmv.extractors.errors import ExtractorError
 from csmv.extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
 from csmv.extractors.reasons import MediaFailure
@@ -43,7 +43,7 @@ class VideoResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the engine works; none of it changes the numbers, but for `batch_size` (see extractors/batches.py)."""
+    """How the engine works; only `batch_size` (see extractors/batches.py) and `decoder` may change the numbers."""
 
     workers: int = 0
     """Decoding processes; 0 chooses by the machine's cores."""
@@ -51,6 +51,7 @@ class Settings:
     """Windows a batch; 0 chooses by device: 1 on a CPU, where one window fills the cores, 16 on a GPU."""
     limits: Limits = field(default_factory=Limits)
     decoder: DecoderName = "pyav"
+    """What decodes pictures; sound and times are PyAV's, whichever it is (see extractors/README.md)."""
     threads: int = 1
     """Threads of one decoder."""
     slots: int = 6
@@ -78,6 +79,7 @@ class Engine:
         if len(devices) > 1:
             raise ExtractorError("Extractors of one pass must be on one device; run one process a device.")
         self._settings = settings or Settings()
+        require_decoder(self._settings.decoder)
         self._device = devices.pop()
         self._by_plan: dict[Plan, list[tuple[str, Extractor]]] = {}
         for name, extractor in extractors.items():

@@ -18,4 +18,5 @@ class MediaFailure(StrEnum):
     DECODE_TIMEOUT = "decode_timeout"
     TOO_LARGE = "too_large"
     UNSUPPORTED_CODEC = "unsupported_codec"
+    DECODER_LIMIT = "decoder_limit"
     NO_AUDIO = "no_audio"

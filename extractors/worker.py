@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from csmv.extractors.cutting import Plan, Window, cut, probe_file
-from csmv.extractors.decode import DecoderName
+from csmv.extractors.decoders import DecoderName
 from csmv.extractors.errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 

@@ -9,6 +9,7 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from csmv.extractors.decoders import DEFAULT, PACKAGES, decoder_version, obstacle
 from csmv.pipeline.errors import shown
 
 LEAST_DISK_GB = 5.0
@@ -42,7 +43,6 @@ def _packages(_root: Path) -> Iterator[Finding]:
     required = {
         "torch": "features and training",
         "torchvision": "features",
-        "decord": "decoding videos",
         "pyarrow": "tables",
         "presidio-analyzer": "removing personal data",
         "prefect": "running flows",
@@ -75,6 +75,13 @@ def _spacy_model(_root: Path) -> Iterator[Finding]:
         f"`python -m spacy download {model}`",
         required=False,
     )
+
+
+def _decoders(_root: Path) -> Iterator[Finding]:
+    for name, package in PACKAGES.items():
+        why = obstacle(name)
+        found = why or f"{decoder_version(name)}, for {package.purpose}"  # a choice, so what is there says it too
+        yield Finding(name, not why, found, package.purpose, package.how, required=name == DEFAULT)
 
 
 def _codecs(_root: Path) -> Iterator[Finding]:
@@ -147,6 +154,7 @@ def _prefect_api(_root: Path) -> Iterator[Finding]:
 _LOOKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     _python,
     _packages,
+    _decoders,
     _codecs,
     _gpu,
     _disk,

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version, require_decoder
 from csmv.extractors.errors import ExtractorError
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import without_identity
@@ -59,6 +60,7 @@ class FeatureConfig(Validated):
     batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")
     max_clips: int = Field(default=180, ge=1, le=100_000, description="windows of a video, at most")
     workers: int = Field(default=0, ge=0, description="decoding processes; 0 chooses by cores")
+    decoder: DecoderName = Field(default=DEFAULT, description="what decodes pictures; sound and times are pyav's")
 
     @property
     def name(self) -> str:
@@ -106,7 +108,7 @@ def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
         media = media_path(shard, video)
         if _is_current(sha, done.get(video, ())) or not store.exists(media):
             continue
-        if video in given_up and not _worth_another_try(store, media, given_up[video]):
+        if video in given_up and not _worth_another_try(store, media, given_up[video], config):
             continue
         wanted.append(video)
     return wanted
@@ -169,8 +171,10 @@ def _tell_deleted(store: Store, shard: int, config: FeatureConfig) -> None:
     store.record_failures(config.table, shard, lost)
 
 
-def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> bool:
-    """Whether the file is newer than its failure, or failed in a way that may pass."""
+def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any], config: FeatureConfig) -> bool:
+    """Whether the file is newer than its failure, or failed in a way that may pass, or that the default decoder may."""
+    if failure["reason"] == FailureReason.DECODER_LIMIT and config.decoder == DEFAULT:
+        return True
     changed = store.fs.modified(store.path(media))
     if changed.tzinfo is None:
         changed = changed.replace(tzinfo=UTC)
@@ -181,9 +185,9 @@ def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> 
 
 def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
     """Sets that can share one decoding pass: those on one device with one way of working."""
-    ways = dict.fromkeys((c.device, c.batch_size, c.workers) for c in configs)
+    ways = dict.fromkeys((c.device, c.batch_size, c.workers, c.decoder) for c in configs)
     for way in ways:
-        yield [c for c in configs if (c.device, c.batch_size, c.workers) == way]
+        yield [c for c in configs if (c.device, c.batch_size, c.workers, c.decoder) == way]
 
 
 @lru_cache(maxsize=3)
@@ -192,6 +196,7 @@ def load(config: FeatureConfig) -> "Extractor":
     from csmv.extractors import create
 
     try:
+        require_decoder(config.decoder)
         return create(
             config.extractor,
             config.weights,
@@ -213,7 +218,8 @@ def _extract(
 
     networks = {config.name: load(config) for config in configs}
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
-    settings = Settings(workers=configs[0].workers, batch_size=configs[0].batch_size)
+    way = configs[0]
+    settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder)
     with ExitStack() as files, Engine(networks, settings) as engine:
         for video, result in zip(videos, engine.run(_local_files(store, shard, videos, files)), strict=True):
             for writer in writers:
@@ -452,11 +458,25 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
         "device": network.device.type,
         "versions": f"torch {torch.__version__.split('+')[0]}, av {av.__version__}",
     }
+    if (decoder := decoder_used(config)) != DEFAULT:  # left out for the default, so that old footers say the same
+        said |= {"decoder": decoder, "versions": f"{said['versions']}, {decoder_version(decoder)}"}
     if network.device.type == "cpu":
         said["cpu_threads"] = str(torch.get_num_threads())  # the order of summation, so the last digits, hangs on it
     if network.deviation is not None:
         said["deviation_from_float32"] = str(network.deviation)
     return said
+
+
+def decoder_used(config: FeatureConfig) -> DecoderName:
+    """The decoder that decides a set's numbers: the default for a set of sound, which no other decodes."""
+    if config.decoder == DEFAULT:
+        return DEFAULT
+    from csmv.extractors.registry import extractor_class
+
+    try:
+        return DEFAULT if extractor_class(config.extractor).kind == "audio" else config.decoder
+    except ExtractorError:  # a plugin that this machine lacks
+        return config.decoder
 
 
 _DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", "storage")
@@ -465,7 +485,8 @@ _DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", 
 
 def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
     """The digest of the settings that a set's shards are made with."""
-    said = {key: metadata.get(key.encode(), b"").decode() for key in _DECIDES}
+    decides = (*_DECIDES, "decoder") if b"decoder" in metadata else _DECIDES
+    said = {key: metadata.get(key.encode(), b"").decode() for key in decides}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -500,7 +521,8 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
     said = set_footer(store, name)
     if "extractor" not in said:
         return None
-    asked: dict[str, Any] = {key: said[key] for key in ("extractor", "granularity", "dtype", "storage") if key in said}
+    kept = ("extractor", "granularity", "dtype", "storage", "decoder")
+    asked: dict[str, Any] = {key: said[key] for key in kept if key in said}
     asked |= {"device": said.get("device", "cpu"), "weights": _weights_named(said.get("weights", "default"))}
     # Footers by earlier versions have the number only inside the rule.
     most = re.search(r"at most (\d+)", said.get("clip_rule", ""))
@@ -540,7 +562,9 @@ def _check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     there = read_footer(store, config.table, shard)
     if there is None:
         return
+    there = {"decoder": DEFAULT} | there
     asked = {"extractor": config.extractor, "dtype": config.dtype, "storage": config.storage}
+    asked["decoder"] = decoder_used(config)
     if config.weights in ("random", "default") and there.get("weights") != "none":
         asked["weights"] = config.weights
     _compare(config, shard, there, asked)

@@ -82,6 +82,7 @@ class FailureReason(StrEnum):
     DECODE_TIMEOUT = MediaFailure.DECODE_TIMEOUT, FailureClass.MEDIA, "decoding the file took too long"
     TOO_LARGE = MediaFailure.TOO_LARGE, FailureClass.MEDIA, "decoding needs more memory than a worker may use", True
     UNSUPPORTED_CODEC = MediaFailure.UNSUPPORTED_CODEC, FailureClass.MEDIA, "the codec is not supported", True
+    DECODER_LIMIT = MediaFailure.DECODER_LIMIT, FailureClass.MEDIA, "the chosen decoder does not read the file", True
     NO_AUDIO = MediaFailure.NO_AUDIO, FailureClass.MEDIA, "the file has no audio stream", True
     MISSING_MEDIA = "missing_media", FailureClass.MEDIA, "the root has no usable file of this video", True
 

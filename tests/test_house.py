@@ -18,7 +18,18 @@ NOT_THERE = {"extractors": {"prefect", "presidio_analyzer"}, "pipeline": {"prefe
 
 HEAVY = {
     *("torch", "torchvision", "timm", "transformers", "accelerate", "sklearn", "scipy", "matplotlib"),
-    *("av", "decord", "prefect", "presidio_analyzer", "playwright", "yt_dlp", "cryptography", "moto", "zstandard"),
+    *(
+        "av",
+        "decord",
+        "torchcodec",
+        "prefect",
+        "presidio_analyzer",
+        "playwright",
+        "yt_dlp",
+        "cryptography",
+        "moto",
+        "zstandard",
+    ),
     *("tensorboard", "wandb", "mlflow", "tldextract", "wordfreq", "phonenumbers", "s3fs", "uvicorn", "python_calamine"),
     *("safetensors", "PIL", "spacy"),
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_named
 from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ DtypeOf = Annotated[str, typer.Option("--dtype", help="float32, tf32, bfloat16 o
 GranularityOf = Annotated[str, typer.Option("--granularity", help="clip: one vector a window; temporal: several.")]
 BatchSize = Annotated[int, typer.Option(min=0, help="Windows a batch; 0 chooses by device.")]
 Workers = Annotated[int, typer.Option(min=0, help="Decoding processes; 0 chooses by cores.")]
+DecoderOf = Annotated[
+    str, typer.Option("--decoder", help="pyav, decord or torchcodec: what decodes pictures; sound is always pyav's.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -41,6 +45,7 @@ def extract_command(
     storage: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
     batch_size: BatchSize = 0,
     workers: Workers = 0,
+    decoder: DecoderOf = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
@@ -52,7 +57,7 @@ def extract_command(
     store = Store.open(root)
     devices = device.split(",")
     common: dict[str, Any] = {"dtype": dtype, "granularity": granularity, "storage": storage}
-    common |= {"batch_size": batch_size, "workers": workers, "device": devices[0]}
+    common |= {"batch_size": batch_size, "workers": workers, "device": devices[0], "decoder": decoder}
     sections = [{"extractor": name, "weights": chosen, **common} for name, chosen in _chosen(extractor, weights)]
     configs = [parse(FeatureConfig, section, "csmv extract") for section in sections]
     if len(devices) > 1:
@@ -162,6 +167,7 @@ def features_command(
     granularity: GranularityOf = "clip",
     batch_size: BatchSize = 0,
     workers: Workers = 0,
+    decoder: DecoderOf = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Features of loose files; exit code 1 if a file gave none, with what was done kept."""
@@ -171,19 +177,20 @@ def features_command(
 
     keys = _keys(videos)
     _check_out(out, keys, extractor)
+    settings = Settings(workers=workers, batch_size=batch_size, decoder=decoder_named(decoder))
     networks = {
         name: create(name, chosen, device=device, dtype=dtype, granularity=granularity, measure=True)
         for name, chosen in _chosen(extractor, weights)
     }
     results: dict[str, VideoResult] = {}
     with (
-        Engine(networks, Settings(workers=workers, batch_size=batch_size)) as engine,
+        Engine(networks, settings) as engine,
         track("features", len(videos)) as tick,
     ):
         for key, result in zip(keys, engine.run(videos), strict=True):
             results[key] = result
             tick(1)
-    _write(out, results, networks)
+    _write(out, results, networks, settings.decoder)
     for name, network in networks.items():
         if network.deviation is not None:
             typer.echo(f"{name}: deviation of {dtype} from float32: {network.deviation}", err=True)
@@ -210,11 +217,11 @@ def _check_out(out: Path, keys: list[str], extractors: list[str]) -> None:
         raise CsmvError(f"The folder '{out.parent}' of --out is not there.")
 
 
-def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
+def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any], decoder: DecoderName) -> None:
     import numpy as np
 
     if out.suffix == ".parquet":
-        _write_parquet(out, results, networks)
+        _write_parquet(out, results, networks, decoder)
         return
     several = len(networks) > 1
     arrays = {
@@ -228,7 +235,9 @@ def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any
         np.save(out, next(iter(arrays.values())))
 
 
-def _write_parquet(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
+def _write_parquet(
+    out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any], decoder: DecoderName
+) -> None:
     import pyarrow as pa
 
     from csmv.pipeline.features import FeatureConfig, footer
@@ -236,7 +245,7 @@ def _write_parquet(out: Path, results: "dict[str, VideoResult]", networks: dict[
     from csmv.pipeline.store import parquet_bytes
 
     ((name, network),) = networks.items()
-    config = FeatureConfig(extractor=name, granularity=network.granularity, dtype=network.dtype)
+    config = FeatureConfig(extractor=name, granularity=network.granularity, dtype=network.dtype, decoder=decoder)
     spec = features_spec(network.dim, "float32", footer(config, network))
     rows = [{"video_id": k, "features": list(r.features[name])} for k, r in results.items() if name in r.features]
     out.write_bytes(parquet_bytes(spec.conform(pa.Table.from_pylist(rows, schema=spec.schema))))

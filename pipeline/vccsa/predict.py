@@ -122,13 +122,18 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
     if not config.needs_features:
         return (), []
     from csmv.extractors import extract
+    from csmv.extractors.engine import Settings
 
     made_by = _made_by(store, config)
     networks = {name: _loaded(name, one) for name, one in made_by.items()}
     _refuse_other_weights(store, networks)
-    [result] = extract([video], networks)
+    results = {}
+    for decoder in dict.fromkeys(one.decoder for one in made_by.values()):
+        together = {name: networks[name] for name, one in made_by.items() if one.decoder == decoder}
+        [results[decoder]] = extract([video], together, settings=Settings(decoder=decoder))
     found, spans = [], []
     for name, one in made_by.items():
+        result = results[one.decoder]
         if name in result.failures:
             reason, detail = result.failures[name]
             raise CsmvError(f"'{video.name}' gives no {name} features: {reason}, {detail}.")

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +18,23 @@ def test_everything_is_looked_for_and_each_gap_says_how_to_fill_it(csmv: Run) ->
 
     findings = {finding["name"]: finding for finding in json.loads(found.stdout)}
     assert found.returncode == 0
-    assert {"torch", "decord", "presidio-analyzer", "video codecs", "disk space", "weights cache"} <= set(findings)
+    assert {"torch", "presidio-analyzer", "video codecs", "disk space", "weights cache"} <= set(findings)
     assert findings["Chromium"]["present"] is False and "apt-get" in findings["Chromium"]["how"]
     assert findings["Prefect API"]["found"] == "no Prefect API answers at http://127.0.0.1:9/api"
     assert all(finding["how"] and finding["needed"] for finding in findings.values())
+
+
+def test_every_decoder_is_listed_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "decord", None)  # as where it is not installed
+
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+
+    assert findings["pyav"].required and findings["pyav"].found.startswith("av ")
+    assert "the default" in findings["pyav"].found
+    assert (findings["decord"].present, findings["decord"].required) == (False, False)
+    assert findings["decord"].found == "not installed"
+    assert "--decoder decord" in findings["decord"].needed and "pip install decord" in findings["decord"].how
+    assert "FFmpeg" in findings["torchcodec"].how
 
 
 def test_for_a_person_every_absence_comes_with_a_way(csmv: Run) -> None:

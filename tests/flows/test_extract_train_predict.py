@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def answers(csmv: Run, root: str, film: Path, run: str) -> Any:
 
 
 def test_commands_in_a_row_need_no_configuration_written_by_hand(
-    csmv_inside: Run, root: str, film: Path, tmp_path: Path
+    csmv_inside: Run, root: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     csmv = csmv_inside
     for command in (
@@ -96,6 +97,15 @@ def test_commands_in_a_row_need_no_configuration_written_by_hand(
     # Without it, the shards' own footers say how the features were made.
     Store.create(root, PLAIN)
     assert answers(csmv, root, film, run) == [answer]
+
+    # A new video is decoded as the set's videos are.
+    by_decord = FeatureConfig(extractor=EXTRACTOR, weights="random", decoder="decord")
+    record_section(Store.open(root), "features", by_decord)
+    with monkeypatch.context() as hidden:
+        hidden.setitem(sys.modules, "decord", None)
+        lacking = csmv("predict", film, "--comment", "love it", "--root", root, "--run", run)
+    assert lacking.returncode == 1
+    assert "The decoder 'decord' cannot be used here (not installed)" in lacking.stderr
 
     # Other weights would give vectors of the same width that the model has never seen.
     network = create(EXTRACTOR, "random")

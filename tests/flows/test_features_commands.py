@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from csmv.flows.cli import main
-from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.features import features
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store, media_path
@@ -74,6 +74,14 @@ def test_loose_files_to_npz_parquet_and_npy(films: list[Path], tmp_path: Path) -
     np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), kept["one"])
 
 
+def test_another_decoder_is_named_in_what_it_made(films: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    asked = ("-e", "resnet50", "--weights", "random", "--workers", "1", "--decoder", "decord")
+    done = csmv("features", *films, *asked, "--out", tmp_path / "f.parquet")
+    assert done.returncode == 0, done.stderr
+    assert pq.read_schema(tmp_path / "f.parquet").metadata[b"decoder"] == b"decord"
+
+
 def test_a_bad_file_is_named_and_the_others_are_kept(films: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video")
@@ -94,6 +102,7 @@ def test_a_bad_file_is_named_and_the_others_are_kept(films: list[Path], tmp_path
         (["-e", "mfcc", "--out", "f.npy", "-e", "clip"], "one video by one extractor"),
         (["-e", "i3d", "--weights", "no/such.pt", "--out", "f.npz"], "no weights file"),
         (["-e", "mfcc", "--device", "cuda", "--out", "f.npz"], "no usable GPU"),
+        (["-e", "mfcc", "--decoder", "ffmpeg", "--out", "f.npz"], "choose one of pyav, decord, torchcodec"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -136,6 +145,19 @@ def test_a_root_gets_features_once(tmp_path: Path) -> None:
     before = {name: store.read_file(name) for name in store.files("features")}
     assert csmv("extract", "--root", tmp_path, *MFCC).returncode == 0
     assert {name: store.read_file(name) for name in store.files("features")} == before
+
+
+def test_a_root_remembers_the_decoder_that_was_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    store = make_root(tmp_path)
+    for _ in range(2):  # the second finds what the first made to be as asked for
+        done = csmv("extract", "--root", tmp_path, *MFCC, "--decoder", "decord", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"mfcc": {"videos": 3, "failed": {}}}
+    assert [one.decoder for one in read_config(store).features] == ["decord"]
+    unknown = csmv("extract", "--root", tmp_path, *MFCC, "--decoder", "ffmpeg")
+    assert unknown.returncode == 1
+    assert "decoder: input should be 'pyav', 'decord' or 'torchcodec'" in unknown.stderr
 
 
 def test_a_process_a_device_gives_the_same_bytes_and_reports_the_deviation(tmp_path: Path) -> None:

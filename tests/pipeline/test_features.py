@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -390,3 +391,83 @@ def test_an_unknown_extractor_is_one_sentence_that_names_the_nearest(tmp_path: P
     store = make_root(tmp_path, [16])
     with pytest.raises(CsmvError, match="did you mean 'tiny'"):
         extract_shard(store, 0, FeatureConfig(extractor="tinny", weights="random"))
+
+
+def test_the_default_decoder_leaves_footers_and_digests_as_they_were(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [16])
+    extract_shard(store, 0, TINY)
+    footer = stage.read_footer(store, "features/tiny", 0)
+    assert footer is not None and "decoder" not in footer
+    made_before = "50a4d84dcedb3d0414bbb11dc8f0e4f93ca0fe69aa8a74f814a9cc0638daf723"
+    assert stage.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32"}) == made_before
+    other = stage.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32", b"decoder": b"decord"})
+    assert other != made_before
+
+
+def test_another_decoder_is_recorded_and_never_mixed_with_the_default(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    by_decord = TINY.model_copy(update={"decoder": "decord"})
+    store = make_root(tmp_path / "decord", [5, 40])
+    extract_shard(store, 0, by_decord)
+    footer = stage.read_footer(store, "features/tiny", 0)
+    assert footer is not None
+    assert footer["decoder"] == "decord"
+    assert ", decord " in footer["versions"]
+    assert made_with(store, "tiny") == by_decord.model_copy(update={"workers": 0})
+    assert stage.disagreement(store, 0, by_decord) == ""
+    with pytest.raises(CsmvError, match="made with decoder 'decord', and 'pyav' is asked for"):
+        extract_shard(store, 0, TINY)
+
+    plain = make_root(tmp_path / "pyav", [5, 40])
+    extract_shard(plain, 0, TINY)
+    assert "made with decoder 'pyav', and 'decord' is asked for" in stage.disagreement(plain, 0, by_decord)
+    for video, vectors in features(plain, "tiny").items():
+        np.testing.assert_allclose(features(store, "tiny")[video], vectors, atol=0.01)
+
+
+def test_a_set_of_sound_is_the_same_whatever_decoder_is_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    sound = FeatureConfig(extractor="mfcc", workers=1)
+    store = make_root(tmp_path, [16])
+    extract_shard(store, 0, sound)
+    silent = store.read("failures/features/mfcc", 0)["reason"].to_pylist()
+    assert silent == ["no_audio"]
+    network = stage.load(sound)
+    chosen = sound.model_copy(update={"decoder": "decord"})
+    assert stage.footer(chosen, network) == stage.footer(sound, network)
+
+
+def test_what_another_decoder_did_not_read_the_default_tries(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    by_decord = TINY.model_copy(update={"decoder": "decord"})
+    store = make_root(tmp_path, [16])
+    film = tmp_path / media_path(0, "v00")
+    with av.open(str(film), "w", format="avi") as out:  # which keeps no display times
+        stream: Any = out.add_stream("libx264", rate=24, options={"bf": "3", "b_strategy": "0"} | SAME_BYTES)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    earlier = time.time() - 100  # failures are dated to the second
+    os.utime(film, (earlier, earlier))
+
+    extract_shard(store, 0, by_decord)
+    [failure] = store.read("failures/features/tiny", 0).to_pylist()
+    assert (failure["reason"], failure["detail"].split(";")[1]) == ("decoder_limit", " the decoder pyav may read it")
+    assert stage.missing(store, 0, by_decord) == []
+
+    assert stage.missing(store, 0, TINY) == ["v00"]
+    extract_shard(store, 0, TINY)
+    assert set(features(store, "tiny")) == {"v00"}
+    assert store.read("failures/features/tiny", 0).num_rows == 0
+
+
+def test_a_decoder_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "decord", None)
+    store = make_root(tmp_path, [16])
+    with pytest.raises(CsmvError, match=r"'decord' cannot be used here \(not installed\): .pip install decord"):
+        extract_shard(store, 0, TINY.model_copy(update={"decoder": "decord"}))
+    assert not store.files("features")

@@ -25,8 +25,8 @@ from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Failure, Store
 
 FINAL = {
-    "media": "empty_file no_audio no_frames no_video_stream not_a_video too_large truncated unsupported_codec "
-    "missing_media",
+    "media": "decoder_limit empty_file no_audio no_frames no_video_stream not_a_video too_large truncated "
+    "unsupported_codec missing_media",
     "gone": "advertisement age_gate download_disallowed gone indexing_disallowed not_found not_public private refused "
     "slideshow unavailable withheld",
     "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_video unsafe_id wrong_id",
