@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.csmv-installed
-EXTRAS ?= collect,s3,dev
+EXTRAS ?= all,dev
 DEMO_ROOT ?= csmv-demo
 
 .PHONY: help setup system demo test test-all mutants check format bench wheel constraints clean

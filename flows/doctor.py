@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from csmv.extractors.decoders import DEFAULT, PACKAGES, decoder_version, obstacle
-from csmv.pipeline.errors import shown
+from csmv.pipeline.errors import how_to_install, shown
 
 LEAST_DISK_GB = 5.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,19 +40,20 @@ def _python(_root: Path) -> Iterator[Finding]:
 
 
 def _packages(_root: Path) -> Iterator[Finding]:
-    required = {
+    needed_for = {
+        "presidio-analyzer": "removing personal data",
         "torch": "features and training",
         "torchvision": "features",
-        "pyarrow": "tables",
-        "presidio-analyzer": "removing personal data",
-        "prefect": "running flows",
         "transformers": "text encoders",
+        "scikit-learn": "training and scores",
+        "playwright": "collecting by hashtag",
+        "yt-dlp": "downloading videos",
+        "s3fs": "roots at s3://",
     }
-    for package, needed in required.items():
-        yield _package(package, needed, "`make setup`, or `pip install csmv`", required=True)
-    yield _package("playwright", "collecting by hashtag", "`pip install 'csmv[collect]'`", required=False)
-    yield _package("yt-dlp", "downloading videos", "`pip install 'csmv[collect]'`", required=False)
-    yield _package("s3fs", "roots at s3://", "`pip install 's3fs'`", required=False)
+    yield _package("pyarrow", "tables", "`pip install csmv`", required=True)
+    yield _package("prefect", "running stages", how_to_install("prefect"), required=True)
+    for package, needed in needed_for.items():
+        yield _package(package, needed, how_to_install(package), required=False)
     yield _package("spacy", "finding names of people and places", "`pip install spacy`", required=False)
 
 

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -104,7 +105,10 @@ def prefect_api(home: Path, root: str = "") -> Iterator[str]:
         CsmvError: The server that PREFECT_API_URL names does not answer as one; ours does not start in time; another
             process has a server in `home`.
         ServerDied: Our server ended before the block did.
+        ModuleNotFoundError: Prefect is not installed.
     """
+    if find_spec("prefect") is None:  # before a process is started that would end for it
+        raise ModuleNotFoundError("No module named 'prefect'", name="prefect")
     given = os.environ.get("PREFECT_API_URL")
     if given:
         require_api(given)

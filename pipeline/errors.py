@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 
@@ -42,7 +43,7 @@ def sentence_for(error: BaseException, where: str = "") -> str | None:
     for one in sorted(chain, key=lambda one: _module(one) not in (*_S3_LIBRARIES, "httpx")):
         if isinstance(one, CsmvError):
             return shown(str(one))
-        for explain in (_about_s3, _about_network, _about_os, _about_damage, _about_memory):
+        for explain in (_about_missing, _about_s3, _about_network, _about_os, _about_damage, _about_memory):
             sentence = explain(one, where)
             if sentence:
                 return shown(sentence)
@@ -81,6 +82,30 @@ def parsed_json(data: bytes | str, where: str) -> Any:
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*")
 _SECRET_PARAMETER = re.compile(r"(?i)([?&][\w.-]*(?:secret|passw|token|signature|sig|key|credential)[\w.-]*=)[^&#]*")
+
+
+def how_to_install(module: str) -> str:
+    """The command that brings a module of one of csmv's extras; empty if none of them has it.
+
+    Args:
+        module: its first name, such as `torch`; what pip calls it may differ.
+    """
+    wanted = _DISTRIBUTIONS.get(module, module).replace("_", "-").lower()
+    extras = []
+    for line in metadata.requires("csmv") or ():
+        required = re.match(r"([\w.-]+).*; .*extra == ['\"]([\w-]+)['\"]", line)
+        if required and required[1].replace("_", "-").lower() == wanted and required[2] != "dev":
+            extras.append(required[2])
+    return " or ".join(f"`pip install 'csmv[{extra}]'`" for extra in extras)
+
+
+_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
+
+def _about_missing(error: BaseException, where: str) -> str | None:
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    command = how_to_install(module) if module else ""
+    return f"This needs '{module}', which is not installed here: {command} brings it." if command else None
 
 
 def _without_secrets(address: str) -> str:

@@ -22,7 +22,7 @@ import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
 
-from csmv.pipeline.errors import CsmvError, shown
+from csmv.pipeline.errors import CsmvError, sentence_for, shown
 from csmv.pipeline.remote import storage_options
 
 PRIVATE = "private"
@@ -42,7 +42,7 @@ class Files:
         try:
             self.fs, path = fsspec.core.url_to_fs(root, **storage_options(root))
         except (ImportError, ValueError) as error:
-            raise CsmvError(f"The root '{shown(root)}' can't be used: {error}.") from None
+            raise CsmvError(f"The root '{shown(root)}' can't be used: {sentence_for(error) or f'{error}.'}") from None
         self.root = root
         self._base = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)

@@ -111,6 +111,19 @@ class Layer:
         done = subprocess.run([*command, *map(str, what)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
+    def hide(self, *modules: str) -> None:
+        """Make it as if these modules were not installed."""
+        (self.site / "hidden.py").write_text(
+            "import sys\n\n"
+            "class Hidden:\n"
+            "    @staticmethod\n"
+            "    def find_spec(name, path=None, target=None):\n"
+            f"        if name.partition('.')[0] in {set(modules)!r}:\n"
+            "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n\n"
+            "sys.meta_path.insert(0, Hidden)\n"
+        )
+        (self.site / "hidden.pth").write_text("import hidden\n")
+
     def run(self, *command: object, **more: Any) -> "subprocess.CompletedProcess[str]":
         """A command with nothing of this process's settings of Python, Prefect or csmv."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "CSMV", "PYTHON"))}

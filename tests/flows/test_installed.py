@@ -64,3 +64,62 @@ def test_it_works_beside_other_packages_of_the_same_names(layer: Any, folder: Pa
     assert built.returncode == 0, built.stderr
     assert list((folder / "root" / "features").glob("mean_colour/*.parquet"))
     assert (folder / "root" / "reports" / "index.html").is_file()
+
+
+SCRUB_NEEDS_NONE_OF = (
+    *("torch", "torchvision", "timm", "transformers", "accelerate", "safetensors", "sklearn", "matplotlib", "PIL"),
+    *("av", "decord", "prefect", "fastapi", "uvicorn", "playwright", "yt_dlp", "cryptography", "s3fs"),
+)
+
+
+def test_the_base_and_scrub_need_nothing_heavy(new_layer: Callable[[], Any], built_wheel: Path, tmp_path: Path) -> None:
+    from csmv.pipeline.config import DatasetConfig
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.demo.sample import make_sample
+
+    source = make_sample(tmp_path / "sample", videos=2, comments_each=3).folder
+    described = {"name": "few", "n_shards": 1, "source": {"kind": "folder", "path": str(source)}}
+    dataset = Dataset.create(str(tmp_path / "root"), DatasetConfig.model_validate(described))
+    dataset.run("collect")
+    dataset.run("tables")
+    layer = new_layer()
+    layer.install(built_wheel)
+    layer.hide(*SCRUB_NEEDS_NONE_OF)
+
+    scrubbed = layer.run(layer.csmv, "scrub", input="write to ann@mail.example or @ann_of_old\n")
+    assert scrubbed.returncode == 0, scrubbed.stderr
+    assert "ann" not in scrubbed.stdout
+    audited = layer.run(layer.csmv, "audit", tmp_path / "root")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+
+    config = tmp_path / "dataset.yaml"
+    config.write_text(yaml.safe_dump(described))
+    for command, module, extra in (
+        (("build", config, "--root", tmp_path / "root"), "prefect", "flows"),
+        (("features", source / "v.mp4", "--extractor", "i3d", "--out", tmp_path / "f.npz"), "torch", "extract"),
+        (("report", "--root", "s3://somewhere/else"), "s3fs", "s3"),
+    ):
+        ended = layer.run(layer.csmv, *command)
+        assert ended.returncode == 1, ended.stdout
+        assert f"This needs '{module}', which is not installed here: `pip install 'csmv[{extra}]'`" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_what_the_index_brings_for_the_base_and_scrub_is_enough(built_wheel: Path, tmp_path: Path) -> None:
+    """A plain environment, over nothing: what pip installs for the extra, and no torch among it."""
+    import subprocess
+    import venv
+
+    venv.create(tmp_path / "alone", with_pip=True)
+    python = tmp_path / "alone" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--constraint", REPOSITORY / "constraints.txt", f"{built_wheel}[scrub]"], check=True)
+    listed = subprocess.check_output([python, "-m", "pip", "list", "--format", "freeze"], text=True)
+    installed = {line.partition("==")[0].lower().replace("_", "-") for line in listed.splitlines()}
+    assert "presidio-analyzer" in installed
+    assert not installed & {"torch", "prefect", "transformers", "av", "scikit-learn", "playwright"}
+    scrubbed = subprocess.check_output(
+        [python, "-m", "csmv.flows.cli", "scrub"], input="mail ann@mail.example", text=True
+    )
+    assert "ann" not in scrubbed

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from csmv.pipeline.errors import CsmvError, naming, parsed_json, sentence_for, shown
+from csmv.pipeline.errors import CsmvError, how_to_install, naming, parsed_json, sentence_for, shown
 from csmv.pipeline.store import Store
 
 PHONE = "+1 212 555 0123"
@@ -279,3 +279,22 @@ def test_errors_import_nothing_but_the_standard_library() -> None:
     )
 
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "extras"),
+    [
+        ("presidio_analyzer", ["scrub"]),
+        ("sklearn", ["train"]),
+        ("PIL", ["extract", "train"]),
+        ("prefect", ["flows"]),
+        ("s3fs", ["s3"]),
+        ("pyarrow", []),
+        ("nothing_of_the_kind", []),
+    ],
+)
+def test_a_missing_module_is_named_with_the_extra_that_brings_it(module: str, extras: list[str]) -> None:
+    command = " or ".join(f"`pip install 'csmv[{extra}]'`" for extra in extras)
+    assert how_to_install(module) == command
+    said = sentence_for(ModuleNotFoundError(f"No module named '{module}'", name=f"{module}.inner"))
+    assert said == (f"This needs '{module}', which is not installed here: {command} brings it." if extras else None)

@@ -17,7 +17,7 @@ def make_certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
     except ImportError:
-        raise CsmvError("The sandbox needs the package `cryptography`: pip install 'csmv[collect]'.") from None
+        raise CsmvError("The sandbox needs the package `cryptography`: pip install 'csmv[demo]'.") from None
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "csmv sandbox")])
     names = [x509.DNSName(text) for host in hosts for text in (host, f"*.{host}")]
