@@ -12,12 +12,13 @@ from pipeline.collect import reasons
 from pipeline.config import read_config
 from pipeline.errors import CsmvError
 from pipeline.media.stage import open_videos
+from pipeline.root import CONFIG_FILE
 from pipeline.sandbox import Sandbox, SandboxSettings, World
 from pipeline.sandbox.faults import Fault
 from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Limits, Manners
 from pipeline.sources.web import WebSource
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.sources.web_visits import Watch

@@ -17,6 +17,7 @@ from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
 from pipeline.manifest import HEADER_FILE
 from pipeline.media.settings import MediaSettings
+from pipeline.root import CONFIG_FILE
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.published import PublishedSource
@@ -24,7 +25,7 @@ from pipeline.sources.registry import SOURCES, Section
 from pipeline.sources.research import ResearchSource
 from pipeline.sources.web import WebSource
 from pipeline.splits import SplitConfig
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.store import Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.config import DatasetConfig, create_root, read_config
 from pipeline.errors import CsmvError
+from pipeline.failures import failures_of
 from pipeline.features import Vectors
 from pipeline.features import features as feature_set
 from pipeline.progress import track
@@ -127,7 +128,7 @@ class Dataset:
 
     def status(self) -> list[StageStatus]:
         """How far each stage is: units done and missing, what is stale and why, failures by reason."""
-        failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in self.store.failures().items()}
+        failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in failures_of(self.store).items()}
         return [self._status_of(stage, failed) for stage in STAGES]
 
     def _status_of(self, stage: Stage, failed: Mapping[str, Counter[str]]) -> StageStatus:

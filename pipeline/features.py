@@ -24,11 +24,13 @@ from pydantic import Field
 
 from extractors.errors import ExtractorError
 from pipeline.errors import CsmvError
+from pipeline.failures import Failure, clear_failures, record_failures
 from pipeline.manifest import without_identity
 from pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
 from pipeline.privacy.forgotten import Forgotten
+from pipeline.root import media_path
 from pipeline.schemas import FailureReason, MediaStatus, TableSpec, features_spec
-from pipeline.store import Failure, Store, media_path
+from pipeline.store import Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.features import load_features
 
@@ -168,7 +170,7 @@ def _tell_deleted(store: Store, shard: int, config: FeatureConfig) -> None:
         for video, (sha, status) in sorted(_media_of(store, shard).items())
         if status == MediaStatus.DELETED and not _is_current(sha, done.get(video, ())) and video not in told
     ]
-    store.record_failures(config.table, shard, lost)
+    record_failures(store, config.table, shard, lost)
 
 
 def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any]) -> bool:
@@ -264,8 +266,8 @@ class _ShardWriter:
             add_part(self._store, self._config.table, self._shard, _as_table(rows, self._spec.schema))
         stage = self._config.table
         failures = [Failure(key, FailureReason(str(reason)), detail) for key, (reason, detail) in self._failed.items()]
-        self._store.record_failures(stage, self._shard, failures)
-        self._store.clear_failures(stage, self._shard, self._new)
+        record_failures(self._store, stage, self._shard, failures)
+        clear_failures(self._store, stage, self._shard, self._new)
         self._new, self._failed = {}, {}
         self._bytes, self._since = 0, time.monotonic()
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, create_root, is_ours, read_config, refuse_another, write_config
+from pipeline.root import CONFIG_FILE
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.store import Store
 
 
 def import_published(

@@ -21,8 +21,9 @@ from pipeline.files import Files
 from pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
 from pipeline.progress import track
 from pipeline.pseudonym import key_fingerprint
+from pipeline.root import CONFIG_FILE
 from pipeline.schemas import FAILURES, reason_of_format_1, spec_of
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.store import Store
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
 """Failures of format 1 by the stage that they are about now."""

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.errors import parsed_json
+from pipeline.failures import failures_of
 from pipeline.features import read_footer
 from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from pipeline.schemas import SPLIT_NAMES, MediaStatus
@@ -250,7 +251,7 @@ def _split(store: Store, name: str) -> dict[str, Any]:
 
 def _failures(store: Store) -> list[dict[str, Any]]:
     found = []
-    for stage, table in store.failures().items():
+    for stage, table in failures_of(store).items():
         rows = sorted(table.to_pylist(), key=lambda row: (row["reason"], row["key"]))
         for reason, count in Counter(row["reason"] for row in rows).most_common():
             examples = [row for row in rows if row["reason"] == reason][:_EXAMPLES]

@@ -20,9 +20,10 @@ from pipeline.files import PRIVATE
 from pipeline.heal import strangers
 from pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
 from pipeline.progress import track
+from pipeline.root import media_path
 from pipeline.schemas import MediaStatus, spec_of
 from pipeline.sources.base import Source
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 _CHUNK = 1 << 20
 

@@ -196,8 +196,9 @@ def _described(
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from pipeline.config import DatasetConfig, read_config
+    from pipeline.root import CONFIG_FILE
     from pipeline.sources.registry import SOURCES
-    from pipeline.store import CONFIG_FILE, Store
+    from pipeline.store import Store
 
     there = Store(root)
     if config is not None:
@@ -245,7 +246,8 @@ def _connection(
 
 
 def _is_there(root: str) -> bool:
-    from pipeline.store import CONFIG_FILE, Store
+    from pipeline.root import CONFIG_FILE
+    from pipeline.store import Store
 
     return Store(root).exists(CONFIG_FILE)
 

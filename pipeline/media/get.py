@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.failures import Failure
 from pipeline.media.settings import MediaSettings
 from pipeline.schemas import FailureReason
 from pipeline.sources.pacing import Pacer, Paused
 from pipeline.sources.settings import Connection, Manners
 from pipeline.sources.walls import Outcome, Verdict
-from pipeline.store import Failure, Store
+from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.sources.polite import Downloader, Promise

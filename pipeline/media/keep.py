@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import CsmvError
+from pipeline.root import media_path
 from pipeline.schemas import VIDEOS, MediaStatus
 from pipeline.sources.media_columns import MEDIA_COLUMNS
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 _CHUNK = 1 << 20
 

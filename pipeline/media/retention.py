@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig, missing
 from pipeline.media.keep import fill
+from pipeline.root import media_path
 from pipeline.schemas import MediaStatus
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 
 def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> int:

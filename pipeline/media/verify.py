@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.failures import Failure
 from pipeline.media.get import Got
 from pipeline.schemas import FailureReason
-from pipeline.store import Failure
 
 if TYPE_CHECKING:
     from extractors.decode import Probe

@@ -13,10 +13,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pipeline.failures import Failure
 from pipeline.known_names import LANDING, KnownNames, known_names
 from pipeline.sources.pacing import Pacer
 from pipeline.sources.settings import Connection, Manners
-from pipeline.store import Failure, Store
+from pipeline.store import Store
 from pipeline.validated import Validated
 
 

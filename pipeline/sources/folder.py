@@ -15,11 +15,13 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.errors import CsmvError
+from pipeline.failures import Failure
 from pipeline.known_names import COMMENT_KEY
+from pipeline.root import is_safe_id
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
 from pipeline.sources.by_shard import digest_of, is_landed, land_parts, landed_state, look_of, part_state, read_part
-from pipeline.store import Failure, Store, is_safe_id
+from pipeline.store import Store
 from pipeline.validated import Validated
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")

@@ -19,8 +19,9 @@ from typing import Any
 import zstandard
 
 from pipeline.errors import CsmvError
+from pipeline.root import is_safe_id
 from pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
-from pipeline.store import Store, is_safe_id
+from pipeline.store import Store
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.errors import CsmvError
+from pipeline.failures import Failure
+from pipeline.root import is_safe_id
 from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
 from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
 from pipeline.sources.by_shard import (
@@ -31,7 +33,7 @@ from pipeline.sources.by_shard import (
     sha256_of,
 )
 from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from pipeline.store import Failure, Store, is_safe_id
+from pipeline.store import Store
 from pipeline.validated import Validated
 
 REPORT_FILE = "import_report.json"

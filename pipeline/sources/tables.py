@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from pipeline.failures import Failure, clear_failures, record_failures
 from pipeline.privacy.forgotten import Forgotten
 from pipeline.progress import track
 from pipeline.pseudonym import Pseudonymiser
@@ -24,7 +25,7 @@ from pipeline.scrub.policy import Kind, ScrubPolicy
 from pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from pipeline.sources.by_shard import digest_of
 from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
-from pipeline.store import Failure, Store
+from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.scrub import Scrubber
@@ -298,6 +299,6 @@ def _settle_failures(store: Store, shard: int, wanted: Iterable[Failure]) -> Non
     now = {failure.key: failure for failure in wanted}
     before = store.read(f"failures/{STAGE}", shard)
     said = {} if before is None else {row["key"]: (row["reason"], row["detail"]) for row in before.to_pylist()}
-    store.clear_failures(STAGE, shard, said.keys() - now.keys())
+    clear_failures(store, STAGE, shard, said.keys() - now.keys())
     news = [failure for failure in now.values() if said.get(failure.key) != (str(failure.reason), failure.detail)]
-    store.record_failures(STAGE, shard, news)
+    record_failures(store, STAGE, shard, news)

@@ -6,8 +6,8 @@ A wall is recognized here and never worked around: nothing in this package solve
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.failures import Failure
 from pipeline.schemas import FailureReason
-from pipeline.store import Failure
 
 Outcome = FailureReason
 """How a visit ended that did not end well."""

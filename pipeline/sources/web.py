@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from pipeline.failures import Failure, record_failures
 from pipeline.privacy.forgotten import Forgotten
 from pipeline.schemas import FailureReason
 from pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
@@ -28,7 +29,7 @@ from pipeline.sources.settings import Limits, Manners
 from pipeline.sources.visit import COMMENTS, REPLIES
 from pipeline.sources.walls import DONE, Ending, Outcome, Verdict
 from pipeline.sources.web_visits import STAGE, Collector, Report, Target
-from pipeline.store import Failure, Store
+from pipeline.store import Store
 from pipeline.validated import Validated
 
 BACKOFF_S: dict[Outcome, float] = {
@@ -184,7 +185,7 @@ def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdi
     for failure in rejected:
         by_shard.setdefault(store.shard_of(failure.key), []).append(failure)
     for shard, failures in by_shard.items():
-        store.record_failures(STAGE, shard, failures)
+        record_failures(store, STAGE, shard, failures)
 
 
 # ---------------------------------------------------------------------- what visits saw

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError, parsed_json
 from pipeline.labels import CLASSES, TASKS
-from pipeline.store import Store, is_safe_id, parquet_bytes
+from pipeline.root import is_safe_id
+from pipeline.store import Store, parquet_bytes
 from pipeline.vccsa.config import TrainConfig, default_run_name
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from pipeline.vccsa.metrics import both_tasks

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.config import DatasetConfig, read_config
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import media_shard
+from pipeline.root import media_path
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.schemas import VIDEOS
 from pipeline.sources.base import Reach
@@ -24,7 +25,7 @@ from pipeline.sources.polite import format_selector
 from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Manners
 from pipeline.sources.web import WebSource
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "20"))
 LATENCY_S = 0.15

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.root import CONFIG_FILE
 from pipeline.sandbox import Sandbox, SandboxSettings
 from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
 from pipeline.sources.browser import find_chromium
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.store import Store
 
 
 def configuration(path: Path, source: dict[str, Any], **more: Any) -> Path:

@@ -15,10 +15,11 @@ from extractors import create
 from extractors.weights import random_state
 from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from pipeline.features import FeatureConfig, load
+from pipeline.root import media_path
 from pipeline.sample.films import Film, make_film
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from pipeline.splits import SplitConfig
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

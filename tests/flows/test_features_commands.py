@@ -18,8 +18,9 @@ import pytest
 from flows.cli import main
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.features import features
+from pipeline.root import media_path
 from pipeline.schemas import VIDEOS
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 from pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import DatasetConfig
+from pipeline.failures import failures_of
 from pipeline.sample import make_sample
 from pipeline.store import Store
 from pipeline.verify import verify
@@ -90,7 +91,7 @@ def files(root: Path) -> set[str]:
 def reasons(root: Path) -> dict[tuple[str, str], str]:
     return {
         (stage, row["key"]): row["reason"]
-        for stage, table in Store.open(str(root)).failures().items()
+        for stage, table in failures_of(Store.open(str(root))).items()
         for row in table.to_pylist()
     }
 

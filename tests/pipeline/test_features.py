@@ -24,10 +24,12 @@ from extractors.transforms import Stretch
 from pipeline import features as stage
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
+from pipeline.failures import failures_of
 from pipeline.features import FeatureConfig, extract_shard, features, made_with
 from pipeline.parts import part_names
+from pipeline.root import media_path
 from pipeline.schemas import VIDEOS
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 from pipeline.x264 import SAME_BYTES
 
 
@@ -230,7 +232,7 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     os.utime(bad, (later, later))
     extract_shard(store, 0, TINY)
     assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
-    assert store.failures() == {}
+    assert failures_of(store) == {}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def test_a_file_that_was_deleted_before_the_set_was_asked_for_is_told(tmp_path: 
     store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
     store.remove(media_path(0, "v01"))
     extract_shard(store, 0, TINY)
-    assert [(row["key"], row["reason"]) for row in store.failures()["features/tiny"].to_pylist()] == [
+    assert [(row["key"], row["reason"]) for row in failures_of(store)["features/tiny"].to_pylist()] == [
         ("v01", "missing_media")
     ]
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.config import is_ours, read_config
 from pipeline.errors import CsmvError
+from pipeline.failures import failures_of
 from pipeline.features import features
 from pipeline.manifest import HEADER_FILE
 from pipeline.migrate import migrate
@@ -58,7 +59,7 @@ def test_rows_and_everything_else_stay_and_integrity_comes(old: Path) -> None:
     rows = store.read_all("features/mfcc").to_pylist()
     shas = {row["video_id"]: row["media_sha256"] for row in store.read_all("videos").to_pylist()}
     assert all(row["media_sha256"] == shas[row["video_id"]] for row in rows)
-    assert set(store.failures()) == {"media", "tables"}
+    assert set(failures_of(store)) == {"media", "tables"}
     assert store.read_split("video").num_rows == 23
     assert verify(store).problems == ()
     assert (old / "dataset.yaml").read_text() == f"# mine\n{config.replace('format_version: 1', 'format_version: 2')}"

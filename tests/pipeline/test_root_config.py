@@ -8,7 +8,8 @@ import pytest
 from pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
 from pipeline.errors import CsmvError
 from pipeline.features import FeatureConfig
-from pipeline.store import CONFIG_FILE, Store
+from pipeline.root import CONFIG_FILE
+from pipeline.store import Store
 
 TEXT = """\
 # Our pilot: keep the seed.

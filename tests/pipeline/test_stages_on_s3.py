@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource, read_config
+from pipeline.failures import failures_of
 from pipeline.features import FeatureConfig, extract_shard
 from pipeline.media.stage import media_shard
 from pipeline.report import write_report
@@ -53,6 +54,6 @@ def test_a_dataset_built_on_s3_has_the_bytes_of_a_local_one(
     assert {name.split("/")[0] for name in tables} >= {"videos", "comments", "labels", "features", "splits", "private"}
     for name in tables:
         assert remote.read_file(name) == local.read_file(name), name
-    for stage, rows in local.failures().items():
+    for stage, rows in failures_of(local).items():
         kept = ["key", "reason", "detail", "attempts"]
-        assert remote.failures()[stage].select(kept).sort_by("key") == rows.select(kept).sort_by("key")
+        assert failures_of(remote)[stage].select(kept).sort_by("key") == rows.select(kept).sort_by("key")

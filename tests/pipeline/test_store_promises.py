@@ -13,9 +13,11 @@ import pytest
 
 from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
 from pipeline.errors import CsmvError
+from pipeline.failures import Failure, clear_failures, failures_of, record_failures
 from pipeline.pseudonym import KEY_VARIABLE
+from pipeline.root import is_safe_id, media_path, shard_of
 from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
-from pipeline.store import Failure, Store, is_safe_id, media_path, shard_of
+from pipeline.store import Store
 
 DAY = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
@@ -369,7 +371,7 @@ def test_a_line_of_history_for_each_change(store: Store) -> None:
     before = datetime.now(UTC)
     store.write("videos", 1, videos("a", "b"), made_from="m")
     store.write("videos", 1, videos("b", "a"), made_from="m")  # the same again
-    store.record_failures("media", 1, [Failure("a", FailureReason.NETWORK)])
+    record_failures(store, "media", 1, [Failure("a", FailureReason.NETWORK)])
     [line] = history(store)
     [entry] = entries(store, "videos/0001")
     assert before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC)
@@ -442,14 +444,14 @@ def test_another_machines_half_written_file_is_swept_after_a_day_alone(store: St
 
 
 def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
-    store.record_failures("media", 2, [])
+    record_failures(store, "media", 2, [])
     assert not store.files("failures")
-    store.record_failures(
-        "media", 2, [Failure("b", FailureReason.NETWORK, "x"), Failure("a", FailureReason.TRUNCATED)], DAY
+    record_failures(
+        store, "media", 2, [Failure("b", FailureReason.NETWORK, "x"), Failure("a", FailureReason.TRUNCATED)], DAY
     )
     later = DAY.replace(day=3)
-    store.record_failures("media", 2, [Failure("b", FailureReason.NO_SPACE, "y")], later)
-    rows = {row["key"]: row for row in store.failures()["media"].to_pylist()}
+    record_failures(store, "media", 2, [Failure("b", FailureReason.NO_SPACE, "y")], later)
+    rows = {row["key"]: row for row in failures_of(store)["media"].to_pylist()}
     assert list(rows) == ["a", "b"]
     assert (rows["a"]["attempts"], rows["a"]["reason"], rows["a"]["at"]) == (1, "truncated", DAY.replace(microsecond=0))
     assert (rows["b"]["attempts"], rows["b"]["reason"], rows["b"]["detail"]) == (2, "no_space", "y")
@@ -460,26 +462,26 @@ def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
 
 def test_failures_of_several_shards_and_stages(store: Store) -> None:
     for stage, shard, key in (("media", 0, "a"), ("media", 3, "b"), ("features", 1, "c")):
-        store.record_failures(stage, shard, [Failure(key, FailureReason.NETWORK)], DAY)
-    found = store.failures()
+        record_failures(store, stage, shard, [Failure(key, FailureReason.NETWORK)], DAY)
+    found = failures_of(store)
     assert {stage: rows["key"].to_pylist() for stage, rows in found.items()} == {"features": ["c"], "media": ["a", "b"]}
     unchanged = store.read_file("failures/media/0000.parquet")
-    store.clear_failures("media", 0, ["b", "c"])
+    clear_failures(store, "media", 0, ["b", "c"])
     assert store.read_file("failures/media/0000.parquet") == unchanged
-    store.clear_failures("media", 1, ["a"])
+    clear_failures(store, "media", 1, ["a"])
     assert not store.exists("failures/media/0001.parquet")
-    store.clear_failures("media", 0, iter(["a"]))
-    store.clear_failures("features", 1, ["c", "c"])
-    assert {stage: rows["key"].to_pylist() for stage, rows in store.failures().items()} == {"media": ["b"]}
-    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
-    assert store.failures()["media"]["attempts"].to_pylist() == [1, 1]
+    clear_failures(store, "media", 0, iter(["a"]))
+    clear_failures(store, "features", 1, ["c", "c"])
+    assert {stage: rows["key"].to_pylist() for stage, rows in failures_of(store).items()} == {"media": ["b"]}
+    record_failures(store, "media", 0, [Failure("a", FailureReason.NETWORK)])
+    assert failures_of(store)["media"]["attempts"].to_pylist() == [1, 1]
 
 
 def test_a_lost_shard_of_failures_begins_anew(store: Store) -> None:
-    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK), Failure("b", FailureReason.NETWORK)])
+    record_failures(store, "media", 0, [Failure("a", FailureReason.NETWORK), Failure("b", FailureReason.NETWORK)])
     store.remove("failures/media/0000.parquet")
-    store.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)])
-    assert store.failures()["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]
+    record_failures(store, "media", 0, [Failure("a", FailureReason.NETWORK)])
+    assert failures_of(store)["media"].select(["key", "attempts"]).to_pylist() == [{"key": "a", "attempts": 1}]
 
 
 def test_other_rows_of_the_same_size_are_other_rows(store: Store) -> None:

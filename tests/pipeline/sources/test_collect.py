@@ -15,6 +15,7 @@ import pytest
 from pipeline.collect import reasons
 from pipeline.config import DatasetConfig, read_config
 from pipeline.errors import CsmvError
+from pipeline.failures import failures_of
 from pipeline.sandbox import Fault
 from pipeline.sources.landing import Landing
 from pipeline.sources.settings import Connection, Limits, Manners
@@ -73,7 +74,7 @@ def final_state(store: Store) -> dict[str, Any]:
     for name in store.files():
         if name.startswith(("videos/", "comments/", "private/media/")):
             state[name] = store.read_file(name)
-    for stage, table in store.failures().items():
+    for stage, table in failures_of(store).items():
         state[stage] = [(row["key"], row["reason"], row["detail"]) for row in table.to_pylist()]
     return state
 

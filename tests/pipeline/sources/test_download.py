@@ -11,8 +11,10 @@ import pytest
 
 from pipeline.config import DatasetConfig, read_config
 from pipeline.errors import CsmvError
+from pipeline.failures import clear_failures
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import MediaReport, media_shard
+from pipeline.root import media_path
 from pipeline.sandbox import Fault, Place, Sandbox, SandboxSettings, World
 from pipeline.sandbox.media import RENDITIONS, video_bytes
 from pipeline.schemas import VIDEOS
@@ -21,7 +23,7 @@ from pipeline.sources.links import canonical_url
 from pipeline.sources.registry import source_of
 from pipeline.sources.settings import Connection, Manners
 from pipeline.sources.web import WebSource
-from pipeline.store import Store, media_path
+from pipeline.store import Store
 
 MANNERS = Manners(interval_s=0, walls_in_a_row=100)
 
@@ -206,7 +208,7 @@ def test_what_was_deleted_after_use_is_not_fetched_again(trial: Callable[..., Tr
 def test_a_failed_video_whose_reason_was_lost_in_a_kill_is_tried_again(trial: Callable[..., Trial]) -> None:
     site = trial(videos=1, faults=named([Fault.VIDEO_PRIVATE]))
     site.run()
-    site.store.clear_failures("media", 0, site.status())
+    clear_failures(site.store, "media", 0, site.status())
 
     assert (site.run().reasons, site.failures()) == ({"private": 1}, dict.fromkeys(site.status(), "private"))
     assert site.run() == MediaReport(skipped=1)
