@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig
+from pipeline.feature_sets import FeatureConfig
 from pipeline.manifest import HEADER_FILE
 from pipeline.media.settings import MediaSettings
 from pipeline.root import CONFIG_FILE

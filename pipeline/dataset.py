@@ -16,8 +16,7 @@ import pyarrow as pa
 from pipeline.config import DatasetConfig, create_root, read_config
 from pipeline.errors import CsmvError
 from pipeline.failures import failures_of
-from pipeline.features import Vectors
-from pipeline.features import features as feature_set
+from pipeline.feature_rows import Vectors
 from pipeline.progress import track
 from pipeline.scrub import ScrubPolicy
 from pipeline.sources.base import Reach, Source
@@ -26,6 +25,7 @@ from pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named,
 from pipeline.stages import STAGES
 from pipeline.store import Store
 from pipeline.validated import parse
+from pipeline.vccsa.features import load_features
 
 
 class Dataset:
@@ -94,7 +94,7 @@ class Dataset:
 
     def features(self, name: str) -> Mapping[str, Vectors]:
         """(T, D) arrays by video id of a feature set such as `i3d`."""
-        return feature_set(self.store, name)
+        return load_features(self.store, name).videos
 
     def split(self, name: str) -> pa.Table:
         """A split: comment_id, video_id, and train, dev or test."""

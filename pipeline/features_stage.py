@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from extractors.reasons import MediaFailure
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, complete, disagreement, extract_shard, is_open, outdated
+from pipeline.feature_sets import FeatureConfig, disagreement
+from pipeline.features import complete, extract_shard, is_open, outdated
 from pipeline.media.retention import apply_retention
 from pipeline.media.settings import MediaSettings
 from pipeline.schemas import FailureReason

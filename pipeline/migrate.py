@@ -16,7 +16,8 @@ import yaml
 
 from pipeline.config import DatasetConfig, signed
 from pipeline.errors import CsmvError
-from pipeline.features import made_from_of_footer, upgrade
+from pipeline.feature_rows import upgrade
+from pipeline.feature_sets import made_from_of_footer
 from pipeline.files import Files
 from pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
 from pipeline.progress import track

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.errors import parsed_json
 from pipeline.failures import failures_of
-from pipeline.features import read_footer
+from pipeline.feature_sets import read_footer
 from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from pipeline.schemas import SPLIT_NAMES, MediaStatus
 from pipeline.scrub import Kind

@@ -13,7 +13,7 @@ from pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
     from extractors.engine import VideoResult
-    from pipeline.features import FeatureConfig
+    from pipeline.feature_sets import FeatureConfig
     from pipeline.store import Store
 
 commands = typer.Typer()
@@ -45,7 +45,8 @@ def extract_command(
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
     from pipeline.config import record_section
-    from pipeline.features import FeatureConfig, complete
+    from pipeline.feature_sets import FeatureConfig
+    from pipeline.features import complete
     from pipeline.store import Store
     from pipeline.validated import parse
 
@@ -111,7 +112,7 @@ def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[st
 
 
 def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
-    from pipeline.features import FeatureConfig
+    from pipeline.feature_sets import FeatureConfig
     from pipeline.store import Store
 
     store = Store.open(root)
@@ -125,7 +126,7 @@ def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
     """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
 
-    from pipeline.features import read_footer
+    from pipeline.feature_sets import read_footer
 
     done = 0
     deviation = ""
@@ -231,7 +232,7 @@ def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any
 def _write_parquet(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
     import pyarrow as pa
 
-    from pipeline.features import FeatureConfig, footer
+    from pipeline.feature_sets import FeatureConfig, footer
     from pipeline.schemas import features_spec
     from pipeline.store import parquet_bytes
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig, missing
+from pipeline.feature_sets import FeatureConfig
+from pipeline.features import missing
 from pipeline.media.keep import fill
 from pipeline.root import media_path
 from pipeline.schemas import MediaStatus

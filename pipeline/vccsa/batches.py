@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.feature_rows import Vectors
 from pipeline.vccsa.batch import Batch, Stream
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.features import FeatureSet, Vectors
+from pipeline.vccsa.features import FeatureSet
 from pipeline.vccsa.paper import pad_length
 
 Rows = NDArray[np.int64]

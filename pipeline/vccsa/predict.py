@@ -22,7 +22,8 @@ from extractors.errors import MediaError
 from extractors.sampling import ClipRule
 from pipeline.config import read_config
 from pipeline.errors import CsmvError, parsed_json
-from pipeline.features import FeatureConfig, load, made_with, set_footer
+from pipeline.feature_sets import FeatureConfig, made_with, set_footer
+from pipeline.features import load
 from pipeline.store import Store
 from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig

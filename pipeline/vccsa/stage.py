@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from pipeline.errors import CsmvError, parsed_json
-from pipeline.features import FeatureConfig, read_footer
+from pipeline.feature_sets import FeatureConfig, read_footer
 from pipeline.labels import resolve
 from pipeline.splits import SplitConfig, require_labels
 from pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest

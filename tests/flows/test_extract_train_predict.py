@@ -14,7 +14,8 @@ import torch
 from extractors import create
 from extractors.weights import random_state
 from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
-from pipeline.features import FeatureConfig, load
+from pipeline.feature_sets import FeatureConfig
+from pipeline.features import load
 from pipeline.root import media_path
 from pipeline.sample.films import Film, make_film
 from pipeline.schemas import COMMENTS, LABELS, VIDEOS

@@ -17,10 +17,10 @@ import pytest
 
 from flows.cli import main
 from pipeline.config import DatasetConfig, FolderSource
-from pipeline.features import features
 from pipeline.root import media_path
 from pipeline.schemas import VIDEOS
 from pipeline.store import Store
+from pipeline.vccsa.features import load_features
 from pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")
@@ -133,7 +133,9 @@ def test_a_root_gets_features_once(tmp_path: Path) -> None:
     done = csmv("extract", "--root", tmp_path, *MFCC, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"mfcc": {"videos": 3, "failed": {}}}
-    assert {video: vectors.shape for video, vectors in features(store, "mfcc").items()} == dict.fromkeys(IDS, (3, 40))
+    assert {video: vectors.shape for video, vectors in load_features(store, "mfcc").videos.items()} == dict.fromkeys(
+        IDS, (3, 40)
+    )
     before = {name: store.read_file(name) for name in store.files("features")}
     assert csmv("extract", "--root", tmp_path, *MFCC).returncode == 0
     assert {name: store.read_file(name) for name in store.files("features")} == before

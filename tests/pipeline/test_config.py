@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig
+from pipeline.feature_sets import FeatureConfig
 from pipeline.splits import SplitConfig
 from pipeline.store import Store
 from pipeline.vccsa.config import TrainConfig

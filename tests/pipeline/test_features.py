@@ -21,15 +21,18 @@ from extractors import registry
 from extractors.base import Extractor
 from extractors.sampling import ClipRule
 from extractors.transforms import Stretch
+from pipeline import compaction
 from pipeline import features as stage
 from pipeline.config import DatasetConfig, FolderSource
 from pipeline.errors import CsmvError
 from pipeline.failures import failures_of
-from pipeline.features import FeatureConfig, extract_shard, features, made_with
+from pipeline.feature_sets import FeatureConfig, made_with, read_footer
+from pipeline.features import extract_shard
 from pipeline.parts import part_names
 from pipeline.root import media_path
 from pipeline.schemas import VIDEOS
 from pipeline.store import Store
+from pipeline.vccsa.features import load_features
 from pipeline.x264 import SAME_BYTES
 
 
@@ -97,7 +100,7 @@ def shard_bytes(store: Store, name: str = "tiny") -> bytes:
 def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:
     store = make_root(tmp_path, [5, 16, 40])
     extract_shard(store, 0, TINY)
-    found = features(store, "tiny")
+    found = load_features(store, "tiny").videos
     assert {video: vectors.shape for video, vectors in found.items()} == {
         "v00": (1, 5),
         "v01": (1, 5),
@@ -109,7 +112,7 @@ def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:
 def test_the_footer_says_how_the_numbers_were_made(tmp_path: Path) -> None:
     store = make_root(tmp_path, [16])
     extract_shard(store, 0, TINY)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = read_footer(store, "features/tiny", 0)
     assert footer is not None
     assert footer["extractor"] == "tiny"
     assert footer["weights"] == "random"
@@ -156,7 +159,7 @@ def test_the_footer_says_how_far_another_dtype_is_from_float32(tmp_path: Path) -
     store = make_root(tmp_path, [16, 16])
     coarse = TINY.model_copy(update={"dtype": "bfloat16"})
     extract_shard(store, 0, coarse)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = read_footer(store, "features/tiny", 0)
     assert footer is not None
     said = re.fullmatch(r"relative L2 (.+), cosine (.+)", footer["deviation_from_float32"])
     assert said is not None
@@ -195,7 +198,7 @@ def test_bytes_do_not_depend_on_what_was_resumed(tmp_path: Path, batch_size: int
 def test_bytes_do_not_depend_on_when_it_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [20, 33, 50]
     at_once, often = make_root(tmp_path / "a", lengths), make_root(tmp_path / "b", lengths)
-    monkeypatch.setattr(stage, "GROUP_ROWS", 2)
+    monkeypatch.setattr(compaction, "GROUP_ROWS", 2)
     extract_shard(at_once, 0, TINY)
     monkeypatch.setattr(stage, "COMMIT_BYTES", 1)
     extract_shard(often, 0, TINY)
@@ -221,7 +224,7 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     os.utime(bad, (earlier, earlier))
     ticks: list[int] = []
     extract_shard(store, 0, TINY, tick=ticks.append)
-    assert sorted(features(store, "tiny")) == ["v00", "v02"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v02"]
     failures = store.read("failures/features/tiny", 0)
     assert failures is not None
     assert [(row["key"], row["reason"], row["attempts"]) for row in failures.to_pylist()] == [("v01", "empty_file", 1)]
@@ -231,7 +234,7 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     later = time.time() + 5
     os.utime(bad, (later, later))
     extract_shard(store, 0, TINY)
-    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01", "v02"]
     assert failures_of(store) == {}
 
 
@@ -276,7 +279,7 @@ def test_two_sets_share_one_pass_and_granularities_have_their_own_place(tmp_path
     done: list[int] = []
     extract_shard(store, 0, TINY, temporal, tick=done.append)
     assert sum(done) == 2
-    clip, rows = features(store, "tiny"), features(store, "tiny_temporal")
+    clip, rows = load_features(store, "tiny").videos, load_features(store, "tiny_temporal").videos
     assert rows["v01"].shape == (4, 5)
     assert rows["v01"].dtype == np.float16
     np.testing.assert_allclose(rows["v01"].reshape(2, 2, 5).mean(1), clip["v01"], atol=2e-3)
@@ -314,7 +317,7 @@ def test_rows_of_an_interrupted_run_are_read_and_not_made_again(
         patch.setattr(stage, "compact", lambda *_: None)
         extract_shard(store, 0, TINY)
     assert not store.exists("features/tiny/0000.parquet")
-    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01", "v02"]
     done: list[int] = []
     extract_shard(store, 0, TINY, tick=done.append)
     assert (done, part_names(store, "features/tiny", 0)) == ([], [])
@@ -333,7 +336,7 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, monkeypatch: pytest.Monkey
     done: list[int] = []
     extract_shard(store, 0, TINY, tick=done.append)
     assert sum(done) == 2
-    assert sorted(features(store, "tiny")) == ["v00", "v01"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01"]
 
 
 def test_another_media_file_gives_other_features(tmp_path: Path) -> None:
@@ -345,19 +348,19 @@ def test_another_media_file_gives_other_features(tmp_path: Path) -> None:
 
     tell(v00="a" * 64, v01="b" * 64)
     extract_shard(store, 0, TINY)
-    before = dict(features(store, "tiny"))
+    before = dict(load_features(store, "tiny").videos)
     shoot(tmp_path / media_path(0, "v01"), 64, 9)
     assert stage.missing(store, 0, TINY) == []
     tell(v00="a" * 64, v01="c" * 64)
     assert stage.missing(store, 0, TINY) == ["v01"]
     extract_shard(store, 0, TINY)
-    after = features(store, "tiny")
+    after = load_features(store, "tiny").videos
     assert np.array_equal(after["v00"], before["v00"])
     assert len(after["v01"]) == 4
     assert store.read("features/tiny", 0)["media_sha256"].to_pylist() == ["a" * 64, "c" * 64]
     tell(v00="a" * 64)
     extract_shard(store, 0, TINY)
-    assert sorted(features(store, "tiny")) == ["v00"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00"]
 
 
 def test_a_file_that_was_deleted_before_the_set_was_asked_for_is_told(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from pipeline.config import is_ours, read_config
 from pipeline.errors import CsmvError
 from pipeline.failures import failures_of
-from pipeline.features import features
 from pipeline.manifest import HEADER_FILE
 from pipeline.migrate import migrate
 from pipeline.pseudonym import KEY_VARIABLE
 from pipeline.store import Store
+from pipeline.vccsa.features import load_features
 from pipeline.verify import verify
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -55,7 +55,7 @@ def test_rows_and_everything_else_stay_and_integrity_comes(old: Path) -> None:
     store = Store.open(str(old))
     counts = {table: store.read_all(table).num_rows for table in ("videos", "comments", "labels", "features/mfcc")}
     assert counts == {"videos": 9, "comments": 33, "labels": 23, "features/mfcc": 4}
-    assert {len(vectors) for vectors in features(store, "mfcc").values()} == {2, 3}
+    assert {len(vectors) for vectors in load_features(store, "mfcc").videos.values()} == {2, 3}
     rows = store.read_all("features/mfcc").to_pylist()
     shas = {row["video_id"]: row["media_sha256"] for row in store.read_all("videos").to_pylist()}
     assert all(row["media_sha256"] == shas[row["video_id"]] for row in rows)

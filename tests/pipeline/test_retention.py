@@ -10,7 +10,8 @@ import pytest
 from pipeline.config import DatasetConfig, PublishedSource
 from pipeline.errors import CsmvError
 from pipeline.failures import Failure, record_failures
-from pipeline.features import RETRIES, FeatureConfig
+from pipeline.feature_sets import FeatureConfig
+from pipeline.features import RETRIES
 from pipeline.media.retention import apply_retention
 from pipeline.root import media_path
 from pipeline.schemas import VIDEOS, FailureReason, features_spec

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
 from pipeline.errors import CsmvError
-from pipeline.features import FeatureConfig
+from pipeline.feature_sets import FeatureConfig
 from pipeline.root import CONFIG_FILE
 from pipeline.store import Store
 

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from pipeline.collect import ingest
 from pipeline.config import DatasetConfig, FolderSource, read_config
 from pipeline.failures import failures_of
-from pipeline.features import FeatureConfig, extract_shard
+from pipeline.feature_sets import FeatureConfig
+from pipeline.features import extract_shard
 from pipeline.media.stage import media_shard
 from pipeline.report import write_report
 from pipeline.sample import make_sample
