@@ -62,10 +62,9 @@ def failures_of(store: Store) -> dict[str, pa.Table]:
     return {stage: rows for stage, rows in by_stage.items() if rows.num_rows}
 
 
-def _rows(store: Store, stage: str, shard: int) -> list[dict[str, Any]]:
+def _rows(store: Store, stage: str, shard: int) -> Sequence[Mapping[str, Any]]:
     table = store.read(f"failures/{stage}", shard, remake=True)
-    rows = [] if table is None else table.to_pylist()
-    return [{**row, "class": str(FailureReason(row["reason"]).kind)} for row in rows]  # format 1 has no class
+    return [] if table is None else table.to_pylist()
 
 
 def _write(store: Store, stage: str, shard: int, rows: Sequence[Mapping[str, Any]]) -> None:

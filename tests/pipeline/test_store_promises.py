@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config
+from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config, signed
 from pipeline.errors import CsmvError
 from pipeline.failures import Failure, clear_failures, failures_of, record_failures
+from pipeline.privacy.forgotten import Request, remember
 from pipeline.pseudonym import KEY_VARIABLE
 from pipeline.root import is_safe_id, media_path, shard_of
 from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
@@ -65,6 +67,8 @@ def test_shards_and_paths(store: Store) -> None:
     assert store.n_shards == 4
     assert list(store.shards()) == [0, 1, 2, 3]
     assert store.shard_of("a") == shard_of("a", 4) == 2
+    # The first 16 digits of `sha256sum`, as a number, modulo n: reckoned with another tool.
+    assert [shard_of(name, 1000) for name in ("6815001842360143109", "a", "b", "é")] == [795, 250, 946, 51]
     assert media_path(7, "6815001842360143109") == "private/media/0007/6815001842360143109.mp4"
     assert media_path(12345, "x" * 64).startswith("private/media/12345/xxx")
 
@@ -127,6 +131,13 @@ def test_a_root_without_a_header_says_what_it_is(tmp_path: Path, text: str, told
         Store.open(str(tmp_path))
 
 
+def test_a_root_whose_migration_was_interrupted_is_to_be_migrated_again(tmp_path: Path) -> None:
+    # All of format 2 but the header, which a migration writes last.
+    (tmp_path / "dataset.yaml").write_text(signed(config()))
+    with pytest.raises(CsmvError, match=f"`csmv migrate {tmp_path}` .*run again if it is interrupted"):
+        Store.open(str(tmp_path))
+
+
 def test_a_root_of_format_1_is_not_made_over(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").write_text("format_version: 1\nname: test\n")
     with pytest.raises(CsmvError, match=f"`csmv migrate {tmp_path}`"):
@@ -152,6 +163,13 @@ def test_a_root_that_is_being_made_keeps_the_key_that_is_there(tmp_path: Path, m
         Store.open(str(tmp_path)).key()
     assert make(tmp_path / "other").key().get_secret_value() == "e" * 40
     assert not (tmp_path / "other" / "private" / "pseudonym.key").exists()
+
+
+def test_any_bytes_of_a_key_file_are_one_key_while_a_root_is_made_and_afterwards(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "pseudonym.key").write_bytes("ein Schlüssel von früher".encode("latin-1"))
+    made = make(tmp_path)
+    assert Store.open(str(tmp_path)).key() == made.key()
 
 
 # ---------------------------------------------------------------------- reading
@@ -255,6 +273,51 @@ def test_a_shard_of_another_root_table_or_number(store: Store, tmp_path: Path, r
             reader(store)
 
 
+@pytest.mark.parametrize("metadata", [None, {b"csmv.root": b"\xff\xfe"}, {b"\xff": b"\xff"}])
+def test_a_shard_that_another_tool_wrote(
+    store: Store, reader: Callable[[Store], Any], metadata: dict[bytes, bytes] | None
+) -> None:
+    Path(store.path("videos")).mkdir()
+    pq.write_table(pa.table({"video_id": ["a"]}).replace_schema_metadata(metadata), store.path("videos/0001.parquet"))
+    with pytest.raises(CsmvError, match="made for another root: put the right file back"):
+        reader(store)
+
+
+def test_a_damaged_manifest_entry_hides_no_sound_shard(store: Store, reader: Callable[[Store], Any]) -> None:
+    store.write("videos", 1, videos("a"))
+    for number, damaged in enumerate((b"{", b"[]", b"{}", b'{"table": "videos"}')):
+        store.write_file(f"manifest/videos/0001/{number:064d}.json", damaged)
+    assert reader(store) is not None
+
+
+def test_a_footer_is_read_without_the_rest_of_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = videos(*(str(n) for n in range(1000)))
+    column = rows.schema.get_field_index("description")
+    texts = pa.array([os.urandom(500).hex() for _ in range(1000)])
+    store.write("videos", 1, rows.set_column(column, rows.schema.field(column), texts))
+    whole = len(store.read_file("videos/0001.parquet"))
+    lengths = []
+    cat_file = store.fs.cat_file
+
+    def counted(path: str, **limits: Any) -> bytes:
+        data = bytes(cat_file(path, **limits))
+        lengths.append(len(data) if path.endswith(".parquet") else 0)
+        return data
+
+    monkeypatch.setattr(store.fs, "cat_file", counted)
+    assert store.made_from("videos", 1) == ""
+    assert 0 < sum(lengths) <= 1 << 16 < whole // 4
+
+
+def test_a_footer_that_claims_to_be_longer_than_its_file_is_damage(
+    store: Store, reader: Callable[[Store], Any]
+) -> None:
+    for claimed in (1 << 15, 1 << 20, (1 << 32) - 1):
+        store.write_file("videos/0001.parquet", b"PAR1" + b"x" * (1 << 17) + claimed.to_bytes(4, "little") + b"PAR1")
+        with pytest.raises(CsmvError, match=r"'videos/0001\.parquet' .* is cut short or no Parquet file"):
+            reader(store)
+
+
 def test_a_folder_where_a_file_should_be(store: Store, reader: Callable[[Store], Any]) -> None:
     Path(store.path("videos/0001.parquet")).mkdir(parents=True)
     with pytest.raises(CsmvError, match=r"'videos/0001\.parquet' .*should be a table's file and is a folder: move it"):
@@ -312,6 +375,13 @@ def test_features_may_be_there_for_some_shards_and_must_be_for_one(store: Store)
     assert store.read_all("features/toy")["video_id"].to_pylist() == ["a"]
 
 
+def test_shards_with_and_without_a_column_that_came_later_are_read_together(store: Store) -> None:
+    old = pa.table({"video_id": ["b"], "features": [[[1.0]]]})
+    store.rewrite("features/toy", 0, old)
+    store.rewrite("features/toy", 1, old.append_column("media_sha256", pa.array(["s"])))
+    assert store.read_all("features/toy")["media_sha256"].to_pylist() == [None, "s"]
+
+
 # ---------------------------------------------------------------------- what a shard was made from
 
 
@@ -328,6 +398,77 @@ def test_what_a_shard_was_made_from_is_kept_until_told_anew(store: Store) -> Non
     assert store.made_from("videos", 1) == "two"
     store.write("videos", 1, videos("c"), made_from="")
     assert store.made_from("videos", 1) == ""
+
+
+def test_a_rewritten_shard_of_features_is_sorted_and_keeps_its_footer(store: Store) -> None:
+    rows = pa.table({"video_id": ["a", "b", "c"], "features": [[[1.0]], [[2.0]], [[3.0]]]})
+    store.write("features/toy", 2, rows, features_spec(1, "float32", {"extractor": "toy"}), made_from="m")
+    written = store.read("features/toy", 2)
+    assert written is not None
+    store.rewrite("features/toy", 2, written.take([2, 0]))
+    left = store.read("features/toy", 2)
+    assert left is not None
+    assert left["video_id"].to_pylist() == ["a", "c"]
+    assert (left.schema.metadata[b"extractor"], store.made_from("features/toy", 2)) == (b"toy", "m")
+    with pytest.raises(CsmvError, match="repeat a key"):
+        store.rewrite("features/toy", 2, written.take([0, 0]))
+
+
+def test_a_shard_whose_entry_was_lost_is_listed_again_by_writing_it(store: Store) -> None:
+    store.write("videos", 1, videos("a"))
+    [entry] = entries(store, "videos/0001")
+    store.remove(entry)
+    with pytest.raises(CsmvError, match="is not what was written there"):
+        store.read("videos", 1)
+    store.write("videos", 1, videos("a"), made_from="")
+    assert (entries(store, "videos/0001"), rows_of(store, 1)) == ([entry], [("a", "pending")])
+
+
+def test_what_was_forgotten_is_not_written_whoever_writes_it(store: Store) -> None:
+    remember(store, Request(videos=frozenset({"a"})))
+    store.write("videos", 1, videos("a", "b"))
+    assert rows_of(store, 1) == [("b", "pending")]
+    store.rewrite("videos", 1, videos("c", "a"))
+    assert rows_of(store, 1) == [("c", "pending")]
+    record_failures(store, "media", 1, [Failure("a", FailureReason.NETWORK), Failure("d", FailureReason.NETWORK)])
+    assert failures_of(store)["media"]["key"].to_pylist() == ["d"]
+
+
+def test_a_request_that_comes_while_a_shard_is_written_is_kept_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file = store.write_file
+
+    def asked_meanwhile(relative: str, data: bytes) -> None:
+        remember(store, Request(videos=frozenset({"a"})))
+        write_file(relative, data)
+
+    monkeypatch.setattr(store, "write_file", asked_meanwhile)
+    store.write("videos", 1, videos("a", "b"))
+    assert rows_of(store, 1) == [("b", "pending")]
+
+
+def test_every_page_has_a_checksum_that_any_reader_can_check(store: Store) -> None:
+    store.write("videos", 1, videos("a", "b"))
+    with store.writing_table("videos", 2, VIDEOS.schema) as writer:
+        writer.write_table(videos("a", "b"))
+    for shard in (1, 2):
+        data = bytearray(store.read_file(f"videos/{shard:04d}.parquet"))
+        with pq.ParquetFile(pa.BufferReader(bytes(data)), page_checksum_verification=True) as file:
+            assert file.read().num_rows == 2
+            column = file.metadata.row_group(0).column(0)
+            end = column.dictionary_page_offset + column.total_compressed_size
+            assert {file.metadata.row_group(0).column(n).compression for n in range(3)} == {"ZSTD"}
+        data[end - 1] ^= 1
+        with pytest.raises(OSError, match="CRC"):
+            pq.ParquetFile(pa.BufferReader(bytes(data)), page_checksum_verification=True).read(columns=["video_id"])
+
+
+def test_a_large_shard_can_be_read_in_pieces(store: Store) -> None:
+    store.write("videos", 1, videos(*(f"{n:05d}" for n in range((1 << 16) + 1))))
+    with store.open_table("videos", 1) as file:
+        assert file is not None
+        assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [1 << 16, 1]
 
 
 def test_splits_are_replaced_listed_and_say_what_they_were_made_from(store: Store) -> None:
@@ -362,6 +503,15 @@ def test_a_table_written_piece_by_piece_is_as_one_written_whole(store: Store) ->
     with store.writing_table("videos", 2, VIDEOS.schema) as writer:
         writer.write_table(videos("c"))
     assert store.made_from("videos", 2) == ""
+
+
+def test_a_table_whose_writing_fails_half_way_is_as_it_was(store: Store) -> None:
+    store.write("videos", 1, videos("a"))
+    before = store.files()
+    with pytest.raises(ZeroDivisionError), store.writing_table("videos", 1, VIDEOS.schema) as writer:
+        writer.write_table(videos("b"))
+        raise ZeroDivisionError
+    assert (store.files(), rows_of(store, 1)) == (before, [("a", "pending")])
 
 
 # ---------------------------------------------------------------------- history
