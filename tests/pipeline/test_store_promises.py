@@ -47,9 +47,9 @@ def videos(*ids: str, status: str = "pending") -> pa.Table:
 
 
 def rows_of(store: Store, shard: int) -> list[tuple[str, str]]:
-    found = store.read("videos", shard)
-    assert found is not None
-    return list(zip(found["video_id"].to_pylist(), found["media_status"].to_pylist(), strict=True))
+    rows = store.read("videos", shard)
+    assert rows is not None
+    return list(zip(rows["video_id"].to_pylist(), rows["media_status"].to_pylist(), strict=True))
 
 
 def history(store: Store) -> list[dict[str, Any]]:
@@ -88,16 +88,16 @@ def test_what_may_become_a_file_name(name: str, safe: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "sentence"),
     [
         ({"name": "other"}, "made with name test and can't be used with other"),
         ({"source": PublishedSource()}, "made with source folder and can't be used with published"),
         ({"n_shards": 5}, "made with n_shards 4 and can't be used with 5"),
     ],
 )
-def test_a_root_belongs_to_one_dataset(store: Store, other: dict[str, Any], told: str) -> None:
+def test_a_root_belongs_to_one_dataset(store: Store, other: dict[str, Any], sentence: str) -> None:
     before = store.read_file("dataset.yaml")
-    with pytest.raises(CsmvError, match=told):
+    with pytest.raises(CsmvError, match=sentence):
         make(Path(store.root), **other)
     assert store.read_file("dataset.yaml") == before
 
@@ -116,18 +116,19 @@ def test_creating_again_keeps_the_root_and_takes_the_new_configuration(store: St
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("name: x\nformat_version: 1\n", "has format 1, and this csmv reads format 2: `csmv migrate"),
         ("format_version: 1  \nname: x\n", "has format 1"),
         ("format_version: 10\nname: x\n", r"has format version '10' and no manifest/root\.json"),
+        ("name: x\nformat_version: 3\n", r"has format version '3'"),
         ("name: x\n", r"has no format version and no manifest/root\.json"),
         ("x: format_version: 1\n", "has no format version"),
     ],
 )
-def test_a_root_without_a_header_says_what_it_is(tmp_path: Path, text: str, told: str) -> None:
+def test_a_root_without_a_header_says_what_it_is(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
-    with pytest.raises(CsmvError, match=told):
+    with pytest.raises(CsmvError, match=sentence):
         Store.open(str(tmp_path))
 
 
@@ -168,8 +169,8 @@ def test_a_root_that_is_being_made_keeps_the_key_that_is_there(tmp_path: Path, m
 def test_any_bytes_of_a_key_file_are_one_key_while_a_root_is_made_and_afterwards(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "pseudonym.key").write_bytes("ein Schlüssel von früher".encode("latin-1"))
-    made = make(tmp_path)
-    assert Store.open(str(tmp_path)).key() == made.key()
+    root = make(tmp_path)
+    assert Store.open(str(tmp_path)).key() == root.key()
 
 
 # ---------------------------------------------------------------------- reading
@@ -262,14 +263,14 @@ def test_a_shard_of_another_root_table_or_number(store: Store, tmp_path: Path, r
     store.write("videos", 2, videos("a"))
     store.write_split("x", pa.table({"comment_id": ["c"], "video_id": ["a"], "split": ["test"]}))
     store.write("failures/media", 1, store.read_all("failures/media"))
-    for data, told in [
+    for data, sentence in [
         (other.read_file("videos/0001.parquet"), "made for another root"),
         (store.read_file("videos/0002.parquet"), "made for shard '2'"),
         (store.read_file("splits/x.parquet"), "made for table 'splits/x'"),
         (store.read_file("failures/media/0001.parquet"), "made for table 'failures/media'"),
     ]:
         store.write_file("videos/0001.parquet", data)
-        with pytest.raises(CsmvError, match=f"{told}: put the right file back from a copy, or delete it and make"):
+        with pytest.raises(CsmvError, match=f"{sentence}: put the right file back from a copy, or delete it and make"):
             reader(store)
 
 
@@ -326,10 +327,10 @@ def test_a_folder_where_a_file_should_be(store: Store, reader: Callable[[Store],
 
 def test_some_columns_are_those_asked_for_that_are_there(store: Store) -> None:
     store.write("videos", 1, videos("b", "a"))
-    found = store.read_columns("videos", 1, ["media_status", "video_id", "no_such_column"])
-    assert found is not None
-    assert found.to_pydict() == {"media_status": ["pending"] * 2, "video_id": ["a", "b"]}
-    assert not [key for key in found.schema.metadata or {} if key.startswith(b"csmv.")]
+    columns = store.read_columns("videos", 1, ["media_status", "video_id", "no_such_column"])
+    assert columns is not None
+    assert columns.to_pydict() == {"media_status": ["pending"] * 2, "video_id": ["a", "b"]}
+    assert not [key for key in columns.schema.metadata or {} if key.startswith(b"csmv.")]
     whole = store.read("videos", 1)
     assert whole is not None
     assert not [key for key in whole.schema.metadata or {} if key.startswith(b"csmv.")]
@@ -613,8 +614,11 @@ def test_failures_take_the_last_reason_and_count_attempts(store: Store) -> None:
 def test_failures_of_several_shards_and_stages(store: Store) -> None:
     for stage, shard, key in (("media", 0, "a"), ("media", 3, "b"), ("features", 1, "c")):
         record_failures(store, stage, shard, [Failure(key, FailureReason.NETWORK)], DAY)
-    found = failures_of(store)
-    assert {stage: rows["key"].to_pylist() for stage, rows in found.items()} == {"features": ["c"], "media": ["a", "b"]}
+    by_stage = failures_of(store)
+    assert {stage: rows["key"].to_pylist() for stage, rows in by_stage.items()} == {
+        "features": ["c"],
+        "media": ["a", "b"],
+    }
     unchanged = store.read_file("failures/media/0000.parquet")
     clear_failures(store, "media", 0, ["b", "c"])
     assert store.read_file("failures/media/0000.parquet") == unchanged
