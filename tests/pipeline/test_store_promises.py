@@ -644,6 +644,8 @@ def test_other_rows_of_the_same_size_are_other_rows(store: Store) -> None:
     store.write("videos", 0, videos("b"))
     assert len(store.read_file("videos/0000.parquet")) == size
     assert rows_of(store, 0) == [("b", "pending")]
+    store.write("videos", 0, videos("a"))  # what was there before, and is still listed
+    assert rows_of(store, 0) == [("a", "pending")]
 
 
 def test_one_piece_is_the_same_bytes_as_the_whole(store: Store) -> None:
