@@ -229,8 +229,15 @@ def record_section(
 ) -> None:
     """Add what a command did to the root's configuration, where later stages find it.
 
-    An entry of the same name that csmv wrote is replaced; one that a person wrote stays.
+    An entry of the same name that csmv wrote is replaced; one that a person wrote stays. Commands that record at once
+    on one machine wait for each other; in an object store the later of two within a second can take the other's place,
+    and the footers still say how each output was made.
     """
+    with store.one_at_a_time():
+        _record(store, section, entry)
+
+
+def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | TrainConfig) -> None:
     name_of = _NAME_OF[section]
     there = _text(store, CONFIG_FILE)
     written = DatasetConfig.from_yaml(there, f"{store.root}/{CONFIG_FILE}")

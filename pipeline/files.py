@@ -5,6 +5,7 @@ themselves. What lies under `private/` is readable by its owner alone from the f
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -140,6 +141,24 @@ class Files:
                 file.seek(0)
                 before_commit(file)
             temporary.replace(final)
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Wait until no other process or thread of this machine is inside, for a file that is read, changed, written.
+
+        For small files of settings alone: tables need no lock. It is the system's lock on the folder itself, so it
+        leaves no file and ends with its process. An object store, or a file system without locks, has none.
+        """
+        if not self.is_local:
+            yield
+            return
+        folder = os.open(self._base, os.O_RDONLY)
+        try:
+            with suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     @contextmanager
     def _temporary(self, relative: str) -> Iterator[Path]:

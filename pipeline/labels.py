@@ -34,6 +34,9 @@ TASKS: Mapping[str, tuple[str, ...]] = {"opinion": tuple(OPINIONS), "emotion": t
 CLASSES: Mapping[str, str] = {f"classes.{task}": json.dumps(list(names)) for task, names in TASKS.items()}
 """The same as schema metadata: labels and predictions name their classes, in the order of their numbers."""
 
+NO_LABEL = -100
+"""Class number of a label that nobody gave; losses and metrics leave it out."""
+
 ADJUDICATED = "adjudicated"
 PUBLISHED = "published"
 """The two sources of labels that are no annotator's."""

@@ -25,6 +25,8 @@ from pipeline.scrub import Kind
 from pipeline.splits import overlap
 from pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
 from pipeline.store import Store
+from pipeline.vccsa.evaluation import evaluate
+from pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
 
 PATH = "reports/index.html"
 SCRUB_MEASURED = Path(__file__).parent / "scrub" / "measured.json"
@@ -85,6 +87,7 @@ def facts(store: Store) -> dict[str, Any]:
         "failures": _failures(store),
         "imported": _import_report(store),
         "tasks": TASKS,
+        "metrics": METRICS,
         "parts": SPLIT_NAMES,
     }
 
@@ -307,8 +310,6 @@ def _judged(store: Store, run: str) -> dict[str, Any]:
     """
     if not store.exists(f"models/{run}/predictions.parquet"):
         return {"intervals": {}, "seen": {}}
-    from pipeline.vccsa.evaluation import evaluate  # loads scikit-learn
-
     found = evaluate(store, run, resamples=_RESAMPLES)
     groups = found["by_video_seen_in_train"]
     both = all(group[task].get("n") for group in groups.values() for task in TASKS)
@@ -324,19 +325,17 @@ def _leaderboards(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "split": split,
-            "runs": sorted(found, key=lambda run: (_f1(run, "opinion") + _f1(run, "emotion"), run["name"])),
+            "runs": sorted(found, key=lambda run: (sum(_score(run, task, METRICS[0]) for task in TASKS), run["name"])),
             "best": {
-                f"{task}.{average}": max(_f1(run, task, average) for run in found)
-                for task in TASKS
-                for average in ("micro", "macro")
+                f"{task}.{metric.name}": max(_score(run, task, metric) for run in found) for task, metric in COLUMNS
             },
         }
         for split, found in sorted(by_split.items())
     ]
 
 
-def _f1(run: Mapping[str, Any], task: str, average: str = "micro") -> float:
-    return float(run["metrics"].get("test", {}).get(task, {}).get(f"{average}_f1", 0.0))
+def _score(run: Mapping[str, Any], task: str, metric: Metric) -> float:
+    return float(run["metrics"].get("test", {}).get(task, {}).get(metric.name, 0.0))
 
 
 # ---------------------------------------------------------------------- counting

@@ -128,6 +128,14 @@ class FailureReason(StrEnum):
     REFUSED = "refused", FailureClass.GONE, "the creator or robots.txt disallows it", True
 
 
+_COARSE = (FailureReason.WALLED, FailureReason.REFUSED)
+
+
+def reasons_of(*classes: FailureClass) -> tuple[FailureReason, ...]:
+    """Every reason of these classes that is still recorded: how a stage says which failures it can record."""
+    return tuple(reason for reason in FailureReason if reason.kind in classes and reason not in _COARSE)
+
+
 def reason_of_format_1(reason: str, detail: str) -> tuple[FailureReason, str]:
     """What a failure of a root of format 1 is in this vocabulary, and its detail without the word in front.
 

@@ -52,6 +52,9 @@ def collect(
     locale: Annotated[str, typer.Option(help="The browser's language.")] = "en-US",
     again: Annotated[bool, typer.Option("--again", help="Read hashtags anew that were read to their end.")] = False,
     shards: Annotated[int, typer.Option(min=1, max=9999, help="Number of shards of a new root.")] = 16,
+    replace_source: Annotated[
+        bool, typer.Option("--replace-source", help="Let the source of --config take the place of the root's own.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Collect videos and comments by hashtag or from links, politely; run it again to go on where it stopped.
@@ -69,6 +72,8 @@ def collect(
     # A pace that is asked for holds for this run; a new root keeps it.
     manners = {"interval_s": None if _is_there(root) else interval}
     described = _described(root, config, hashtag or [], links, limits, manners, shards)
+    if replace_source:
+        _replace_source(root, config, described)
     connection = _connection(proxy, ca_file, browser, profile, cookies, headed, locale)
     collection = {"workers": workers, "links": links, "again": again, "connection": connection, "interval_s": interval}
     report = _collect_here(root, described, collection)
@@ -227,6 +232,15 @@ def _described(
     if not source["hashtags"] and links is None and not there.exists("private/landing/web/links"):
         raise CsmvError("Say what to collect: --hashtag NAME (as often as needed), or --links FILE.")
     return made
+
+
+def _replace_source(root: str, config: Path | None, described: dict[str, Any]) -> None:
+    from pipeline.config import DatasetConfig, create_root
+    from pipeline.validated import parse
+
+    if config is None:
+        raise CsmvError("--replace-source takes the source that a configuration describes: name it with --config.")
+    create_root(root, parse(DatasetConfig, described, str(config)), replace_source=True)
 
 
 def _connection(

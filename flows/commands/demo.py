@@ -1,7 +1,6 @@
 """`csmv demo`: the whole way through Prefect: a crawl of the sandbox, then sample data made on the spot to a report."""
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,19 +88,14 @@ def results(store: "Store") -> "Table":
 
     from pipeline.config import read_config
     from pipeline.vccsa.config import default_run_name
+    from pipeline.vccsa.metrics import HEADINGS, in_row
     from pipeline.vccsa.training import read_run
 
     table = Table(title="Test videos, none of them seen in training (F1)")
-    for column in ("", "opinion micro", "opinion macro", "emotion micro", "emotion macro"):
+    for column in ("", *HEADINGS):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for config in read_config(store).train:
         _, result = read_run(store, default_run_name(config))
         test = result.metrics["test"]
-        table.add_row(ROWS[config.model], *_percentages(test))
+        table.add_row(ROWS[config.model], *("-" if value is None else f"{value:.1%}" for value in in_row(test)))
     return table
-
-
-def _percentages(metrics: dict[str, dict[str, Any]]) -> Iterable[str]:
-    for task in ("opinion", "emotion"):
-        for average in ("micro", "macro"):
-            yield f"{metrics[task][f'{average}_f1']:.1%}"

@@ -42,6 +42,7 @@ def train(
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
     from pipeline.config import record_section
     from pipeline.store import Store
+    from pipeline.vccsa.metrics import HEADINGS
     from pipeline.vccsa.training import train as train_run
 
     store = Store.open(root)
@@ -65,7 +66,7 @@ def train(
         typer.echo(f"{result.run} {state} ({result.seconds:.0f} s, {result.parameters:,} parameters)")
         for part, counts in result.counts.items():
             typer.echo(f"  {part}: " + ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
-    _print_table([[r.run, r.model, *_percentages(r.metrics["test"])] for r in results], ["run", "model", *_F1])
+    _print_table([[r.run, r.model, *_percentages(r.metrics["test"])] for r in results], ["run", "model", *HEADINGS])
 
 
 @commands.command()
@@ -82,6 +83,7 @@ def evaluate(
     from pipeline.store import Store
     from pipeline.vccsa.evaluation import compare
     from pipeline.vccsa.evaluation import evaluate as evaluate_run
+    from pipeline.vccsa.metrics import HEADINGS, METRICS
     from pipeline.vccsa.tables import rows_of, write_figures, write_tables
 
     store = Store.open(root)
@@ -101,7 +103,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    _print_table([_evaluated(one) for one in found], ["run", *_F1, "ECE", "seen micro", "unseen micro"])
+    seen = [f"{which} {METRICS[0].short}" for which in ("seen", "unseen")]
+    _print_table([_evaluated(one) for one in found], ["run", *HEADINGS, "ECE", *seen])
     for one in found:
         if against:
             _print_comparison(one["compared"])
@@ -248,11 +251,12 @@ def _list(value: Any) -> list[Any]:
 
 
 _RUN = ["run", "model", "split", "part"]
-_F1 = ["opinion micro", "opinion macro", "emotion micro", "emotion macro"]
 
 
 def _percentages(metrics: dict[str, Any]) -> list[str]:
-    return [f"{100 * metrics[t].get(f, 0.0):.2f}" for t in ("opinion", "emotion") for f in ("micro_f1", "macro_f1")]
+    from pipeline.vccsa.metrics import in_row
+
+    return ["-" if value is None else f"{100 * value:.2f}" for value in in_row(metrics)]
 
 
 def _summary(result: Any) -> dict[str, Any]:
@@ -269,37 +273,39 @@ def _summary(result: Any) -> dict[str, Any]:
 
 
 def _evaluated(one: dict[str, Any]) -> list[str]:
+    from pipeline.vccsa.metrics import COLUMNS, METRICS
+
     metrics = one["metrics"]
     cells = []
-    for task in ("opinion", "emotion"):
-        for f1 in ("micro_f1", "macro_f1"):
-            low, high = metrics[task]["intervals_95"][f1]
-            known = f1 in metrics[task]
-            cells.append(f"{100 * metrics[task][f1]:.2f} [{100 * low:.1f}, {100 * high:.1f}]" if known else "-")
+    for task, metric in COLUMNS:
+        low, high = metrics[task]["intervals_95"][metric.name]
+        value = metrics[task].get(metric.name)
+        cells.append("-" if value is None else f"{100 * value:.2f} [{100 * low:.1f}, {100 * high:.1f}]")
     ece = " / ".join(f"{metrics[task]['calibration']['ece']:.3f}" for task in ("opinion", "emotion"))
     short = []
     for name in ("seen", "unseen"):
         found = one["by_video_seen_in_train"][name]
-        values = [found[task].get("micro_f1") for task in ("opinion", "emotion")]
+        values = [found[task].get(METRICS[0].name) for task in ("opinion", "emotion")]
         short.append(" / ".join("-" if value is None else f"{100 * value:.2f}" for value in values))
     return [one["run"], *cells, ece, *short]
 
 
 def _print_comparison(found: dict[str, Any]) -> None:
+    from pipeline.vccsa.metrics import COLUMNS
+
     rows = [
         [
-            f"{task} {f1.removesuffix('_f1')}",
+            f"{task} {metric.short}",
             f"{100 * one['first']:.2f}",
             f"{100 * one['second']:.2f}",
             f"{100 * one['difference']:+.2f}",
             f"[{100 * one['interval_95'][0]:+.2f}, {100 * one['interval_95'][1]:+.2f}]",
             f"{one['p']:.4f}",
         ]
-        for task, scores in found["tasks"].items()
-        for f1, one in scores.items()
-        if f1.endswith("_f1")
+        for task, metric in COLUMNS
+        for one in (found["tasks"][task][metric.name],)
     ]
-    _print_table(rows, ["F1", found["first"], found["second"], "difference", "95 %", "p"])
+    _print_table(rows, ["", found["first"], found["second"], "difference", "95 %", "p"])
 
 
 def _print_table(rows: list[list[str]], heading: list[str]) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pipeline.media.settings import MediaSettings
 from pipeline.media.stage import media_shard, open_videos
-from pipeline.schemas import FailureReason
+from pipeline.schemas import FailureClass, FailureReason, reasons_of
 from pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
 
 
@@ -17,7 +17,11 @@ class MediaStage(ShardStage):
     section = "media"
     reads = ("videos",)
     writes = ("private/media", "videos")
-    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason)
+    failures: ClassVar[tuple[FailureReason, ...]] = (
+        *reasons_of(FailureClass.MEDIA, FailureClass.GONE, FailureClass.WALL, FailureClass.NETWORK, FailureClass.SPACE),
+        FailureReason.MISSING_FILE,
+        FailureReason.UNSAFE_ID,
+    )
     failure_tables = ("media",)
     # Media shards wait for disks and networks more than for cores.
     needs = Needs(network=True, site=True)

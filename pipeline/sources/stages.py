@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pipeline.collect import collect
 from pipeline.errors import CsmvError
-from pipeline.schemas import FailureReason
+from pipeline.schemas import FailureClass, FailureReason, reasons_of
 from pipeline.sources.base import LandReport, Part
 from pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
 from pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport, shard_name
@@ -25,7 +25,9 @@ class CollectStage(Stage):
     unit = Unit.TARGET
     reads = ()
     writes = ("private/landing",)
-    failures: ClassVar[tuple[FailureReason, ...]] = tuple(FailureReason)
+    failures: ClassVar[tuple[FailureReason, ...]] = reasons_of(
+        FailureClass.GONE, FailureClass.WALL, FailureClass.NETWORK, FailureClass.INPUT
+    )
     failure_tables = ("collect",)
     needs = Needs(network=True, site=True)
     everywhere = 8

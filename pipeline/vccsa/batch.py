@@ -6,9 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NO_LABEL = -100
-"""Class number of a label that nobody gave; losses and metrics leave it out."""
-
 
 @dataclass(frozen=True)
 class Stream:

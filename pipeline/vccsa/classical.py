@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.vccsa.batch import NO_LABEL
+from pipeline.labels import NO_LABEL
 from pipeline.vccsa.metrics import TASKS
 
 Probabilities = dict[str, NDArray[np.float64]]

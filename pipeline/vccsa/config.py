@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from pipeline.errors import CsmvError
 from pipeline.validated import Validated, parse
+from pipeline.vccsa.metrics import METRICS
 
 ModelName = Literal["majority", "tfidf", "text", "video", "early-fusion", "vccsa", "vccsa-paper"]
 """What can be trained under the one command, from the floor to the two full models."""
@@ -122,9 +123,9 @@ class TrainConfig(Validated):
         "side computed once for several comments, and a batch mixes fewer videos",
     )
     early_stopping: PositiveInt | None = Field(None, description="epochs without a better dev score before stopping")
-    select_by: Literal["micro", "macro", "last"] = Field(
+    select_by: str = Field(
         "micro",
-        description="best epoch: largest sum of dev F1 of the two tasks (paper: micro), or simply the last",
+        description="best epoch: largest sum of both tasks' dev F1, micro (as the paper) or macro; or simply the last",
     )
     keep_best: PositiveInt = Field(1, description="how many best checkpoints stay")
     checkpoint_every: PositiveInt | None = Field(None, description="steps; by default at the end of each epoch")
@@ -134,6 +135,13 @@ class TrainConfig(Validated):
         le=1,
         description="share of train comments without video features above which training is refused",
     )
+
+    @field_validator("select_by")
+    @classmethod
+    def _is_a_metric(cls, value: str) -> str:
+        if value not in (choices := [*(metric.short for metric in METRICS), "last"]):
+            raise ValueError(f"expected one of {', '.join(choices)}, found '{value[:40]}'")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainConfig":

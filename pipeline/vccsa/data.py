@@ -14,10 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
-from pipeline.labels import EMOTIONS, OPINIONS, resolve
+from pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
 from pipeline.schemas import SPLIT_NAMES
 from pipeline.store import Store
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.features import FeatureSet, load_features
 

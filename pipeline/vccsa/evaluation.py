@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import CsmvError
-from pipeline.labels import named_classes
+from pipeline.labels import NO_LABEL, named_classes
 from pipeline.store import Store
-from pipeline.vccsa.batch import NO_LABEL
-from pipeline.vccsa.metrics import TASKS, both_tasks
+from pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
 from pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
@@ -114,7 +113,7 @@ def _seen_and_unseen(found: Predictions) -> dict[str, dict[str, dict[str, Any]]]
         part = found.where(chosen)
         metrics = both_tasks(part.labels, part.probabilities)
         short[name] = {
-            task: {key: metrics[task][key] for key in ("n", "micro_f1", "macro_f1") if key in metrics[task]}
+            task: {key: metrics[task][key] for key in ("n", *(one.name for one in METRICS)) if key in metrics[task]}
             for task in TASKS
         }
     return short
@@ -157,28 +156,20 @@ def confusion_by_video(found: Predictions, task: str) -> NDArray[np.float64]:
     return counts.reshape(-1, classes, classes).astype(np.float64)
 
 
-def f1_of(confusion: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Micro and macro F1 of confusion matrices (..., K, K); a class without a true or predicted comment counts 0."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    either = confusion.sum(-1) + confusion.sum(-2)
-    each = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
-    return {"micro_f1": hits.sum(-1) / np.maximum(confusion.sum((-2, -1)), 1), "macro_f1": each.mean(-1)}
-
-
 def bootstrap(found: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
-    """95 % percentile intervals of micro and macro F1 over draws of as many videos, with replacement."""
+    """95 % percentile intervals of the headline metrics over draws of as many videos, with replacement."""
     drawn = _draws(len(set(found.videos.tolist())), resamples, seed)
     intervals = {}
     for task in TASKS:
-        f1 = f1_of(_resampled(drawn, confusion_by_video(found, task)))
-        intervals[task] = {name: _interval(values) for name, values in f1.items()}
+        drawn_metrics = headline(_resampled(drawn, confusion_by_video(found, task)))
+        intervals[task] = {name: _interval(values) for name, values in drawn_metrics.items()}
     return intervals
 
 
 def compare(
     store: Store, first: str, second: str, part: str = "test", resamples: int = RESAMPLES, seed: int = 3407
 ) -> dict[str, Any]:
-    """`second` minus `first` on the same comments: differences in F1, their 95 % intervals, and a two-sided p.
+    """`second` minus `first` on the same comments: differences with 95 % intervals and a two-sided p.
 
     Both runs meet every draw of videos together, so what is hard for both cancels. Raises CsmvError if the runs did
     not answer the same comments with the same labels.
@@ -194,9 +185,9 @@ def compare(
     tasks: dict[str, Any] = {}
     for task in TASKS:
         one, two = confusion_by_video(a, task), confusion_by_video(b, task)
-        whole = {name: float(value) for name, value in f1_of(two.sum(0)).items()}
-        base = {name: float(value) for name, value in f1_of(one.sum(0)).items()}
-        drawn_one, drawn_two = f1_of(_resampled(drawn, one)), f1_of(_resampled(drawn, two))
+        whole = {name: float(value) for name, value in headline(two.sum(0)).items()}
+        base = {name: float(value) for name, value in headline(one.sum(0)).items()}
+        drawn_one, drawn_two = headline(_resampled(drawn, one)), headline(_resampled(drawn, two))
         tasks[task] = {}
         for name in whole:
             differences = drawn_two[name] - drawn_one[name]

@@ -37,7 +37,7 @@ from pipeline.vccsa.checkpoints import (
 )
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.metrics import both_tasks, f1_sum
+from pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
 
 ONE_THREAD_PARAMETERS = 5_000_000
@@ -206,10 +206,10 @@ def _close_epoch(
 ) -> None:
     entry = {"epoch": epoch + 1, "loss": progress.loss / steps}
     for task, found in scores.items():
-        entry |= {f"dev_{task}_{name}": found.get(name, 0.0) for name in ("micro_f1", "macro_f1")}
+        entry |= {f"dev_{task}_{name}": found.get(name, 0.0) for name in (one.name for one in METRICS)}
     progress.history.append(entry)
     progress.loss = 0.0
-    score = float(epoch) if config.select_by == "last" else f1_sum(scores, config.select_by)
+    score = float(epoch) if config.select_by == "last" else task_sum(scores, config.select_by)
     if (file := progress.place_for(score, config.keep_best)) is not None:
         if accelerator.is_main_process:
             save_weights(store, f"{folder}/{file}", network)

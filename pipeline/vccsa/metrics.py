@@ -1,55 +1,119 @@
 """Scores of predicted opinions and emotions, as the paper computes them: a class is the largest probability.
 
+`METRICS` is the list of headline metrics. Scores, intervals, comparisons, the training history, the choice of the best
+epoch, tables and the report are derived from it: adding a metric is adding to the list.
+
 Every class counts in the macro means, one that was never predicted with 0; comments without that label do not count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from pipeline.labels import NO_LABEL
 from pipeline.labels import TASKS as TASKS
-from pipeline.vccsa.batch import NO_LABEL
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]
+Confusion = NDArray[np.float64]
+"""Numbers of comments (..., K, K): rows the true class, columns the predicted one."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that sums up a confusion matrix, between 0 and 1, larger being better.
+
+    Args:
+        name: in results, tables and as a column.
+        short: in headings, and how `select_by` and people call it.
+        title: in the report.
+        of: of confusion matrices (..., K, K), one number each (...).
+    """
+
+    name: str
+    short: str
+    title: str
+    of: Callable[[Confusion], NDArray[np.float64]]
+
+
+def micro_f1(confusion: Confusion) -> NDArray[np.float64]:
+    """Micro F1; with one label a comment it is accuracy. 0 where there is no comment."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
+    share: NDArray[np.float64] = right / np.maximum(confusion.sum((-2, -1)), 1)
+    return share
+
+
+def macro_f1(confusion: Confusion) -> NDArray[np.float64]:
+    """Mean F1 over classes; a class without a true or predicted comment counts 0."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true_and_predicted = confusion.sum(-1) + confusion.sum(-2)
+    each = np.divide(2 * right, true_and_predicted, out=np.zeros_like(right), where=true_and_predicted > 0)
+    mean: NDArray[np.float64] = each.mean(-1)
+    return mean
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("micro_f1", "micro", "micro-F1", micro_f1),
+    Metric("macro_f1", "macro", "macro-F1", macro_f1),
+)
+
+COLUMNS: tuple[tuple[str, Metric], ...] = tuple((task, metric) for task in TASKS for metric in METRICS)
+"""The columns of every table of results."""
+
+HEADINGS: tuple[str, ...] = tuple(f"{task} {metric.short}" for task, metric in COLUMNS)
+
+
+def headline(confusion: Confusion) -> dict[str, NDArray[np.float64]]:
+    """Each of METRICS, by name, of confusion matrices (..., K, K)."""
+    return {metric.name: metric.of(confusion) for metric in METRICS}
+
+
+def in_row(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[float | None]:
+    """The numbers of COLUMNS; None where no comment has that label."""
+    return (metrics.get(task, {}).get(metric.name) for task, metric in COLUMNS)
+
+
+def confusion_of(label: Ints, predicted: Ints, classes: int) -> Confusion:
+    """The confusion matrix (K, K) of class numbers (N)."""
+    cells = np.bincount(label * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.float64)
 
 
 def scores(label: Ints, predicted: Ints, classes: Sequence[str]) -> dict[str, Any]:
-    """Micro and macro precision, recall and F1, accuracy, each class and the confusion matrix (rows: true class).
+    """METRICS, macro precision and recall, accuracy, each class and the confusion matrix (rows: true class).
 
     label and predicted (N) are class numbers. With one label a comment and all classes listed, micro precision,
     recall, F1 and accuracy are one number.
     """
-    known = label != NO_LABEL
-    label, predicted = label[known], predicted[known]
-    numbers = list(range(len(classes)))
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labelled = label != NO_LABEL
+    label, predicted = label[labelled], predicted[labelled]
     if not len(label):
         return {"n": 0}
-    each = precision_recall_fscore_support(label, predicted, labels=numbers, zero_division=0)
-    micro, macro = (
-        precision_recall_fscore_support(label, predicted, labels=numbers, average=average, zero_division=0)
-        for average in ("micro", "macro")
+    confusion = confusion_of(label, predicted, len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        label, predicted, labels=list(range(len(classes))), zero_division=0
     )
     return {
         "n": len(label),
         "accuracy": float((label == predicted).mean()),
-        "micro_f1": float(micro[2]),
-        "macro_f1": float(macro[2]),
-        "macro_precision": float(macro[0]),
-        "macro_recall": float(macro[1]),
+        **{name: float(value) for name, value in headline(confusion).items()},
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
         "per_class": {
             name: {
-                "precision": float(each[0][k]),
-                "recall": float(each[1][k]),
-                "f1": float(each[2][k]),
-                "support": int(each[3][k]),
+                "precision": float(precision[k]),
+                "recall": float(recall[k]),
+                "f1": float(f1[k]),
+                "support": int(support[k]),
             }
             for k, name in enumerate(classes)
         },
-        "confusion": confusion_matrix(label, predicted, labels=numbers).tolist(),
+        "confusion": confusion.astype(int).tolist(),
     }
 
 
@@ -58,6 +122,7 @@ def both_tasks(labels: Mapping[str, Ints], probabilities: Mapping[str, Floats]) 
     return {task: scores(labels[task], probabilities[task].argmax(1), TASKS[task]) for task in TASKS}
 
 
-def f1_sum(metrics: Mapping[str, Mapping[str, Any]], average: str) -> float:
-    """The two tasks' F1 added up, by which the best epoch is chosen. `average` is micro or macro."""
-    return float(sum(metrics[task].get(f"{average}_f1", 0.0) for task in TASKS))
+def task_sum(metrics: Mapping[str, Mapping[str, Any]], short: str) -> float:
+    """A metric of both tasks added up, by which the best epoch is chosen. `short` is its short name."""
+    [name] = [metric.name for metric in METRICS if metric.short == short]
+    return float(sum(metrics[task].get(name, 0.0) for task in TASKS))

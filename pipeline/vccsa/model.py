@@ -31,13 +31,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.labels import NO_LABEL
 from pipeline.vccsa.attention import (
     grounding_weights,
     masked_softmax,
     rows_attention,
     rows_weights,
 )
-from pipeline.vccsa.batch import NO_LABEL, Batch, Prediction, Stream
+from pipeline.vccsa.batch import Batch, Prediction, Stream
 from pipeline.vccsa.config import Sizes, Switches
 from pipeline.vccsa.paper import Consensus, ScaleMixing
 from pipeline.vccsa.text import TextTower, dim_of

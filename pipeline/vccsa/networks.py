@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import CsmvError
+from pipeline.labels import NO_LABEL
 from pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
-from pipeline.vccsa.batch import NO_LABEL, Batch, Prediction
+from pipeline.vccsa.batch import Batch, Prediction
 from pipeline.vccsa.batches import Batches, train_statistics
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus

@@ -24,8 +24,8 @@ from pipeline.config import read_config
 from pipeline.errors import CsmvError, parsed_json
 from pipeline.feature_sets import FeatureConfig, made_with, set_footer
 from pipeline.features import load
+from pipeline.labels import NO_LABEL
 from pipeline.store import Store
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import Corpus
 from pipeline.vccsa.features import FeatureSet

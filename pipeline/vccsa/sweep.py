@@ -16,7 +16,9 @@ from pipeline.errors import CsmvError, parsed_json
 from pipeline.store import Store
 from pipeline.validated import Validated, parse
 from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.evaluation import evaluate
 from pipeline.vccsa.tables import Row, over_seeds, rows_of, write_tables
+from pipeline.vccsa.training import train
 
 TABLE_1: tuple[dict[str, Any], ...] = tuple(
     {"sizes.scales": scales, "sizes.consensus_tokens": tokens, "sizes.consensus_layers": layers}
@@ -81,16 +83,12 @@ def read_sweep(store: Store, name: str) -> SweepConfig:
 
 def train_point(store: Store, name: str, number: int) -> None:
     """Train the `number`th run of a sweep, if it is not finished already."""
-    from pipeline.vccsa.training import train
-
     _, config, run = list(read_sweep(store, name).runs())[number]
     train(store, config, run)
 
 
 def results(store: Store, name: str, part: str = "test") -> list[Row]:
     """Mean and spread over seeds at each point; also written as tables into `sweeps/<name>/`."""
-    from pipeline.vccsa.evaluation import evaluate
-
     sweep = read_sweep(store, name)
     rows: list[Row] = []
     fields = list(dict.fromkeys(field for settings in sweep.settings() for field in settings))

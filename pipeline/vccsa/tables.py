@@ -7,23 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.store import Store
-from pipeline.vccsa.metrics import TASKS
-
-COLUMNS = [(task, f1) for task in TASKS for f1 in ("micro_f1", "macro_f1")]
-HEADINGS = [f"{task} {f1.removesuffix('_f1')}" for task, f1 in COLUMNS]
+from pipeline.vccsa.metrics import COLUMNS, HEADINGS, TASKS, Metric
 
 Row = dict[str, Any]
 
 
 def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """One row an evaluated run: name, model, split, seed, and the four F1 scores with their intervals."""
+    """One row an evaluated run: name, model, split, seed, and the metrics of both tasks with their intervals."""
     found = []
     for one in evaluations:
         row: Row = {key: one[key] for key in ("run", "model", "split", "part", "seed")}
-        for task, f1 in COLUMNS:
+        for task, metric in COLUMNS:
             # None where no comment of the part has that label.
-            row[f"{task}_{f1}"] = one["metrics"][task].get(f1)
-            row[f"{task}_{f1}_interval"] = one["metrics"][task]["intervals_95"][f1]
+            row[f"{task}_{metric.name}"] = one["metrics"][task].get(metric.name)
+            row[f"{task}_{metric.name}_interval"] = one["metrics"][task]["intervals_95"][metric.name]
             row[f"{task}_ece"] = one["metrics"][task]["calibration"]["ece"]
         found.append(row)
     return found
@@ -37,16 +34,17 @@ def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
     found = []
     for members in groups.values():
         entry: Row = {field: members[0][field] for field in by} | {"seeds": len(members)}
-        for task, f1 in COLUMNS:
-            values = [member[f"{task}_{f1}"] for member in members if member[f"{task}_{f1}"] is not None]
-            entry[f"{task}_{f1}"] = statistics.fmean(values) if values else None
-            entry[f"{task}_{f1}_spread"] = statistics.stdev(values) if len(values) > 1 else None
+        for task, metric in COLUMNS:
+            scores = [member[f"{task}_{metric.name}"] for member in members]
+            values = [score for score in scores if score is not None]
+            entry[f"{task}_{metric.name}"] = statistics.fmean(values) if values else None
+            entry[f"{task}_{metric.name}_spread"] = statistics.stdev(values) if len(values) > 1 else None
         found.append(entry)
     return found
 
 
 def markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
-    """A table with the fields `by` and the four F1 scores in percent, best in bold."""
+    """A table with the fields `by` and the metrics of both tasks in percent, best in bold."""
     best = _best(rows)
     lines = ["| " + " | ".join([*by, *HEADINGS]) + " |", "|" + " --- |" * len(by) + " ---: |" * len(HEADINGS)]
     for row in rows:
@@ -140,22 +138,28 @@ def _svg(figure: Any) -> bytes:
 
 def _best(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
     found = {}
-    for task, f1 in COLUMNS:
-        if values := [row[f"{task}_{f1}"] for row in rows if row[f"{task}_{f1}"] is not None]:
-            found[task, f1] = max(values)
+    for task, metric in COLUMNS:
+        if values := [row[f"{task}_{metric.name}"] for row in rows if row[f"{task}_{metric.name}"] is not None]:
+            found[task, metric.name] = max(values)
     return found
 
 
 def _cell(
-    row: Row, column: tuple[str, str], best: Mapping[tuple[str, str], float], before: str, after: str, plus_minus: str
+    row: Row,
+    column: tuple[str, Metric],
+    best: Mapping[tuple[str, str], float],
+    before: str,
+    after: str,
+    plus_minus: str,
 ) -> str:
-    value = row[f"{column[0]}_{column[1]}"]
+    task, metric = column
+    value = row[f"{task}_{metric.name}"]
     if value is None:
         return "-"
     text = f"{100 * value:.2f}"
-    spread = row.get(f"{column[0]}_{column[1]}_spread")
+    spread = row.get(f"{task}_{metric.name}_spread")
     text = text if spread is None else f"{text} {plus_minus} {100 * spread:.2f}"
-    return f"{before}{text}{after}" if value == best[column] else text
+    return f"{before}{text}{after}" if value == best[task, metric.name] else text
 
 
 def _plain(value: object) -> str:

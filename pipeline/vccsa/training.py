@@ -20,6 +20,7 @@ from pipeline.errors import CsmvError, parsed_json
 from pipeline.labels import CLASSES, TASKS
 from pipeline.root import is_safe_id
 from pipeline.store import Store, parquet_bytes
+from pipeline.vccsa.classical import majority, tfidf
 from pipeline.vccsa.config import TrainConfig, default_run_name
 from pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from pipeline.vccsa.metrics import both_tasks
@@ -129,8 +130,6 @@ def _finished(store: Store, run_name: str, fingerprint: str) -> RunResult | None
 
 
 def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    from pipeline.vccsa.classical import majority, tfidf
-
     known = corpus.rows("train")
     labels = corpus.labels(known)
     if config.model == "majority":

@@ -5,6 +5,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 
 
@@ -27,3 +29,28 @@ def test_an_old_root_is_migrated_then_verified_and_damage_is_named(csmv_inside: 
     assert found.returncode == 1
     files = {problem["file"] for problem in json.loads(found.stdout)["problems"]}
     assert files == {str(media.relative_to(root)), "comments/0000.parquet", "comments"}
+
+
+def test_collect_takes_another_source_only_where_it_is_asked_to(
+    csmv_inside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens before anything is collected; the collecting itself is left out."""
+    from flows.commands import collect
+    from pipeline.config import DatasetConfig, create_root, read_config
+    from pipeline.sources.base import LandReport
+    from pipeline.store import Store
+
+    def described(folder: str) -> dict[str, Any]:
+        (tmp_path / folder).mkdir()
+        return {"name": "tiny", "n_shards": 2, "source": {"kind": "folder", "path": str(tmp_path / folder)}}
+
+    root, other = tmp_path / "root", tmp_path / "other.yaml"
+    create_root(str(root), DatasetConfig.model_validate(described("first")))
+    other.write_text(json.dumps(described("second")))
+    monkeypatch.setattr(collect, "_collect_here", lambda *_: LandReport())
+
+    nameless = csmv_inside("collect", "--root", root, "--replace-source")
+    assert nameless.returncode == 1
+    assert "name it with --config" in nameless.stderr
+    csmv_inside("collect", "--root", root, "--config", other, "--replace-source")
+    assert read_config(Store.open(str(root))).source.path == str(tmp_path / "second")

@@ -1,5 +1,9 @@
 """A root belongs to one source; a person's dataset.yaml stays word for word; what commands did is kept beside it."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +98,32 @@ def test_a_file_that_stands_in_a_new_root_makes_it(tmp_path: Path) -> None:
     create_root(str(tmp_path), config(), TEXT)
     assert said(tmp_path) == TEXT
     assert Store.open(str(tmp_path)).header.name == "pilot"
+
+
+RECORDS = """
+import sys, time
+from pipeline.config import record_section
+from pipeline.splits import SplitConfig
+from pipeline.store import Store
+
+root, first, begin = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+store = Store.open(root)
+time.sleep(max(0.0, begin - time.time()))
+for seed in range(first, first + 15):
+    record_section(store, "splits", SplitConfig(kind="video", name=f"seed-{seed}", seed=seed))
+"""
+
+
+@pytest.mark.parametrize("text", [None, TEXT])
+def test_commands_that_record_at_once_lose_nothing(tmp_path: Path, text: str | None) -> None:
+    create_root(str(tmp_path), config(), text)
+    begin = str(time.time() + 4)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", RECORDS, str(tmp_path), str(first), begin], env=environment)
+        for first in (0, 100, 200)
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+
+    recorded = {split.seed for split in read_config(Store.open(str(tmp_path))).splits}
+    assert recorded == {first + k for first in (0, 100, 200) for k in range(15)}

@@ -22,6 +22,7 @@ from pipeline.schemas import (
     reason_of_format_1,
 )
 from pipeline.sources.walls import CODES
+from pipeline.stages import STAGES
 from pipeline.store import Store
 
 FINAL = {
@@ -111,3 +112,12 @@ def test_a_labels_file_names_the_classes_of_each_task_in_the_order_of_their_numb
     assert json.loads(metadata[b"classes.opinion"]) == ["positive", "neutral", "negative"]
     emotions = ["joy", "disgust", "surprise", "sadness", "trust", "fear", "anger", "anticipation"]
     assert json.loads(metadata[b"classes.emotion"]) == emotions == list(TASKS["emotion"])
+
+
+def test_stages_declare_what_they_can_record_and_nothing_coarse() -> None:
+    declared = {stage.name: set(stage.failures) for stage in STAGES}
+    assert declared["media"] > {FailureReason.TRUNCATED, FailureReason.CAPTCHA, FailureReason.NO_SPACE}
+    assert not declared["media"] & {FailureReason.BAD_ROW, FailureReason.DUPLICATE, FailureReason.UNKNOWN_VIDEO}
+    assert not declared["collect"] & {FailureReason.TRUNCATED, FailureReason.NO_SPACE}
+    assert not set().union(*declared.values()) & {FailureReason.WALLED, FailureReason.REFUSED}
+    assert set().union(*declared.values()) == set(FailureReason) - {FailureReason.WALLED, FailureReason.REFUSED}

@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.errors import CsmvError
+from pipeline.labels import NO_LABEL
 from pipeline.store import Store
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.batches import Batches, train_statistics
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.data import load_corpus

@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.errors import CsmvError
+from pipeline.labels import NO_LABEL
 from pipeline.store import Store, parquet_bytes
 from pipeline.vccsa import train
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.evaluation import (
     Predictions,
@@ -21,10 +21,9 @@ from pipeline.vccsa.evaluation import (
     compare,
     confusion_by_video,
     evaluate,
-    f1_of,
     read_predictions,
 )
-from pipeline.vccsa.metrics import TASKS, scores
+from pipeline.vccsa.metrics import TASKS, headline, scores
 from pipeline.vccsa.sweep import TABLE_1, SweepConfig, read_sweep, results, train_point, write_sweep
 from pipeline.vccsa.tables import latex, markdown, over_seeds, rows_of, write_figures
 
@@ -66,7 +65,7 @@ def test_f1_of_confusions_is_scikit_learns() -> None:
     for task, names in TASKS.items():
         confusion = confusion_by_video(found, task)
         assert confusion.shape == (40, len(names), len(names))
-        f1 = f1_of(confusion.sum(0))
+        f1 = headline(confusion.sum(0))
         predicted = found.probabilities[task].argmax(1)
         for average in ("micro", "macro"):
             expected = f1_score(

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import CsmvError
+from pipeline.labels import NO_LABEL
 from pipeline.store import Store, parquet_bytes
 from pipeline.vccsa import train
-from pipeline.vccsa.batch import NO_LABEL
 from pipeline.vccsa.config import TrainConfig
 from pipeline.vccsa.evaluation import (
     Predictions,
@@ -22,10 +22,9 @@ from pipeline.vccsa.evaluation import (
     compare,
     confusion_by_video,
     evaluate,
-    f1_of,
     read_predictions,
 )
-from pipeline.vccsa.metrics import TASKS, both_tasks
+from pipeline.vccsa.metrics import TASKS, both_tasks, headline
 from pipeline.vccsa.training import read_run
 
 OPINIONS, EMOTIONS = TASKS["opinion"], TASKS["emotion"]
@@ -231,10 +230,10 @@ def test_confusion_of_each_video_with_rows_the_true_class() -> None:
 
 def test_f1_of_several_confusions_at_once() -> None:
     confusions = np.array([[[2, 1], [0, 1]], [[0, 3], [0, 0]], [[0, 0], [0, 0]], [[1, 0], [0, 0]]], dtype=float)
-    found = f1_of(confusions)
+    found = headline(confusions)
     assert found["micro_f1"].tolist() == [0.75, 0, 0, 1]
     assert found["macro_f1"] == pytest.approx([(4 / 5 + 2 / 3) / 2, 0, 0, 0.5])
-    assert float(f1_of(confusions[0])["micro_f1"]) == 0.75
+    assert float(headline(confusions[0])["micro_f1"]) == 0.75
 
 
 # ---------------------------------------------------------------------- intervals

@@ -1,10 +1,15 @@
 """Scores of a few comments, worked out by hand; precision and recall differ, and so do the two tasks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline.vccsa.batch import NO_LABEL
-from pipeline.vccsa.metrics import TASKS, both_tasks, f1_sum, scores
+from pipeline.errors import CsmvError
+from pipeline.labels import NO_LABEL
+from pipeline.vccsa import metrics
+from pipeline.vccsa.config import TrainConfig
+from pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, scores, task_sum
 
 # Of three a two are found and one is called b; of two b one is found and one is called c; the d is called a.
 LABEL = np.array([0, 0, 0, 1, 1, 3])
@@ -86,6 +91,24 @@ def test_the_classes_are_in_the_order_of_the_published_numbers() -> None:
 
 def test_the_best_epoch_is_chosen_by_the_f1_of_both_tasks_together() -> None:
     metrics = {"opinion": {"micro_f1": 0.5, "macro_f1": 0.25}, "emotion": {"micro_f1": 0.125, "macro_f1": 0.0625}}
-    assert f1_sum(metrics, "micro") == 0.625
-    assert f1_sum(metrics, "macro") == 0.3125
-    assert f1_sum(metrics | {"emotion": {"n": 0}}, "micro") == 0.5
+    assert task_sum(metrics, "micro") == 0.625
+    assert task_sum(metrics, "macro") == 0.3125
+    assert task_sum(metrics | {"emotion": {"n": 0}}, "micro") == 0.5
+
+
+def test_a_metric_stands_in_one_place() -> None:
+    """Tables, intervals, history, report and commands go through METRICS, so that adding to it is all."""
+    names = [metric.name for metric in METRICS]
+    folder = Path(metrics.__file__).parents[2]
+    sources = [
+        path for top in ("pipeline", "flows") for kind in ("py", "html") for path in folder.glob(f"{top}/**/*.{kind}")
+    ]
+    assert len(sources) > 100
+    naming = {str(path.relative_to(folder)) for path in sources if any(name in path.read_text() for name in names)}
+    assert naming == {"pipeline/vccsa/metrics.py"}
+
+
+def test_what_chooses_the_best_epoch_is_a_metric() -> None:
+    assert [TrainConfig(select_by=name).select_by for name in ("micro", "macro", "last")] == ["micro", "macro", "last"]
+    with pytest.raises(CsmvError, match="expected one of micro, macro, last, found 'median'"):
+        TrainConfig().replace({"select_by": "median"})

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from pipeline.labels import NO_LABEL
 from pipeline.vccsa.attention import grounding_weights
-from pipeline.vccsa.batch import NO_LABEL, Batch, Stream
+from pipeline.vccsa.batch import Batch, Stream
 from pipeline.vccsa.config import Sizes, Switches
 from pipeline.vccsa.model import Heads, Vccsa
 from pipeline.vccsa.networks import class_weights
