@@ -47,7 +47,7 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m flows.generated --check
+	@$(BIN)/python -m csmv.flows.generated --check
 
 format: setup
 	@$(BIN)/ruff check --fix .

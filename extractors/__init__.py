@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extractors.engine import VideoResult, extract
-    from extractors.registry import create, names
+    from csmv.extractors.engine import VideoResult, extract
+    from csmv.extractors.registry import create, names
 
 __all__ = ["VideoResult", "create", "extract", "names"]
 
 _HOME = {
-    "create": "extractors.registry",
-    "names": "extractors.registry",
-    "extract": "extractors.engine",
-    "VideoResult": "extractors.engine",
+    "create": "csmv.extractors.registry",
+    "names": "csmv.extractors.registry",
+    "extract": "csmv.extractors.engine",
+    "VideoResult": "csmv.extractors.engine",
 }
 
 

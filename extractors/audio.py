@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from extractors.base import Extractor
-from extractors.cutting import Plan, samples_of
-from extractors.errors import ExtractorError
-from extractors.registry import register
+from csmv.extractors.base import Extractor
+from csmv.extractors.cutting import Plan, samples_of
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.registry import register
 
 RATE = 16_000
 

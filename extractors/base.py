@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from extractors.cutting import Plan
-from extractors.errors import ExtractorError
-from extractors.precision import (
+from csmv.extractors.cutting import Plan
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.precision import (
     DTYPES,
     Deviation,
     Dtype,
@@ -26,9 +26,9 @@ from extractors.precision import (
     prepare,
     specimen,
 )
-from extractors.sampling import CSMV_RULE, ClipRule
-from extractors.transforms import Frames, FrameTransform
-from extractors.weights import (
+from csmv.extractors.sampling import CSMV_RULE, ClipRule
+from csmv.extractors.transforms import Frames, FrameTransform
+from csmv.extractors.weights import (
     Loaded,
     RandomRule,
     State,

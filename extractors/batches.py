@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from extractors.base import Extractor
-from extractors.cutting import Plan, Window
+from csmv.extractors.base import Extractor
+from csmv.extractors.cutting import Plan, Window
 
 
 @dataclass(frozen=True)

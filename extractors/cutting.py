@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.decode import (
+from csmv.extractors.decode import (
     DECODERS,
     Decoder,
     DecoderName,
@@ -26,10 +26,10 @@ from extractors.decode import (
     probe_open,
     sound,
 )
-from extractors.errors import MediaError
-from extractors.reasons import MediaFailure
-from extractors.sampling import ClipRule, FpsFilter, nearest
-from extractors.transforms import FrameTransform
+from csmv.extractors.errors import MediaError
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.sampling import ClipRule, FpsFilter, nearest
+from csmv.extractors.transforms import FrameTransform
 
 Window = NDArray[Any]
 

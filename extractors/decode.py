@@ -21,8 +21,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from extractors.errors import MediaError
-from extractors.reasons import MediaFailure
+from csmv.extractors.errors import MediaError
+from csmv.extractors.reasons import MediaFailure
 
 Image = NDArray[np.uint8]
 DecoderName = Literal["pyav", "decord"]

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extractors.base import Extractor
-from extractors.batches import Batch, Packer, Runner, Ticket
-from extractors.cutting import Cut, Plan
-from extractors.decode import DecoderName
-from extractors.errors import ExtractorError
-from extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
-from extractors.reasons import MediaFailure
-from extractors.worker import Limits
+from csmv.extractors.base import Extractor
+from csmv.extractors.batches import Batch, Packer, Runner, Ticket
+from csmv.extractors.cutting import Cut, Plan
+from csmv.extractors.decode import DecoderName
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.worker import Limits
 
 Vectors = NDArray[np.float32]
 
@@ -283,7 +283,7 @@ def extract(
     `extractors` are names (then loaded with the options given here) or loaded ones. Files that give nothing have
     their reason in the result. ExtractorError for an extractor that cannot be had.
     """
-    from extractors.registry import create
+    from csmv.extractors.registry import create
 
     if isinstance(extractors, dict):
         loaded = extractors

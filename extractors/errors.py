@@ -3,7 +3,7 @@
 Neither message ever carries a file's contents; a MediaError does not carry its path either.
 """
 
-from extractors.reasons import MediaFailure
+from csmv.extractors.reasons import MediaFailure
 
 
 class ExtractorError(Exception):

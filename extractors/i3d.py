@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from extractors.base import Extractor
-from extractors.precision import fold
-from extractors.registry import register
-from extractors.transforms import EnlargeThenCrop
-from extractors.weights import Weights
+from csmv.extractors.base import Extractor
+from csmv.extractors.precision import fold
+from csmv.extractors.registry import register
+from csmv.extractors.transforms import EnlargeThenCrop
+from csmv.extractors.weights import Weights
 
 Triple = tuple[int, int, int]
 

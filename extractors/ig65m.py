@@ -10,10 +10,10 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from extractors.base import headed
-from extractors.r2plus1d import R2Plus1D
-from extractors.registry import register
-from extractors.weights import Weights
+from csmv.extractors.base import headed
+from csmv.extractors.r2plus1d import R2Plus1D
+from csmv.extractors.registry import register
+from csmv.extractors.weights import Weights
 
 _HOME = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
 

@@ -20,11 +20,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from extractors.cutting import Cut, Plan, Window
-from extractors.decode import DecoderName, Probe
-from extractors.errors import ExtractorError, MediaError
-from extractors.reasons import MediaFailure
-from extractors.worker import Limits, Setup
+from csmv.extractors.cutting import Cut, Plan, Window
+from csmv.extractors.decode import DecoderName, Probe
+from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.worker import Limits, Setup
 
 _START_SECONDS = 120.0
 """How long a worker may take to start, which on a busy machine is longer than a file may be silent."""
@@ -222,7 +222,7 @@ class DecodePool:
         # Each worker is one thread of work: numpy must not start a pool of its own in every one.
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         popen = subprocess.Popen(
-            [sys.executable, "-m", "extractors.worker", str(theirs.fileno())],
+            [sys.executable, "-m", "csmv.extractors.worker", str(theirs.fileno())],
             pass_fds=inherited,
             env=environment,
             stdin=subprocess.DEVNULL,

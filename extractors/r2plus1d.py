@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.video import r2plus1d_18
 
-from extractors.base import Extractor, headed, standardised
-from extractors.registry import register
-from extractors.transforms import ResizeThenCrop
-from extractors.weights import Weights
+from csmv.extractors.base import Extractor, headed, standardised
+from csmv.extractors.registry import register
+from csmv.extractors.transforms import ResizeThenCrop
+from csmv.extractors.weights import Weights
 
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)

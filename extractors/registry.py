@@ -10,8 +10,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from extractors.base import Extractor
-from extractors.errors import ExtractorError
+from csmv.extractors.base import Extractor
+from csmv.extractors.errors import ExtractorError
 
 GROUP = "csmv.extractors"
 HOUSE = {
@@ -86,12 +86,12 @@ def names() -> list[str]:
 def extractor_class(name: str) -> type[Extractor]:
     """The class called `name`. ExtractorError names the nearest one there is."""
     if name in HOUSE:
-        import_module(f"extractors.{HOUSE[name]}")
+        import_module(f"csmv.extractors.{HOUSE[name]}")
     if name in _classes:
         return _classes[name]
     prefix, colon, rest = name.partition(":")
     if colon and prefix in FAMILIES:
-        import_module(f"extractors.{FAMILIES[prefix]}")
+        import_module(f"csmv.extractors.{FAMILIES[prefix]}")
         return _families[prefix](rest)
     if name in (plugins := _plugins()):
         return _load_plugin(plugins[name])

@@ -6,12 +6,12 @@ from torch import nn
 from torchvision.models import resnet50
 from torchvision.models.resnet import Bottleneck
 
-from extractors.base import headed
-from extractors.frames import FrameExtractor
-from extractors.precision import fold_pair
-from extractors.registry import register
-from extractors.transforms import PillowShortSide
-from extractors.weights import Weights
+from csmv.extractors.base import headed
+from csmv.extractors.frames import FrameExtractor
+from csmv.extractors.precision import fold_pair
+from csmv.extractors.registry import register
+from csmv.extractors.transforms import PillowShortSide
+from csmv.extractors.weights import Weights
 
 
 @register

@@ -10,11 +10,11 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
-from extractors.errors import ExtractorError
-from extractors.frames import FrameExtractor
-from extractors.registry import register, register_family
-from extractors.transforms import PillowShortSide
-from extractors.weights import State, Weights
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.frames import FrameExtractor
+from csmv.extractors.registry import register, register_family
+from csmv.extractors.transforms import PillowShortSide
+from csmv.extractors.weights import State, Weights
 
 CLIP = "vit_base_patch32_clip_224.openai"
 

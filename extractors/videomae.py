@@ -12,10 +12,10 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from extractors.base import Extractor
-from extractors.errors import ExtractorError
-from extractors.transforms import FrameTransform, Stretch
-from extractors.weights import RandomRule, State
+from csmv.extractors.base import Extractor
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.transforms import FrameTransform, Stretch
+from csmv.extractors.weights import RandomRule, State
 
 EPS = 1e-6
 TUBELET = 2

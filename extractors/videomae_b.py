@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from extractors.base import standardised
-from extractors.frames import IMAGENET_MEAN, IMAGENET_STD
-from extractors.registry import register
-from extractors.transforms import PillowShortSide
-from extractors.videomae import VideoMAEBase, from_transformers
-from extractors.weights import State, Weights
+from csmv.extractors.base import standardised
+from csmv.extractors.frames import IMAGENET_MEAN, IMAGENET_STD
+from csmv.extractors.registry import register
+from csmv.extractors.transforms import PillowShortSide
+from csmv.extractors.videomae import VideoMAEBase, from_transformers
+from csmv.extractors.weights import State, Weights
 
 
 @register

@@ -5,9 +5,9 @@ Frames are stretched to 224x224 without rounding and only divided by 255: that s
 
 from typing import ClassVar
 
-from extractors.registry import register
-from extractors.videomae import VideoMAEBase
-from extractors.weights import Weights
+from csmv.extractors.registry import register
+from csmv.extractors.videomae import VideoMAEBase
+from csmv.extractors.weights import Weights
 
 _HOME = "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main"
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from extractors.audio import AudioExtractor
-from extractors.errors import ExtractorError
-from extractors.registry import register
-from extractors.weights import Loaded, Weights, file_sha256, random_state, state_sha256
+from csmv.extractors.audio import AudioExtractor
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.registry import register
+from csmv.extractors.weights import Loaded, Weights, file_sha256, random_state, state_sha256
 
 DEFAULT = "facebook/wav2vec2-base"
 FILES = ("model.safetensors", "pytorch_model.bin")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from extractors.errors import ExtractorError
+from csmv.extractors.errors import ExtractorError
 
 State = dict[str, Tensor]
 

@@ -1,6 +1,6 @@
 """The decoding worker: a process that cuts files into windows for its parent, and may die without harm.
 
-Started by extractors/pool.py as `python -m extractors.worker FD`. Windows go through shared memory, everything else
+Started by extractors/pool.py as `python -m csmv.extractors.worker FD`. Windows go through shared memory, everything else
 as small messages over one socket. It never sees a network and never imports torch unless a transform does.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from extractors.cutting import Plan, Window, cut, probe_file
-from extractors.decode import DecoderName
-from extractors.errors import MediaError
-from extractors.reasons import MediaFailure
+from csmv.extractors.cutting import Plan, Window, cut, probe_file
+from csmv.extractors.decode import DecoderName
+from csmv.extractors.errors import MediaError
+from csmv.extractors.reasons import MediaFailure
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
-from flows.stages import FLOWS
-from pipeline.dataset import Dataset as OpenDataset
-from pipeline.errors import CsmvError
-from pipeline.stage import Stage, Unit
-from pipeline.stages import STAGES
+from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
+from csmv.flows.stages import FLOWS
+from csmv.pipeline.dataset import Dataset as OpenDataset
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.stage import Stage, Unit
+from csmv.pipeline.stages import STAGES
 
 DEPLOYMENT = "csmv"
 """The name under which `csmv deploy` registers each flow."""

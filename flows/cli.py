@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from extractors.errors import ExtractorError
-from flows import server
-from pipeline.errors import CsmvError, sentence_for, shown
+from csmv.extractors.errors import ExtractorError
+from csmv.flows import server
+from csmv.pipeline.errors import CsmvError, sentence_for, shown
 
 GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "roots", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
@@ -35,7 +35,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_common)
     for group in GROUPS:
-        app.add_typer(import_module(f"flows.commands.{group}").commands)
+        app.add_typer(import_module(f"csmv.flows.commands.{group}").commands)
     return app
 
 

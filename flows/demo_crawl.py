@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.collect import reasons
-from pipeline.config import read_config
-from pipeline.errors import CsmvError
-from pipeline.media.stage import open_videos
-from pipeline.root import CONFIG_FILE
-from pipeline.sandbox import Sandbox, SandboxSettings, World
-from pipeline.sandbox.faults import Fault
-from pipeline.sources.registry import source_of
-from pipeline.sources.settings import Connection, Limits, Manners
-from pipeline.sources.web import WebSource
-from pipeline.store import Store
+from csmv.pipeline.collect import reasons
+from csmv.pipeline.config import read_config
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings, World
+from csmv.pipeline.demo.sandbox.faults import Fault
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.media.stage import open_videos
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.sources.web_visits import Watch
+    from csmv.pipeline.sources.web_visits import Watch
 
 MANNERS = Manners(interval_s=0, scroll_pause_s=(0, 0.05), list_timeout_s=4, after_wall_s=0)
 """Hurried: the site stands on this machine and serves nobody else."""
@@ -53,7 +53,7 @@ def crawl_sandbox(root: str, seed: int, watch: "Watch | None" = None) -> Crawl:
 
     Raises CsmvError if there is no browser, or something is left to do in the end.
     """
-    from flows.here import collect_here, download_here
+    from csmv.flows.here import collect_here, download_here
 
     source = WebSource(hashtags=tuple(World(settings(seed)).tags), limits=Limits(), manners=MANNERS)
     config = {"name": "csmv-demo-crawl", "n_shards": 2, "source": source.model_dump(mode="json")}

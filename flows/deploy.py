@@ -10,13 +10,13 @@ from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
-from flows.build import DEPLOYMENT, Build, build_dataset
-from flows.limits import declare_limits, ensure_pool
-from flows.shards import Dataset
-from flows.stages import FLOWS as STAGE_FLOWS
-from flows.sweep import sweep
-from pipeline.stage import Unit
-from pipeline.stages import STAGES
+from csmv.flows.build import DEPLOYMENT, Build, build_dataset
+from csmv.flows.limits import declare_limits, ensure_pool
+from csmv.flows.shards import Dataset
+from csmv.flows.stages import FLOWS as STAGE_FLOWS
+from csmv.flows.sweep import sweep
+from csmv.pipeline.stage import Unit
+from csmv.pipeline.stages import STAGES
 
 FLOWS: Mapping[str, "Flow[..., Any]"] = {
     "build-dataset": build_dataset,
@@ -33,12 +33,12 @@ NIGHTLY = {"collect": {"again": True, "then": ["tables"]}}
 """What runs of a deployment do besides, where it is made to run by itself every night."""
 
 HEAD = """\
-# Made from the list of stages by `python -m flows.generated`; `make check` compares it. For `prefect deploy --all`, run
+# Made from the list of stages by `python -m csmv.flows.generated`; `make check` compares it. For `prefect deploy --all`, run
 # in this folder; `csmv deploy` does the same from anywhere, and makes the work pools. CSMV_ROOT names the dataset root
 # of runs that name none, CSMV_GPU_POOL the work pool with GPUs.
 """
 
-MARKS = ("<!-- stages: made by `python -m flows.generated` -->", "<!-- end of stages -->")
+MARKS = ("<!-- stages: made by `python -m csmv.flows.generated` -->", "<!-- end of stages -->")
 """Around the README's table of stages."""
 
 

@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.errors import shown
+from csmv.pipeline.errors import shown
 
 LEAST_DISK_GB = 5.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -121,7 +121,7 @@ def _disk(root: Path) -> Iterator[Finding]:
 def _weights(_root: Path) -> Iterator[Finding]:
     how = "they are downloaded when first used; CSMV_CACHE moves the folder, --weights takes a file"
     try:
-        from extractors.weights import cache_dir
+        from csmv.extractors.weights import cache_dir
     except ImportError:
         return
     folder = cache_dir()
@@ -132,7 +132,7 @@ def _weights(_root: Path) -> Iterator[Finding]:
 
 
 def _prefect_api(_root: Path) -> Iterator[Finding]:
-    from flows.server import is_healthy
+    from csmv.flows.server import is_healthy
 
     how = "`prefect server start`, then set PREFECT_API_URL; without one, `csmv demo` starts its own"
     url = os.environ.get("PREFECT_API_URL")

@@ -1,12 +1,12 @@
 """Writes what is made from the list of stages, or with `--check` says what is not as it should be.
 
-python -m flows.generated [--check]
+python -m csmv.flows.generated [--check]
 """
 
 import sys
 from pathlib import Path
 
-from flows.deploy import prefect_yaml, with_stages_table
+from csmv.flows.deploy import prefect_yaml, with_stages_table
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         return 0
     differing = [path.name for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
     for name in differing:
-        print(f"{name} is not as the list of stages has it: run `python -m flows.generated`.", file=sys.stderr)
+        print(f"{name} is not as the list of stages has it: run `python -m csmv.flows.generated`.", file=sys.stderr)
     return 1 if differing else 0
 
 

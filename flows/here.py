@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from flows.server import prefect_api
-from pipeline.errors import CsmvError, UnfinishedError, shown
-from pipeline.media.stage import MediaReport
-from pipeline.sources.base import LandReport
-from pipeline.store import Store
+from csmv.flows.server import prefect_api
+from csmv.pipeline.errors import CsmvError, UnfinishedError, shown
+from csmv.pipeline.media.stage import MediaReport
+from csmv.pipeline.sources.base import LandReport
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from pipeline.sources.web_visits import Watch
-    from pipeline.stage import UnitReport
+    from csmv.pipeline.sources.web_visits import Watch
+    from csmv.pipeline.stage import UnitReport
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def prefect_here(root: str) -> Iterator[None]:
     with prefect_api(_home(root), root):
         from prefect.client.orchestration import get_client
 
-        from flows.limits import declare_limits
+        from csmv.flows.limits import declare_limits
 
         with get_client(sync_client=True) as client:
             declare_limits(client, forget_holders=own_server)
@@ -43,7 +43,7 @@ def build_here(root: str, config: dict[str, Any] | None = None, **dataset: Any) 
     Args:
         root: the dataset root.
         config: its configuration; left out, the root's own.
-        dataset: other fields of `flows.build.Build`, such as how this machine reaches the site.
+        dataset: other fields of `csmv.flows.build.Build`, such as how this machine reaches the site.
 
     Returns:
         What has been built.
@@ -53,7 +53,7 @@ def build_here(root: str, config: dict[str, Any] | None = None, **dataset: Any) 
         CsmvError: something failed; what was done stays done.
     """
     with prefect_here(root):
-        from flows.build import Build, build_dataset
+        from csmv.flows.build import Build, build_dataset
 
         state = build_dataset(Build(root=root, config=config, **dataset), return_state=True)
     if state.name == "Unfinished":
@@ -63,13 +63,13 @@ def build_here(root: str, config: dict[str, Any] | None = None, **dataset: Any) 
 
 
 def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: Any) -> "UnitReport":
-    """Run a stage on `root`; `dataset` are the fields of `flows.shards.Dataset`. Gives what came of its units.
+    """Run a stage on `root`; `dataset` are the fields of `csmv.flows.shards.Dataset`. Gives what came of its units.
 
     Raises CsmvError, with a summary, if a unit failed.
     """
     with prefect_here(root):
-        from flows.shards import Dataset, watchers
-        from flows.stages import FLOWS
+        from csmv.flows.shards import Dataset, watchers
+        from csmv.flows.stages import FLOWS
 
         if watch is not None:
             watchers.append(watch)
@@ -86,21 +86,21 @@ def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: A
 def sweep_here(root: str, name: str) -> None:
     """Train every run of the sweep `name` of `root`. Raises CsmvError, with a summary, if a run failed."""
     with prefect_here(root):
-        from flows.sweep import Sweep, sweep
+        from csmv.flows.sweep import Sweep, sweep
 
         state = sweep(Sweep(root=root, name=name), return_state=True)
     _require_completed(state)
 
 
 def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "LandReport":
-    """Collect into `root` and bring its tables up to date; `collection` are fields of `flows.shards.Dataset`."""
+    """Collect into `root` and bring its tables up to date; `collection` are fields of `csmv.flows.shards.Dataset`."""
     report = stage_here(root, "collect", watch, then=("tables",), **collection)
     found = [landed for landed in report.details if isinstance(landed, LandReport)]
     return found[0] if found else LandReport()
 
 
 def download_here(root: str, **dataset: Any) -> "MediaReport":
-    """Get the media of `root`; `dataset` are the fields of `flows.shards.Dataset`."""
+    """Get the media of `root`; `dataset` are the fields of `csmv.flows.shards.Dataset`."""
     total = MediaReport()
     for report in stage_here(root, "media", **dataset).details:
         total.merge(report)

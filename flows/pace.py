@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from prefect.concurrency.sync import rate_limit
 
-from flows.limits import PACE
-from pipeline.sources.pacing import Pacer, interval_for
-from pipeline.sources.settings import Connection, Manners
-from pipeline.store import Store
+from csmv.flows.limits import PACE
+from csmv.pipeline.sources.pacing import Pacer, interval_for
+from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.store import Store
 
 
 class SharedPace:

@@ -25,7 +25,7 @@ from typing import IO, NoReturn
 
 import psutil
 
-from pipeline.errors import CsmvError, sentence_for, shown
+from csmv.pipeline.errors import CsmvError, sentence_for, shown
 
 START_TIMEOUT_S = 180
 """The first start compiles some thousand modules and makes the database; on a slow disk that takes a while."""
@@ -327,7 +327,7 @@ def _start(home: Path, messages: IO[bytes]) -> "subprocess.Popen[bytes]":
     settings["PREFECT_MEMO_STORE_PATH"] = str(home / "memo_store.toml")
     settings["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{home.resolve()}/prefect.db"
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.server"],
+        [sys.executable, "-m", "csmv.flows.server"],
         stdin=subprocess.PIPE,  # held open; when we die, however we die, it closes and the server stops
         stdout=subprocess.PIPE,
         stderr=messages,

@@ -3,9 +3,9 @@
 import os
 from dataclasses import dataclass
 
-from pipeline import stages
-from pipeline.errors import CsmvError
-from pipeline.stage import Stage
+from csmv.pipeline import stages
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -22,21 +22,21 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from extractors.errors import ExtractorError
-from flows.pace import shared_pacer
-from flows.settings import STAGES as LIMITS
-from flows.settings import StageLimits
-from pipeline.config import DatasetConfig
-from pipeline.dataset import Dataset as OpenDataset
-from pipeline.errors import CsmvError, sentence_for, shown
-from pipeline.progress import track
-from pipeline.sources.base import Reach
-from pipeline.sources.settings import Connection
-from pipeline.sources.web_visits import Watch
-from pipeline.stage import UnitReport, named
-from pipeline.stages import STAGES
-from pipeline.store import Store
-from pipeline.validated import Validated, parse
+from csmv.extractors.errors import ExtractorError
+from csmv.flows.pace import shared_pacer
+from csmv.flows.settings import STAGES as LIMITS
+from csmv.flows.settings import StageLimits
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.dataset import Dataset as OpenDataset
+from csmv.pipeline.errors import CsmvError, sentence_for, shown
+from csmv.pipeline.progress import track
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.web_visits import Watch
+from csmv.pipeline.stage import UnitReport, named
+from csmv.pipeline.stages import STAGES
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
 
 _LEASE_S = 60
 """The slot of a worker that was killed is free again after this long."""

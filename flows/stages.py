@@ -7,17 +7,17 @@ from prefect import Flow, Task, flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.limits import declare_pace
-from flows.pace import with_interval
-from flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
-from pipeline.dataset import Dataset as OpenDataset
-from pipeline.dataset import chosen_units
-from pipeline.errors import CsmvError
-from pipeline.media.settings import MediaSettings
-from pipeline.media.stage import manners_of
-from pipeline.progress import track
-from pipeline.stage import Stage, Unit, UnitReport
-from pipeline.stages import STAGES
+from csmv.flows.limits import declare_pace
+from csmv.flows.pace import with_interval
+from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
+from csmv.pipeline.dataset import Dataset as OpenDataset
+from csmv.pipeline.dataset import chosen_units
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.stage import manners_of
+from csmv.pipeline.progress import track
+from csmv.pipeline.stage import Stage, Unit, UnitReport
+from csmv.pipeline.stages import STAGES
 
 _MANY = {Unit.SHARD: "shards", Unit.ENTRY: "entries", Unit.TARGET: "collections", Unit.ROOT: "pages"}
 

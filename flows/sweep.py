@@ -6,16 +6,16 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.shards import Dataset, run_all, stage_task, threads
-from pipeline.store import Store
-from pipeline.vccsa import sweep as sweeps
+from csmv.flows.shards import Dataset, run_all, stage_task, threads
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa import sweep as sweeps
 
 TRAIN = "train"
 """The stage whose limits a sweep's runs share."""
 
 
 class Sweep(Dataset):
-    """A dataset and the name of a sweep in it (see `pipeline.vccsa.sweep`)."""
+    """A dataset and the name of a sweep in it (see `csmv.pipeline.vccsa.sweep`)."""
 
     name: str = Field(min_length=1)
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
-from pipeline.scrub.policy import ScrubPolicy
-from pipeline.sources.base import LandReport, Part, Reach, Source
-from pipeline.sources.pacing import Interval, Pacer, interval_for
-from pipeline.sources.settings import Manners
-from pipeline.sources.tables import TableSummary, write_tables
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.scrub.policy import ScrubPolicy
+from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
+from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.sources.tables import TableSummary, write_tables
+from csmv.pipeline.store import Store
 
 RunParts = Callable[[Sequence[Part]], Iterable[LandReport]]
 """Runs the parts of one step, at the same time if it can, and gives their reports when all have ended."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pyarrow.parquet as pq
 
-from pipeline.feature_rows import (
+from csmv.pipeline.feature_rows import (
     SHA,
     Row,
     as_table,
@@ -17,10 +17,10 @@ from pipeline.feature_rows import (
     rows_of,
     with_media_column,
 )
-from pipeline.feature_sets import FeatureConfig, made_from_of_footer
-from pipeline.parts import open_part, part_names
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.store import Store
+from csmv.pipeline.feature_sets import FeatureConfig, made_from_of_footer
+from csmv.pipeline.parts import open_part, part_names
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.store import Store
 
 GROUP_ROWS = 64
 """Videos a row group: fixed, so that bytes do not depend on when the shard was committed before."""

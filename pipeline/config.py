@@ -13,21 +13,21 @@ from typing import Any, Final, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from pipeline.errors import CsmvError
-from pipeline.feature_sets import FeatureConfig
-from pipeline.manifest import HEADER_FILE
-from pipeline.media.settings import MediaSettings
-from pipeline.root import CONFIG_FILE
-from pipeline.scrub import ScrubPolicy
-from pipeline.sources.folder import FolderSource
-from pipeline.sources.published import PublishedSource
-from pipeline.sources.registry import SOURCES, Section
-from pipeline.sources.research import ResearchSource
-from pipeline.sources.web import WebSource
-from pipeline.splits import SplitConfig
-from pipeline.store import Store
-from pipeline.validated import Validated, parse
-from pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.manifest import HEADER_FILE
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.sources.folder import FolderSource
+from csmv.pipeline.sources.published import PublishedSource
+from csmv.pipeline.sources.registry import SOURCES, Section
+from csmv.pipeline.sources.research import ResearchSource
+from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.vccsa.config import TrainConfig
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import DatasetConfig, create_root, read_config
-from pipeline.errors import CsmvError
-from pipeline.failures import failures_of
-from pipeline.feature_rows import Vectors
-from pipeline.progress import track
-from pipeline.scrub import ScrubPolicy
-from pipeline.sources.base import Reach, Source
-from pipeline.sources.registry import source_of
-from pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
-from pipeline.stages import STAGES
-from pipeline.store import Store
-from pipeline.validated import parse
-from pipeline.vccsa.features import load_features
+from csmv.pipeline.config import DatasetConfig, create_root, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.progress import track
+from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.sources.base import Reach, Source
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
+from csmv.pipeline.stages import STAGES
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import parse
+from csmv.pipeline.vccsa.features import load_features
 
 
 class Dataset:
@@ -74,7 +74,7 @@ class Dataset:
     def create(
         cls, root: str, config: DatasetConfig, text: str | None = None, *, replace_source: bool = False, **more: Any
     ) -> "Dataset":
-        """The dataset at `root`, made by `config` or checked to be that: see `pipeline.config.create_root`."""
+        """The dataset at `root`, made by `config` or checked to be that: see `csmv.pipeline.config.create_root`."""
         store = create_root(root, config, text, replace_source=replace_source)
         return cls(store, read_config(store), **more)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.schemas import FAILURES, FailureReason
-from pipeline.store import Store
+from csmv.pipeline.schemas import FAILURES, FailureReason
+from csmv.pipeline.store import Store
 
 
 @dataclass(frozen=True)

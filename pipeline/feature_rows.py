@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.schemas import TableSpec, features_spec
-from pipeline.store import Store
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import TableSpec, features_spec
+from csmv.pipeline.store import Store
 
 Vectors = NDArray[Any]
 

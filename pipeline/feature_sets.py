@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipeline.errors import CsmvError
-from pipeline.manifest import without_identity
-from pipeline.parts import open_part, part_names
-from pipeline.store import Store
-from pipeline.validated import Validated, parse
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import without_identity
+from csmv.pipeline.parts import open_part, part_names
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
 
 if TYPE_CHECKING:
-    from extractors.base import Extractor
+    from csmv.extractors.base import Extractor
 
 
 class FeatureConfig(Validated):
@@ -122,7 +122,7 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
 
 def _weights_named(origin: str) -> str:
     """What to ask an extractor for, so that it loads the weights of this origin."""
-    from extractors.weights import cache_dir
+    from csmv.extractors.weights import cache_dir
 
     if origin == "none":
         return "default"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from extractors.errors import ExtractorError
-from pipeline.compaction import compact
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, clear_failures, record_failures
-from pipeline.feature_rows import (
+from csmv.extractors.errors import ExtractorError
+from csmv.pipeline.compaction import compact
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.feature_rows import (
     SHA,
     Row,
     Vectors,
@@ -29,15 +29,15 @@ from pipeline.feature_rows import (
     media_of,
     rows_made_from,
 )
-from pipeline.feature_sets import FeatureConfig, check_settings, check_weights, footer, made_from_of_footer
-from pipeline.parts import add_part, files_in_parts, part_names
-from pipeline.root import media_path
-from pipeline.schemas import FailureReason, MediaStatus, features_spec
-from pipeline.store import Store
+from csmv.pipeline.feature_sets import FeatureConfig, check_settings, check_weights, footer, made_from_of_footer
+from csmv.pipeline.parts import add_part, files_in_parts, part_names
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import FailureReason, MediaStatus, features_spec
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from extractors.base import Extractor
-    from extractors.engine import VideoResult
+    from csmv.extractors.base import Extractor
+    from csmv.extractors.engine import VideoResult
 
 COMMIT_SECONDS = 300.0
 COMMIT_BYTES = 256 << 20
@@ -146,7 +146,7 @@ def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
 @lru_cache(maxsize=3)
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
-    from extractors import create
+    from csmv.extractors import create
 
     try:
         return create(
@@ -166,7 +166,7 @@ def load(config: FeatureConfig) -> "Extractor":
 def _extract(
     store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
-    from extractors.engine import Engine, Settings
+    from csmv.extractors.engine import Engine, Settings
 
     networks = {config.name: load(config) for config in configs}
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]

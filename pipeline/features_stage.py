@@ -2,14 +2,14 @@
 
 from typing import ClassVar
 
-from extractors.reasons import MediaFailure
-from pipeline.errors import CsmvError
-from pipeline.feature_sets import FeatureConfig, disagreement
-from pipeline.features import complete, extract_shard, is_open, outdated
-from pipeline.media.retention import apply_retention
-from pipeline.media.settings import MediaSettings
-from pipeline.schemas import FailureReason
-from pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
+from csmv.extractors.reasons import MediaFailure
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import FeatureConfig, disagreement
+from csmv.pipeline.features import complete, extract_shard, is_open, outdated
+from csmv.pipeline.media.retention import apply_retention
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
 
 
 class FeaturesStage(ShardStage):

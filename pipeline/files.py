@@ -22,8 +22,8 @@ import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import CsmvError, shown
-from pipeline.remote import storage_options
+from csmv.pipeline.errors import CsmvError, shown
+from csmv.pipeline.remote import storage_options
 
 PRIVATE = "private"
 GROUP_VARIABLE = "CSMV_PRIVATE_GROUP"

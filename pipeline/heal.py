@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
-from pipeline.collect import collect
-from pipeline.errors import CsmvError
-from pipeline.manifest import place_of
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.scrub.policy import ScrubPolicy
-from pipeline.sources.base import Reach, Source
-from pipeline.sources.tables import comments_of, write_anew, write_tables
-from pipeline.store import Store, parquet_bytes
+from csmv.pipeline.collect import collect
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import place_of
+from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.scrub.policy import ScrubPolicy
+from csmv.pipeline.sources.base import Reach, Source
+from csmv.pipeline.sources.tables import comments_of, write_anew, write_tables
+from csmv.pipeline.store import Store, parquet_bytes
 
 _SAME = ("video_id", "text", "created_on", "like_count")
 """By what a comment is known again when its id is another."""

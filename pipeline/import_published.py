@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, create_root, is_ours, read_config, refuse_another, write_config
-from pipeline.root import CONFIG_FILE
-from pipeline.scrub import ScrubPolicy
-from pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
-from pipeline.store import Store
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, create_root, is_ours, read_config, refuse_another, write_config
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
+from csmv.pipeline.store import Store
 
 
 def import_published(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from csmv.pipeline.store import Store
 
 LANDING = "private/landing"
 HANDLE_KEYS = frozenset(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 OPINIONS = {"positive": 0, "neutral": 1, "negative": 2}
 """The opinion a comment holds, with the published label numbers."""

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 FORMAT = 2
 """Of the dataset root. A root of another format is refused, never guessed at."""

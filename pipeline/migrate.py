@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.config import DatasetConfig, signed
-from pipeline.errors import CsmvError
-from pipeline.feature_rows import upgrade
-from pipeline.feature_sets import made_from_of_footer
-from pipeline.files import Files
-from pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
-from pipeline.progress import track
-from pipeline.pseudonym import key_fingerprint
-from pipeline.root import CONFIG_FILE
-from pipeline.schemas import FAILURES, reason_of_format_1, spec_of
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, signed
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_rows import upgrade
+from csmv.pipeline.feature_sets import made_from_of_footer
+from csmv.pipeline.files import Files
+from csmv.pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import key_fingerprint
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.schemas import FAILURES, reason_of_format_1, spec_of
+from csmv.pipeline.store import Store
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
 """Failures of format 1 by the stage that they are about now."""

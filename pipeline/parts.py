@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.feature_rows import SHA, rows_made_from
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.store import Store, parquet_bytes
+from csmv.pipeline.feature_rows import SHA, rows_made_from
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.store import Store, parquet_bytes
 
 PARTS = "private/parts"
 

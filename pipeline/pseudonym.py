@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 KEY_FILE = "private/pseudonym.key"
 KEY_VARIABLE = "CSMV_PSEUDONYM_KEY"

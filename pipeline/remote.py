@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from pipeline.errors import CsmvError, shown
+from csmv.pipeline.errors import CsmvError, shown
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 11

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.errors import parsed_json
-from pipeline.failures import failures_of
-from pipeline.feature_sets import read_footer
-from pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
-from pipeline.schemas import SPLIT_NAMES, MediaStatus
-from pipeline.scrub import Kind
-from pipeline.splits import overlap
-from pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
-from pipeline.store import Store
-from pipeline.vccsa.evaluation import evaluate
-from pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
+from csmv.pipeline.errors import parsed_json
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import read_footer
+from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
+from csmv.pipeline.schemas import SPLIT_NAMES, MediaStatus
+from csmv.pipeline.scrub import Kind
+from csmv.pipeline.splits import overlap
+from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.evaluation import evaluate
+from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
 
 PATH = "reports/index.html"
 SCRUB_MEASURED = Path(__file__).parent / "scrub" / "measured.json"

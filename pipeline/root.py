@@ -11,10 +11,10 @@ from typing import Protocol, Self
 
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
-from pipeline.files import Files
-from pipeline.manifest import HEADER_FILE, Header
-from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.files import Files
+from csmv.pipeline.manifest import HEADER_FILE, Header
+from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 
 CONFIG_FILE = "dataset.yaml"
 _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")

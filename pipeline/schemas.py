@@ -1,6 +1,6 @@
 """The tables of a dataset root: their columns, units, meanings and keys, and the closed vocabularies in them.
 
-Nothing here reads or writes; `pipeline.store` does.
+Nothing here reads or writes; `csmv.pipeline.store` does.
 """
 
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from extractors.reasons import MediaFailure
-from pipeline.errors import CsmvError
-from pipeline.labels import CLASSES
-from pipeline.labels import EMOTIONS as EMOTIONS
-from pipeline.labels import OPINIONS as OPINIONS
+from csmv.extractors.reasons import MediaFailure
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import CLASSES
+from csmv.pipeline.labels import EMOTIONS as EMOTIONS
+from csmv.pipeline.labels import OPINIONS as OPINIONS
 
 SPLIT_NAMES = ("train", "dev", "test")
 
@@ -72,7 +72,7 @@ class FailureReason(StrEnum):
         """Whether the site wants this session to stop."""
         return self.kind is FailureClass.WALL
 
-    # Of media files: the extractors' own words (extractors.reasons).
+    # Of media files: the extractors' own words (csmv.extractors.reasons).
     EMPTY_FILE = MediaFailure.EMPTY_FILE, FailureClass.MEDIA, "the file has no bytes", True
     NOT_A_VIDEO = MediaFailure.NOT_A_VIDEO, FailureClass.MEDIA, "the file is no video", True
     TRUNCATED = MediaFailure.TRUNCATED, FailureClass.MEDIA, "the file is cut short", True

@@ -17,14 +17,14 @@ from typing import IO, Literal
 import yaml
 from pydantic import Field, SecretStr
 
-from pipeline.config import read_config
-from pipeline.errors import CsmvError
-from pipeline.known_names import known_names
-from pipeline.progress import track
-from pipeline.pseudonym import KEY_VARIABLE, load_key
-from pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
-from pipeline.store import Store
-from pipeline.validated import Validated, parse
+from csmv.pipeline.config import read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.known_names import known_names
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
+from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
 
 BATCH_LINES = 2000
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from pipeline.errors import CsmvError
-from pipeline.labels import labelled, resolve
-from pipeline.schemas import SPLIT_NAMES, SPLITS
-from pipeline.stage import DatasetView, Stage, Tick, Unit, digest
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import labelled, resolve
+from csmv.pipeline.schemas import SPLIT_NAMES, SPLITS
+from csmv.pipeline.stage import DatasetView, Stage, Tick, Unit, digest
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 
 class SplitConfig(Validated):
@@ -65,7 +65,7 @@ def labelled_comments(store: Store) -> pa.Table:
     """comment_id, video_id, class of every comment with at least one label, sorted by comment_id.
 
     class is "opinion/emotion", with "-" for a missing one. Where several sources label a comment,
-    `pipeline.labels.resolve` says which label counts.
+    `csmv.pipeline.labels.resolve` says which label counts.
     """
     labels = labelled(resolve(store.read_all("labels")))
     comments = store.read_all("comments").select(["comment_id", "video_id"])

@@ -1,7 +1,7 @@
 """What a stage is: a step from tables to tables, described and done by one object.
 
 Flows, deployments, limits, `csmv run`, `csmv status`, the report's progress table and the README's table of stages are
-derived from these objects; `pipeline.stages.STAGES` has them in order.
+derived from these objects; `csmv.pipeline.stages.STAGES` has them in order.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
-from pipeline.errors import CsmvError
-from pipeline.schemas import FailureReason
-from pipeline.scrub import ScrubPolicy
-from pipeline.sources.base import Reach, Source
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.sources.base import Reach, Source
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 Section = TypeVar("Section", bound=Validated)
 
@@ -55,7 +55,7 @@ class Needs:
 
 
 class DatasetView(Protocol):
-    """What a stage sees of a dataset; `pipeline.dataset.Dataset` is one."""
+    """What a stage sees of a dataset; `csmv.pipeline.dataset.Dataset` is one."""
 
     @property
     def store(self) -> Store:

@@ -15,12 +15,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import CsmvError
-from pipeline.manifest import HEADER_FILE, Entry, entry_for, footer_digest, identity, table_file, with_identity
-from pipeline.privacy.forgotten import settling
-from pipeline.root import is_safe_id
-from pipeline.schemas import SPLITS, TableSpec, spec_of
-from pipeline.table_reader import TableReader
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import HEADER_FILE, Entry, entry_for, footer_digest, identity, table_file, with_identity
+from csmv.pipeline.privacy.forgotten import settling
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.schemas import SPLITS, TableSpec, spec_of
+from csmv.pipeline.table_reader import TableReader
 
 HISTORY = "history"
 _SUPERSEDED_AFTER = timedelta(hours=1)
@@ -47,7 +47,7 @@ class Store(TableReader):
             table: its name.
             shard: its number.
             rows: the whole shard.
-            spec: needed for features (`pipeline.schemas.features_spec`), whose width is the extractor's.
+            spec: needed for features (`csmv.pipeline.schemas.features_spec`), whose width is the extractor's.
             made_from: a digest of the settings and inputs that decided it; left out, what the shard says stays.
         """
         spec = spec or spec_of(table)

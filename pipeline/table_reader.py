@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import CsmvError
-from pipeline.manifest import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import (
     Entry,
     column_digests,
     entries_of,
@@ -21,8 +21,8 @@ from pipeline.manifest import (
     table_file,
     without_identity,
 )
-from pipeline.root import Root
-from pipeline.schemas import spec_of
+from csmv.pipeline.root import Root
+from csmv.pipeline.schemas import spec_of
 
 _TAIL = 1 << 16
 _LARGEST_FOOTER = 64 << 20

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 
 class Validated(BaseModel):

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import CsmvError
-from pipeline.files import PRIVATE
-from pipeline.heal import strangers
-from pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
-from pipeline.progress import track
-from pipeline.root import media_path
-from pipeline.schemas import MediaStatus, spec_of
-from pipeline.sources.base import Source
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.files import PRIVATE
+from csmv.pipeline.heal import strangers
+from csmv.pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
+from csmv.pipeline.progress import track
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import MediaStatus, spec_of
+from csmv.pipeline.sources.base import Source
+from csmv.pipeline.store import Store
 
 _CHUNK = 1 << 20
 

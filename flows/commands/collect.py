@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.sources.base import LandReport
-    from pipeline.sources.settings import Connection
-    from pipeline.sources.web_visits import Report
+    from csmv.pipeline.sources.base import LandReport
+    from csmv.pipeline.sources.settings import Connection
+    from csmv.pipeline.sources.web_visits import Report
 
 commands = typer.Typer()
 
@@ -95,9 +95,9 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
-    from flows.here import download_here
-    from pipeline.sources.walls import ENDINGS
-    from pipeline.store import Store
+    from csmv.flows.here import download_here
+    from csmv.pipeline.sources.walls import ENDINGS
+    from csmv.pipeline.store import Store
 
     store = Store.open(root)
     asked = {"shortest_side": shortest_side, "at_once": at_once, "retention": retention}
@@ -137,8 +137,8 @@ def sandbox(
     """Run a small TikTok stand-in on loopback until Ctrl-C; everything in it is invented."""
     import yaml
 
-    from pipeline.sandbox import Sandbox, SandboxSettings
-    from pipeline.validated import parse
+    from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+    from csmv.pipeline.validated import parse
 
     asked: dict[str, Any] = {"seed": seed, "hashtags": hashtags, "videos": videos, "comments": comments}
     asked["fault_rate"] = fault_rate
@@ -165,7 +165,7 @@ def sandbox(
 
 
 def _dry_run(links: Path | None, as_json: bool) -> None:
-    from pipeline.sources.links import read_links
+    from csmv.pipeline.sources.links import read_links
 
     if links is None:
         raise CsmvError("--dry-run says what a file of links holds: name it with --links.")
@@ -200,10 +200,10 @@ def _described(
     shards: int,
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
-    from pipeline.config import DatasetConfig, read_config
-    from pipeline.root import CONFIG_FILE
-    from pipeline.sources.registry import SOURCES
-    from pipeline.store import Store
+    from csmv.pipeline.config import DatasetConfig, read_config
+    from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.sources.registry import SOURCES
+    from csmv.pipeline.store import Store
 
     there = Store(root)
     if config is not None:
@@ -235,8 +235,8 @@ def _described(
 
 
 def _replace_source(root: str, config: Path | None, described: dict[str, Any]) -> None:
-    from pipeline.config import DatasetConfig, create_root
-    from pipeline.validated import parse
+    from csmv.pipeline.config import DatasetConfig, create_root
+    from csmv.pipeline.validated import parse
 
     if config is None:
         raise CsmvError("--replace-source takes the source that a configuration describes: name it with --config.")
@@ -252,22 +252,22 @@ def _connection(
     headed: bool,
     locale: str,
 ) -> "Connection":
-    from pipeline.sources.settings import Connection
-    from pipeline.validated import parse
+    from csmv.pipeline.sources.settings import Connection
+    from csmv.pipeline.validated import parse
 
     asked = {"proxy": proxy, "ca_file": ca_file, "browser": browser, "profile": profile}
     return parse(Connection, asked | {"cookies": cookies, "headed": headed, "locale": locale}, "the options")
 
 
 def _is_there(root: str) -> bool:
-    from pipeline.root import CONFIG_FILE
-    from pipeline.store import Store
+    from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.store import Store
 
     return Store(root).exists(CONFIG_FILE)
 
 
 def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "LandReport":
-    from flows.here import collect_here
+    from csmv.flows.here import collect_here
 
     with followed() as watch:
         return collect_here(root, watch, config=described, **collection)
@@ -279,8 +279,8 @@ def followed() -> Iterator[Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from pipeline.progress import watched
-    from pipeline.sources.web_visits import Report
+    from csmv.pipeline.progress import watched
+    from csmv.pipeline.sources.web_visits import Report
 
     reports: dict[int, Report] = {}  # each worker's of each phase
     began = time.monotonic()
@@ -323,7 +323,7 @@ def _table(report: "Report", seconds: float) -> "Table":
 
 
 def _tell(root: str, report: "LandReport", as_json: bool) -> None:
-    from pipeline.sources.web_visits import Report
+    from csmv.pipeline.sources.web_visits import Report
 
     if isinstance(report, Report):
         _tell_visits(report, as_json)
@@ -335,7 +335,7 @@ def _tell(root: str, report: "LandReport", as_json: bool) -> None:
 def _tell_visits(report: "Report", as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.sources.walls import ENDINGS
+    from csmv.pipeline.sources.walls import ENDINGS
 
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
@@ -350,7 +350,7 @@ def _tell_visits(report: "Report", as_json: bool) -> None:
 
 
 def _tell_landed(root: str, report: "LandReport", as_json: bool) -> None:
-    from pipeline.store import Store
+    from csmv.pipeline.store import Store
 
     store = Store.open(root)
     rows = {table: store.read_all(table).num_rows for table in ("videos", "comments")}

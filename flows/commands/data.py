@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import CsmvError, UnfinishedError
-from pipeline.failures import failures_of
+from csmv.pipeline.errors import CsmvError, UnfinishedError
+from csmv.pipeline.failures import failures_of
 
 commands = typer.Typer()
 
@@ -29,9 +29,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Read the published CSMV files into a dataset root and count every irregularity in them."""
-    from pipeline.import_published import import_published
-    from pipeline.scrub import ScrubPolicy
-    from pipeline.sources.published import REPORT_FILE
+    from csmv.pipeline.import_published import import_published
+    from csmv.pipeline.scrub import ScrubPolicy
+    from csmv.pipeline.sources.published import REPORT_FILE
 
     published = import_published(root, annotations, links, shards, ScrubPolicy(), replace_source=replace_source)
     report = published.report()
@@ -67,14 +67,14 @@ def build(
 
     A new root keeps the file as it is written, comments too; exit code 3 if a later run may finish it.
     """
-    from flows.here import build_here
-    from flows.server import require_api
-    from pipeline.config import DatasetConfig, create_root
-    from pipeline.manifest import HEADER_FILE
-    from pipeline.root import CONFIG_FILE
-    from pipeline.sources.settings import Connection
-    from pipeline.store import Store
-    from pipeline.validated import parse
+    from csmv.flows.here import build_here
+    from csmv.flows.server import require_api
+    from csmv.pipeline.config import DatasetConfig, create_root
+    from csmv.pipeline.manifest import HEADER_FILE
+    from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.sources.settings import Connection
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.validated import parse
 
     if not config.is_file():
         raise CsmvError(f"There is no file '{config}'; name the dataset's configuration.")
@@ -117,12 +117,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run one stage of a root, through Prefect: what is missing in it, and no more. Exit code 3 if some is left."""
-    from flows.here import stage_here
-    from pipeline.sources.settings import Connection
-    from pipeline.stage import named
-    from pipeline.stages import STAGES
-    from pipeline.store import Store
-    from pipeline.validated import parse
+    from csmv.flows.here import stage_here
+    from csmv.pipeline.sources.settings import Connection
+    from csmv.pipeline.stage import named
+    from csmv.pipeline.stages import STAGES
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.validated import parse
 
     named(STAGES, stage)
     Store.open(root)
@@ -155,7 +155,7 @@ def status(
 ) -> None:
     """How far each stage of a root is: units done and missing, what is stale and why, failures by reason."""
 
-    from pipeline.dataset import Dataset
+    from csmv.pipeline.dataset import Dataset
 
     rows = Dataset.open(root).status()
     if as_json:
@@ -222,10 +222,10 @@ def split(
     as_json: AsJson = False,
 ) -> None:
     """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""
-    from pipeline.config import record_section
-    from pipeline.dataset import Dataset
-    from pipeline.splits import SplitConfig, build_split, summary
-    from pipeline.validated import parse
+    from csmv.pipeline.config import record_section
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.splits import SplitConfig, build_split, summary
+    from csmv.pipeline.validated import parse
 
     asked = {"kind": kind, "name": name, "seed": seed, "ratios": ratios.split(":")}
     config = parse(SplitConfig, asked, "csmv split")
@@ -249,8 +249,8 @@ def split(
 @commands.command("report")
 def report(root: Root) -> None:
     """Write the report of a root: one self-contained HTML page."""
-    from pipeline.dataset import Dataset
-    from pipeline.report import write_report
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.report import write_report
 
     dataset = Dataset.open(root)
     progress = [row for row in dataset.status() if row.name != "report"]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.store import Store
+    from csmv.pipeline.store import Store
 
 commands = typer.Typer()
 
@@ -32,10 +32,10 @@ def demo(
     """Crawl a sandbox site; then sample videos and comments all the way to a trained, evaluated model and a report."""
     from rich.console import Console
 
-    from flows.here import build_here, prefect_here
-    from pipeline.report import PATH
-    from pipeline.sample import make_sample
-    from pipeline.store import Store
+    from csmv.flows.here import build_here, prefect_here
+    from csmv.pipeline.demo.sample import make_sample
+    from csmv.pipeline.report import PATH
+    from csmv.pipeline.store import Store
 
     started = time.monotonic()
     say = Console(stderr=True, highlight=False).print
@@ -58,8 +58,8 @@ def crawl_root(root: Path) -> Path:
 
 def _crawl(root: Path, seed: int) -> str:
     """Crawl the sandbox and say what came of it; without a browser, say that and go on."""
-    from flows.commands.collect import followed
-    from flows.demo_crawl import crawl_sandbox
+    from csmv.flows.commands.collect import followed
+    from csmv.flows.demo_crawl import crawl_sandbox
 
     try:
         with followed() as watch:
@@ -86,10 +86,10 @@ def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
     from rich.table import Table
 
-    from pipeline.config import read_config
-    from pipeline.vccsa.config import default_run_name
-    from pipeline.vccsa.metrics import HEADINGS, in_row
-    from pipeline.vccsa.training import read_run
+    from csmv.pipeline.config import read_config
+    from csmv.pipeline.vccsa.config import default_run_name
+    from csmv.pipeline.vccsa.metrics import HEADINGS, in_row
+    from csmv.pipeline.vccsa.training import read_run
 
     table = Table(title="Test videos, none of them seen in training (F1)")
     for column in ("", *HEADINGS):

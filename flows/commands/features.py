@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
-    from extractors.engine import VideoResult
-    from pipeline.feature_sets import FeatureConfig
-    from pipeline.store import Store
+    from csmv.extractors.engine import VideoResult
+    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.store import Store
 
 commands = typer.Typer()
 
@@ -44,11 +44,11 @@ def extract_command(
     as_json: AsJson = False,
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
-    from pipeline.config import record_section
-    from pipeline.feature_sets import FeatureConfig
-    from pipeline.features import complete
-    from pipeline.store import Store
-    from pipeline.validated import parse
+    from csmv.pipeline.config import record_section
+    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.features import complete
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.validated import parse
 
     store = Store.open(root)
     devices = device.split(",")
@@ -81,8 +81,8 @@ def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
 
 
 def _extract_shards(store: "Store", configs: "list[FeatureConfig]", shards: Any) -> None:
-    from pipeline.features import extract_shard, missing
-    from pipeline.progress import track
+    from csmv.pipeline.features import extract_shard, missing
+    from csmv.pipeline.progress import track
 
     store.sweep()
     total = sum(len(set().union(*(missing(store, shard, config) for config in configs))) for shard in shards)
@@ -112,8 +112,8 @@ def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[st
 
 
 def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
-    from pipeline.feature_sets import FeatureConfig
-    from pipeline.store import Store
+    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.store import Store
 
     store = Store.open(root)
     try:
@@ -126,7 +126,7 @@ def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
     """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
 
-    from pipeline.feature_sets import read_footer
+    from csmv.pipeline.feature_sets import read_footer
 
     done = 0
     deviation = ""
@@ -166,9 +166,9 @@ def features_command(
     as_json: AsJson = False,
 ) -> None:
     """Features of loose files; exit code 1 if a file gave none, with what was done kept."""
-    from extractors import create
-    from extractors.engine import Engine, Settings
-    from pipeline.progress import track
+    from csmv.extractors import create
+    from csmv.extractors.engine import Engine, Settings
+    from csmv.pipeline.progress import track
 
     keys = _keys(videos)
     _check_out(out, keys, extractor)
@@ -232,9 +232,9 @@ def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any
 def _write_parquet(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any]) -> None:
     import pyarrow as pa
 
-    from pipeline.feature_sets import FeatureConfig, footer
-    from pipeline.schemas import features_spec
-    from pipeline.store import parquet_bytes
+    from csmv.pipeline.feature_sets import FeatureConfig, footer
+    from csmv.pipeline.schemas import features_spec
+    from csmv.pipeline.store import parquet_bytes
 
     ((name, network),) = networks.items()
     config = FeatureConfig(extractor=name, granularity=network.granularity, dtype=network.dtype)
@@ -267,7 +267,7 @@ def extractors_command(
     as_json: AsJson = False,
 ) -> None:
     """What extractors there are, those of installed plugins too; or the card of one."""
-    from extractors.registry import extractor_class, names
+    from csmv.extractors.registry import extractor_class, names
 
     if name is not None:
         card = extractor_class(name).card()

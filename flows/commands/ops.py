@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 commands = typer.Typer()
 
@@ -20,7 +20,7 @@ def doctor(
 ) -> None:
     """Say what is installed, what is missing, and how to get it. Fails only if something required is missing."""
 
-    from flows.doctor import examine
+    from csmv.flows.doctor import examine
 
     findings = examine(root)
     lacking = [finding for finding in findings if finding.required and not finding.present]
@@ -51,8 +51,8 @@ def deploy(
 ) -> None:
     """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
 
-    from flows.server import CLIENT_SETTINGS, require_api
-    from pipeline.config import DatasetConfig
+    from csmv.flows.server import CLIENT_SETTINGS, require_api
+    from csmv.pipeline.config import DatasetConfig
 
     if config is not None and root is None:
         raise CsmvError("--config describes the dataset of a root: say which one with --root.")
@@ -66,8 +66,8 @@ def deploy(
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
 
-    from flows.build import Build
-    from flows.deploy import deploy as register
+    from csmv.flows.build import Build
+    from csmv.flows.deploy import deploy as register
 
     described = settings.model_dump(mode="json") if settings else None
     stages_run = "on-workers" if on_workers else "here"

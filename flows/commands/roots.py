@@ -18,8 +18,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every table, manifest entry and media file of a root; exit code 1 if anything is not as it was written."""
-    from pipeline.dataset import Dataset
-    from pipeline.verify import verify as check
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.verify import verify as check
 
     dataset = Dataset.open(root)
     found = check(dataset.store, media=media, source=dataset.source)
@@ -39,9 +39,9 @@ def verify(
 @commands.command()
 def migrate(root: Root, as_json: AsJson = False) -> None:
     """Bring a root of an older format up to date, in place; run again if it was interrupted, it goes on."""
-    from pipeline.dataset import Dataset
-    from pipeline.heal import heal_root
-    from pipeline.migrate import migrate as bring_up
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.heal import heal_root
+    from csmv.pipeline.migrate import migrate as bring_up
 
     def note(line: str) -> None:
         typer.echo(line, err=True)

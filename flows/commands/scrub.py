@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 commands = typer.Typer()
 
@@ -30,8 +30,8 @@ def scrub(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that scrub.")] = 1,
 ) -> None:
     """Scrub lines or JSONL to standard output, in the order given, everything else byte for byte as it was."""
-    from pipeline.scrub_stream import Settings, scrub_stream
-    from pipeline.validated import parse
+    from csmv.pipeline.scrub_stream import Settings, scrub_stream
+    from csmv.pipeline.validated import parse
 
     settings = parse(
         Settings,
@@ -51,8 +51,8 @@ def audit_(
     as_json: AsJson = False,
 ) -> None:
     """Search everything outside private/ for personal data; exit code 1 if there is any."""
-    from pipeline.privacy.audit import audit
-    from pipeline.store import Store
+    from csmv.pipeline.privacy.audit import audit
+    from csmv.pipeline.store import Store
 
     result = audit(Store.open(root), also or [])
     if as_json:
@@ -86,8 +86,8 @@ def forget_(
     as_json: AsJson = False,
 ) -> None:
     """Remove comments, videos, or all of an account from a root, private part included, for good."""
-    from pipeline.dataset import Dataset
-    from pipeline.privacy.forget import forget
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.privacy.forget import forget
 
     if not (comment_id or video_id or handle):
         raise CsmvError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
-    from pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.config import TrainConfig
 
 commands = typer.Typer()
 
@@ -40,10 +40,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
-    from pipeline.config import record_section
-    from pipeline.store import Store
-    from pipeline.vccsa.metrics import HEADINGS
-    from pipeline.vccsa.training import train as train_run
+    from csmv.pipeline.config import record_section
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.metrics import HEADINGS
+    from csmv.pipeline.vccsa.training import train as train_run
 
     store = Store.open(root)
     changes = _changes(settings) | ({"split": split} if split else {}) | ({"features": features} if features else {})
@@ -80,11 +80,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Scores, calibration, intervals by video, seen against unseen videos; into models/<run>/evaluation/."""
-    from pipeline.store import Store
-    from pipeline.vccsa.evaluation import compare
-    from pipeline.vccsa.evaluation import evaluate as evaluate_run
-    from pipeline.vccsa.metrics import HEADINGS, METRICS
-    from pipeline.vccsa.tables import rows_of, write_figures, write_tables
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.evaluation import compare
+    from csmv.pipeline.vccsa.evaluation import evaluate as evaluate_run
+    from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
+    from csmv.pipeline.vccsa.tables import rows_of, write_figures, write_tables
 
     store = Store.open(root)
     found = []
@@ -123,9 +123,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Opinion and emotion of comments on a video, and the seconds of the video that weighed most."""
-    from pipeline.store import Store
-    from pipeline.vccsa.predict import predict as ask
-    from pipeline.vccsa.predict import write_page
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.predict import predict as ask
+    from csmv.pipeline.vccsa.predict import write_page
 
     answers = ask(Store.open(root), run, video, comment)
     if html:
@@ -153,11 +153,11 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
-    from flows.here import sweep_here
-    from pipeline.store import Store
-    from pipeline.validated import parse
-    from pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
-    from pipeline.vccsa.sweep import results as results_of
+    from csmv.flows.here import sweep_here
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.validated import parse
+    from csmv.pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
+    from csmv.pipeline.vccsa.sweep import results as results_of
 
     store = Store.open(root)
     [base] = _base(store, model or (None if config else "vccsa"), config, None)
@@ -178,7 +178,7 @@ def sweep(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    from pipeline.vccsa.tables import markdown
+    from csmv.pipeline.vccsa.tables import markdown
 
     fields = [key for key in rows[0] if key.startswith(tuple(grid)) or key in TABLE_1[0]] if (grid or table1) else []
     typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"]))
@@ -187,9 +187,9 @@ def sweep(
 
 def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
-    from pipeline.config import read_config
-    from pipeline.validated import parse
-    from pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.config import read_config
+    from csmv.pipeline.validated import parse
+    from csmv.pipeline.vccsa.config import TrainConfig
 
     if config is not None and paper is not None:
         raise CsmvError("--config and --paper are two places to start from; give one of them, and --set what differs.")
@@ -254,7 +254,7 @@ _RUN = ["run", "model", "split", "part"]
 
 
 def _percentages(metrics: dict[str, Any]) -> list[str]:
-    from pipeline.vccsa.metrics import in_row
+    from csmv.pipeline.vccsa.metrics import in_row
 
     return ["-" if value is None else f"{100 * value:.2f}" for value in in_row(metrics)]
 
@@ -273,7 +273,7 @@ def _summary(result: Any) -> dict[str, Any]:
 
 
 def _evaluated(one: dict[str, Any]) -> list[str]:
-    from pipeline.vccsa.metrics import COLUMNS, METRICS
+    from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS
 
     metrics = one["metrics"]
     cells = []
@@ -291,7 +291,7 @@ def _evaluated(one: dict[str, Any]) -> list[str]:
 
 
 def _print_comparison(found: dict[str, Any]) -> None:
-    from pipeline.vccsa.metrics import COLUMNS
+    from csmv.pipeline.vccsa.metrics import COLUMNS
 
     rows = [
         [

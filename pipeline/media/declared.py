@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import ClassVar
 
-from pipeline.media.settings import MediaSettings
-from pipeline.media.stage import media_shard, open_videos
-from pipeline.schemas import FailureClass, FailureReason, reasons_of
-from pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.stage import media_shard, open_videos
+from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
+from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
 
 
 class MediaStage(ShardStage):

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.failures import Failure
-from pipeline.media.settings import MediaSettings
-from pipeline.schemas import FailureReason
-from pipeline.sources.pacing import Pacer, Paused
-from pipeline.sources.settings import Connection, Manners
-from pipeline.sources.walls import Outcome, Verdict
-from pipeline.store import Store
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.pacing import Pacer, Paused
+from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.sources.walls import Outcome, Verdict
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.sources.polite import Downloader, Promise
+    from csmv.pipeline.sources.polite import Downloader, Promise
 
 PARTIAL = "private/partial"
 _TRIES = 3
@@ -33,7 +33,7 @@ _MAY_PASS_AT_ONCE = (Outcome.SERVER_ERROR, Outcome.NETWORK)
 
 
 class Origin(Protocol):
-    """What the media stage asks of a source (`pipeline.sources.base.Source` is one)."""
+    """What the media stage asks of a source (`csmv.pipeline.sources.base.Source` is one)."""
 
     @property
     def has_files(self) -> bool:
@@ -214,7 +214,7 @@ class Downloads:
 
     def _downloader(self) -> "Downloader":
         if not hasattr(self._own, "downloader"):
-            from pipeline.sources.polite import Downloader  # loads yt-dlp
+            from csmv.pipeline.sources.polite import Downloader  # loads yt-dlp
 
             self._own.downloader = Downloader(
                 self.connection, self.folder, self.settings.shortest_side, self.manners.honour_creators

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import CsmvError
-from pipeline.root import media_path
-from pipeline.schemas import VIDEOS, MediaStatus
-from pipeline.sources.media_columns import MEDIA_COLUMNS
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS, MediaStatus
+from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
+from csmv.pipeline.store import Store
 
 _CHUNK = 1 << 20
 

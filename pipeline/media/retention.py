@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from pipeline.errors import CsmvError
-from pipeline.feature_sets import FeatureConfig
-from pipeline.features import missing
-from pipeline.media.keep import fill
-from pipeline.root import media_path
-from pipeline.schemas import MediaStatus
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import missing
+from csmv.pipeline.media.keep import fill
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import MediaStatus
+from csmv.pipeline.store import Store
 
 
 def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> int:

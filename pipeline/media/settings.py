@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.sources.settings import Manners
-from pipeline.validated import Validated
+from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.validated import Validated
 
 
 class MediaSettings(Validated):

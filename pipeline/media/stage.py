@@ -12,21 +12,21 @@ from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, clear_failures, record_failures
-from pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folder
-from pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
-from pipeline.media.settings import MediaSettings
-from pipeline.media.verify import Verified, verify
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.progress import track
-from pipeline.root import is_safe_id, media_path
-from pipeline.schemas import FailureReason, MediaStatus
-from pipeline.sources.base import Reach
-from pipeline.sources.media_columns import MEDIA_COLUMNS
-from pipeline.sources.pacing import Interval, Pacer, interval_for
-from pipeline.sources.settings import Manners
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folder
+from csmv.pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.verify import Verified, verify
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.progress import track
+from csmv.pipeline.root import is_safe_id, media_path
+from csmv.pipeline.schemas import FailureReason, MediaStatus
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
+from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.store import Store
 
 STAGE = "media"
 _SAVE_EVERY_S = 5.0

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.failures import Failure
-from pipeline.media.get import Got
-from pipeline.schemas import FailureReason
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.media.get import Got
+from csmv.pipeline.schemas import FailureReason
 
 if TYPE_CHECKING:
-    from extractors.decode import Probe
+    from csmv.extractors.decode import Probe
 
 _MOST_DRIFT_S = 2.0
 
@@ -30,7 +30,7 @@ class Verified:
 
 def verify(files: Sequence[Got], *, workers: int, time_limit_s: float) -> Iterator[Verified]:
     """Look at files, one after the other as they come; those that were not got pass through with their failure."""
-    from extractors.pool import probe_many
+    from csmv.extractors.pool import probe_many
 
     whole: list[tuple[Got, Path]] = []
     for got in files:
@@ -53,7 +53,7 @@ def verify(files: Sequence[Got], *, workers: int, time_limit_s: float) -> Iterat
 
 
 def _judged(got: Got, path: Path, probe: "Probe") -> Verified:
-    from extractors.decode import is_cut_short
+    from csmv.extractors.decode import is_cut_short
 
     try:
         if is_cut_short(path):

@@ -21,17 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from pipeline.config import read_config
-from pipeline.errors import CsmvError
-from pipeline.known_names import KnownNames, known_names
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.progress import track
-from pipeline.scrub.gazetteer import Gazetteer
-from pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
-from pipeline.scrub.scrubber import Scrubber
+from csmv.pipeline.config import read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.known_names import KnownNames, known_names
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.progress import track
+from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
+from csmv.pipeline.scrub.scrubber import Scrubber
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from csmv.pipeline.store import Store
 
 PRIVATE = "private/"
 KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"

@@ -15,20 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import CsmvError
-from pipeline.known_names import LANDING
-from pipeline.privacy.audit import files_holding
-from pipeline.privacy.forget_landing import LandingEraser, Wanted, wanted
-from pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
-from pipeline.privacy.traces import SHORTEST_ID
-from pipeline.progress import track
-from pipeline.pseudonym import KEY_FILE, Pseudonymiser, key_fingerprint, load_key
-from pipeline.schemas import TableSpec, spec_of
-from pipeline.store import parquet_bytes
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.known_names import LANDING
+from csmv.pipeline.privacy.audit import files_holding
+from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, wanted
+from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
+from csmv.pipeline.privacy.traces import SHORTEST_ID
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import KEY_FILE, Pseudonymiser, key_fingerprint, load_key
+from csmv.pipeline.schemas import TableSpec, spec_of
+from csmv.pipeline.store import parquet_bytes
 
 if TYPE_CHECKING:
-    from pipeline.sources.base import Source
-    from pipeline.store import Store
+    from csmv.pipeline.sources.base import Source
+    from csmv.pipeline.store import Store
 
 CACHE = "private/cache/"
 PARTS = "private/parts/"

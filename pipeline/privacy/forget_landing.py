@@ -14,12 +14,12 @@ from urllib.parse import unquote
 
 import zstandard
 
-from pipeline.known_names import HANDLE_KEYS, LANDING, NAME_KEYS, PERSON_ID_KEYS, folder_rows, landing_values
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.privacy.traces import SHORTEST_ID, plain_handle
+from csmv.pipeline.known_names import HANDLE_KEYS, LANDING, NAME_KEYS, PERSON_ID_KEYS, folder_rows, landing_values
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.privacy.traces import SHORTEST_ID, plain_handle
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from csmv.pipeline.store import Store
 
 _SHORTEST_TEXT = 12
 """Characters of a comment's text by which a page that is no JSON is known to hold it."""

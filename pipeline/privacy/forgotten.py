@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import CsmvError
-from pipeline.privacy.traces import Digester, Trace, Traces, plain_handle
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.privacy.traces import Digester, Trace, Traces, plain_handle
 
 REQUESTS = "private/forgotten"
 FORGET_KEY = "private/forget.key"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
 
-from pipeline.scrub.folding import fold
-from pipeline.scrub.forms import SPACE, WORD, Writing, form_of
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.forms import SPACE, WORD, Writing, form_of
 
 PLACEHOLDER = "<USERNAME>"
 NO_ID = "0"

@@ -6,8 +6,8 @@ Only forms that name both are found: a lone "Main Street" says where something i
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _AFTER = (
     "street st avenue ave av road rd boulevard blvd lane ln drive dr court ct way place pl terrace ter circle cir "

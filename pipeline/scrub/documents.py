@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _DIGITS = re.compile(r"\d+")
 _NEAR = 48

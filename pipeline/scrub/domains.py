@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from pipeline.scrub.vocabulary import SPACED
+from csmv.pipeline.scrub.vocabulary import SPACED
 
 _LETTER = SPACED.replace("_", "")
 LABEL = rf"[{_LETTER}](?:[{SPACED}-]{{0,61}}[{_LETTER}])?"

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import COMMON_ENDINGS, ENDING, LABEL, MAIL_PROVIDERS, is_ending
-from pipeline.scrub.ordinary import is_ordinary
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from pipeline.scrub.vocabulary import SPACED
+from csmv.pipeline.scrub.domains import COMMON_ENDINGS, ENDING, LABEL, MAIL_PROVIDERS, is_ending
+from csmv.pipeline.scrub.ordinary import is_ordinary
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import SPACED
 
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
 _PLAIN = re.compile(

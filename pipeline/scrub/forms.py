@@ -8,9 +8,9 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.scrub.folding import fold
-from pipeline.scrub.ordinary import is_everyday, is_ordinary
-from pipeline.scrub.vocabulary import GIVEN_NAMES, SPACED
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
+from csmv.pipeline.scrub.vocabulary import GIVEN_NAMES, SPACED
 
 WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
 """A word, which ends where a script that parts words by spaces meets one that does not."""

@@ -1,7 +1,7 @@
 """The handles and display names of one dataset, removed wherever they stand as words.
 
 A name that is an ordinary word is spared, or a commenter called "love" would take the word out of every comment:
-- one word is spared if it is ordinary (see `pipeline.scrub.ordinary`), has under three letters, or is all digits;
+- one word is spared if it is ordinary (see `csmv.pipeline.scrub.ordinary`), has under three letters, or is all digits;
 - several words that are all ordinary and hold no given name ("Sunny Day") go only where they are written exactly so;
 - everything else goes in any casing, with or without accents, and with any space between its words.
 With an @ before it every name goes: that is the handle recogniser's work.
@@ -9,10 +9,10 @@ With an @ before it every name goes: that is the handle recogniser's work.
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.scrub.folding import fold
-from pipeline.scrub.forms import MOST_WORDS, SHORTEST_UNSPACED, SPACE, WORD, Form, Writing, form_of
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.forms import MOST_WORDS, SHORTEST_UNSPACED, SPACE, WORD, Form, Writing, form_of
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _BEGINNING = SHORTEST_UNSPACED
 """The characters by which names in scripts without spaces are looked up."""

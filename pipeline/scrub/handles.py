@@ -7,12 +7,12 @@ is no ordinary word, and how little is needed depends on what stands between: "i
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import is_ending
-from pipeline.scrub.forms import WORD
-from pipeline.scrub.ordinary import is_ordinary
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from pipeline.scrub.vocabulary import (
+from csmv.pipeline.scrub.domains import is_ending
+from csmv.pipeline.scrub.forms import WORD
+from csmv.pipeline.scrub.ordinary import is_ordinary
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import (
     CLEAR_PLATFORMS,
     CREDITS,
     FOLLOW_VERBS,

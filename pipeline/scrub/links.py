@@ -5,11 +5,11 @@ a filter. A missing space after a full stop ("so good.it was") is the trap here.
 import re
 from collections.abc import Iterator
 
-from pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, ENDING, LABEL, SHORT_HOSTS, is_ending
-from pipeline.scrub.ordinary import is_everyday, is_ordinary
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from pipeline.scrub.vocabulary import SPACED
+from csmv.pipeline.scrub.domains import CLEAR_ENDINGS, COMMON_ENDINGS, ENDING, LABEL, SHORT_HOSTS, is_ending
+from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import SPACED
 
 _PATH = r"[^\s<>\"'(){}|\\^`\ue000，。、]*"
 _SCHEME = re.compile(

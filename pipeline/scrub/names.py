@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import CsmvError
-from pipeline.scrub.policy import Kind, NerModel
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.scrub.policy import Kind, NerModel
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _LABELS = {
     Kind.PERSON: frozenset(("PERSON", "PER")),

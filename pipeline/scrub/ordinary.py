@@ -5,8 +5,8 @@ Frequencies come from the `wordfreq` package (Robyn Speer, CC BY-SA 4.0): web, b
 
 from functools import cache
 
-from pipeline.scrub.folding import fold
-from pipeline.scrub.vocabulary import SLANG
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.vocabulary import SLANG
 
 _LANGUAGES = (
     *("en", "es", "fr", "de", "pt", "it", "nl", "pl", "tr", "ro", "sv", "nb", "id", "ms", "fil", "vi"),

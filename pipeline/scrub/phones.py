@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from pipeline.scrub.vocabulary import (
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import (
     CALLED_AFTER,
     CALLED_BEFORE,
     CALLED_BEFORE_STEMS,

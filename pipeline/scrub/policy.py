@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.validated import Validated
+from csmv.pipeline.validated import Validated
 
 
 class Kind(StrEnum):

@@ -7,9 +7,9 @@ it is no, `analyze` finds nothing.
 import re
 from collections.abc import Iterable, Iterator
 
-from pipeline.scrub.forms import WORD
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.presidio import (
+from csmv.pipeline.scrub.forms import WORD
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.presidio import (
     LANGUAGE,
     AnalysisExplanation,
     LocalRecognizer,

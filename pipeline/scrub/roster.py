@@ -3,22 +3,22 @@
 from collections.abc import Iterable
 from functools import cache
 
-from pipeline.scrub.addresses import AddressRecognizer
-from pipeline.scrub.documents import (
+from csmv.pipeline.scrub.addresses import AddressRecognizer
+from csmv.pipeline.scrub.documents import (
     BankAccountRecognizer,
     CardRecognizer,
     IpAddressRecognizer,
     NationalIdRecognizer,
     WalletRecognizer,
 )
-from pipeline.scrub.emails import MailAddressRecognizer
-from pipeline.scrub.gazetteer import Gazetteer
-from pipeline.scrub.handles import HandleRecognizer
-from pipeline.scrub.links import LinkRecognizer
-from pipeline.scrub.names import NameRecognizer
-from pipeline.scrub.phones import PhoneNumberRecognizer
-from pipeline.scrub.policy import NER_KINDS, Kind, ScrubPolicy
-from pipeline.scrub.recognizer import TextRecognizer
+from csmv.pipeline.scrub.emails import MailAddressRecognizer
+from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.scrub.handles import HandleRecognizer
+from csmv.pipeline.scrub.links import LinkRecognizer
+from csmv.pipeline.scrub.names import NameRecognizer
+from csmv.pipeline.scrub.phones import PhoneNumberRecognizer
+from csmv.pipeline.scrub.policy import NER_KINDS, Kind, ScrubPolicy
+from csmv.pipeline.scrub.recognizer import TextRecognizer
 
 PATTERNS: tuple[type[TextRecognizer], ...] = (
     HandleRecognizer,

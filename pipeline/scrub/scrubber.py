@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
-from pipeline.scrub.folding import fold
-from pipeline.scrub.policy import Kind, Operator, ScrubPolicy
-from pipeline.scrub.presidio import LANGUAGE, EntityRecognizer, RecognizerRegistry, RecognizerResult
-from pipeline.scrub.recognizer import Glance, TextRecognizer
-from pipeline.scrub.roster import recognizers_for
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.policy import Kind, Operator, ScrubPolicy
+from csmv.pipeline.scrub.presidio import LANGUAGE, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
+from csmv.pipeline.scrub.roster import recognizers_for
 
 _PLACEHOLDER = re.compile(rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
 _INERT = "\ue000"

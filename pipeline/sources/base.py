@@ -2,7 +2,7 @@
 
 A source lands raw material under `private/landing/<kind>`, gives the rows of one shard before scrubbing, a video's file
 where it has files of its own, and every name of a person that it knows. Nothing outside a source asks which kind it is;
-one writer (`pipeline.sources.tables`) scrubs, pseudonymizes and writes for all of them.
+one writer (`csmv.pipeline.sources.tables`) scrubs, pseudonymizes and writes for all of them.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.failures import Failure
-from pipeline.known_names import LANDING, KnownNames, known_names
-from pipeline.sources.pacing import Pacer
-from pipeline.sources.settings import Connection, Manners
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.known_names import LANDING, KnownNames, known_names
+from csmv.pipeline.sources.pacing import Pacer
+from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,7 +158,7 @@ class Source(ABC):
 
     A subclass names its kind and its section's class and gives `land`, `left`, `state` and `rows`; the rest has
     defaults that suit a source without files of its own, whose landing names persons by the usual keys
-    (`pipeline.known_names`).
+    (`csmv.pipeline.known_names`).
     """
 
     kind: ClassVar[str]

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import CsmvError
-from pipeline.sandbox.certificate import spki_of
-from pipeline.sources.settings import Connection
+from csmv.pipeline.demo.sandbox.certificate import spki_of
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.settings import Connection
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Playwright

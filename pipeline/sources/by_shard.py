@@ -13,8 +13,8 @@ from typing import Any
 
 import zstandard
 
-from pipeline.errors import CsmvError
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.store import Store
 
 _MARK = "landed.json"
 

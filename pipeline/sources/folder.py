@@ -14,15 +14,23 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure
-from pipeline.known_names import COMMENT_KEY
-from pipeline.root import is_safe_id
-from pipeline.schemas import FailureReason
-from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of, is_landed, land_parts, landed_state, look_of, part_state, read_part
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.known_names import COMMENT_KEY
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import (
+    digest_of,
+    is_landed,
+    land_parts,
+    landed_state,
+    look_of,
+    part_state,
+    read_part,
+)
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 """What counts as a video by its name; of two files with one stem the earlier suffix wins."""
@@ -33,7 +41,7 @@ _MOST = 2**63 - 1
 
 
 class FolderSource(Validated):
-    """A folder of videos, a JSONL of comments, and labels if there are any: see `pipeline.sources.folder`."""
+    """A folder of videos, a JSONL of comments, and labels if there are any: see `csmv.pipeline.sources.folder`."""
 
     kind: Literal["folder"] = "folder"
     path: str

@@ -18,10 +18,10 @@ from typing import Any
 
 import zstandard
 
-from pipeline.errors import CsmvError
-from pipeline.root import is_safe_id
-from pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
+from csmv.pipeline.store import Store
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from pipeline.sources.base import Rows
+from csmv.pipeline.sources.base import Rows
 
 
 class LastRows:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipeline.errors import CsmvError
-from pipeline.sources.workbook import read_workbook
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.workbook import read_workbook
 
 MAX_FILE_BYTES = 256 << 20
 MAX_LINK_CHARACTERS = 4096

@@ -10,8 +10,8 @@ import urllib.error
 import urllib.request
 from typing import Protocol
 
-from pipeline.sources.settings import FLOOR_S, Connection, Manners
-from pipeline.store import Store
+from csmv.pipeline.sources.settings import FLOOR_S, Connection, Manners
+from csmv.pipeline.store import Store
 
 PAUSE_FILE = "private/state/pause.json"
 

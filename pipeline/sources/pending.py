@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.sources.landing import Landing, Record, latest, new_visit
-from pipeline.sources.responses import Item, ItemList, items_in, read_list
-from pipeline.sources.settings import Limits, Manners
-from pipeline.sources.walls import Verdict
-from pipeline.sources.web_visits import Report, Target
-from pipeline.store import Store
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.sources.landing import Landing, Record, latest, new_visit
+from csmv.pipeline.sources.responses import Item, ItemList, items_in, read_list
+from csmv.pipeline.sources.settings import Limits, Manners
+from csmv.pipeline.sources.walls import Verdict
+from csmv.pipeline.sources.web_visits import Report, Target
+from csmv.pipeline.store import Store
 
 
 def pending_hashtags(store: Store, hashtags: Sequence[str], *, again: bool = False) -> list[str]:

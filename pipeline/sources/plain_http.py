@@ -8,11 +8,11 @@ from urllib.robotparser import RobotFileParser
 
 import httpx
 
-from pipeline.errors import CsmvError
-from pipeline.sources.links import short_link_of, video_id_of
-from pipeline.sources.pacing import Pacer
-from pipeline.sources.settings import Connection
-from pipeline.sources.walls import Outcome, Verdict, verdict_of_status
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.links import short_link_of, video_id_of
+from csmv.pipeline.sources.pacing import Pacer
+from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
 
 AGENT = "csmv"
 """The token by which robots.txt may address this program."""

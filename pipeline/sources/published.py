@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure
-from pipeline.root import is_safe_id
-from pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
-from pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
+from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import (
     inputs_of,
     is_landed,
     land_parts,
@@ -32,9 +32,9 @@ from pipeline.sources.by_shard import (
     read_part,
     sha256_of,
 )
-from pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 REPORT_FILE = "import_report.json"
 _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emotion_label_map.json", EMOTIONS)}

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from pipeline.sources.base import Source
-from pipeline.sources.folder import Folder, FolderSource
-from pipeline.sources.published import Published, PublishedSource
-from pipeline.sources.research import Research, ResearchSource
-from pipeline.sources.web import Web, WebSource
-from pipeline.sources.ytdlp import Ytdlp, YtdlpSource
+from csmv.pipeline.sources.base import Source
+from csmv.pipeline.sources.folder import Folder, FolderSource
+from csmv.pipeline.sources.published import Published, PublishedSource
+from csmv.pipeline.sources.research import Research, ResearchSource
+from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.ytdlp import Ytdlp, YtdlpSource
 
 SOURCES: dict[str, type[Source]] = {source.kind: source for source in (Folder, Published, Web, Research, Ytdlp)}
 """Kind -> class, in the order of the README."""

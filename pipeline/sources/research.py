@@ -14,17 +14,17 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, record_failures
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.schemas import CommentKind, FailureReason
-from pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of
-from pipeline.sources.landing import Record, read_records, write_records
-from pipeline.sources.last_rows import LastRows
-from pipeline.sources.links import canonical_url
-from pipeline.sources.plain_http import http_client
-from pipeline.sources.research_api import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import CommentKind, FailureReason
+from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.landing import Record, read_records, write_records
+from csmv.pipeline.sources.last_rows import LastRows
+from csmv.pipeline.sources.links import canonical_url
+from csmv.pipeline.sources.plain_http import http_client
+from csmv.pipeline.sources.research_api import (
     COMMENT_FIELDS,
     VIDEO_FIELDS,
     Quota,
@@ -35,7 +35,7 @@ from pipeline.sources.research_api import (
     SearchGone,
     TooDeep,
 )
-from pipeline.sources.research_rounds import (
+from csmv.pipeline.sources.research_rounds import (
     LANDING,
     Searched,
     believed,
@@ -47,9 +47,9 @@ from pipeline.sources.research_rounds import (
     window_place,
     windows,
 )
-from pipeline.sources.settings import Limits
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.sources.settings import Limits
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 STAGE = "collect"
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
-from pipeline.errors import CsmvError, parsed_json
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.store import Store
 
 KEY_VARIABLE = "CSMV_RESEARCH_KEY"
 SECRET_VARIABLE = "CSMV_RESEARCH_SECRET"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from pipeline.schemas import CommentKind
-from pipeline.sources.walls import DONE, Outcome, Verdict, verdict_of_code
+from csmv.pipeline.schemas import CommentKind
+from csmv.pipeline.sources.walls import DONE, Outcome, Verdict, verdict_of_code
 
 MAX_BODY_BYTES = 16 << 20
 """No real answer comes near this size."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from pipeline.validated import Validated
+from csmv.pipeline.validated import Validated
 
 FLOOR_S = 1.0
 """No setting brings requests closer together than this, except towards the project's own sandbox."""

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
-from pipeline.collect import collect
-from pipeline.errors import CsmvError
-from pipeline.schemas import FailureClass, FailureReason, reasons_of
-from pipeline.sources.base import LandReport, Part
-from pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
-from pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport, shard_name
+from csmv.pipeline.collect import collect
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
+from csmv.pipeline.sources.base import LandReport, Part
+from csmv.pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
+from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport, shard_name
 
 EVERYTHING = "everything"
 """The one unit of collection: which targets there are shows only while they are collected."""

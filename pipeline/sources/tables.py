@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
-from pipeline.failures import Failure, clear_failures, record_failures
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.progress import track
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
-from pipeline.scrub.policy import Kind, ScrubPolicy
-from pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of
-from pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
-from pipeline.store import Store
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
+from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
+from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.scrub import Scrubber
+    from csmv.pipeline.scrub import Scrubber
 
 STAGE = "tables"
 TABLES = ("comments", "labels", "videos")
@@ -171,7 +171,7 @@ def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr)
     at = (policy, key, _names(store, source))
     with _LOCK:
         if at not in _scrubber_of:
-            from pipeline.scrub import Scrubber  # loads Presidio
+            from csmv.pipeline.scrub import Scrubber  # loads Presidio
 
             _scrubber_of.clear()
             _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])

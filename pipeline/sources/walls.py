@@ -1,4 +1,4 @@
-"""How a visit can end: a verdict with one of the reasons of `pipeline.schemas`, and which answers mean which.
+"""How a visit can end: a verdict with one of the reasons of `csmv.pipeline.schemas`, and which answers mean which.
 
 A wall is recognized here and never worked around: nothing in this package solves, signs, replays or disguises.
 """
@@ -6,8 +6,8 @@ A wall is recognized here and never worked around: nothing in this package solve
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.failures import Failure
-from pipeline.schemas import FailureReason
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.schemas import FailureReason
 
 Outcome = FailureReason
 """How a visit ended that did not end well."""

@@ -13,24 +13,24 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.failures import Failure, record_failures
-from pipeline.privacy.forgotten import Forgotten
-from pipeline.schemas import FailureReason
-from pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of
-from pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
-from pipeline.sources.last_rows import LastRows
-from pipeline.sources.links import LinkFile, canonical_url, read_links
-from pipeline.sources.pacing import Interval, Pacer, interval_for
-from pipeline.sources.pending import pending_hashtags, pending_videos
-from pipeline.sources.plain_http import check_robots, resolve_short_links
-from pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
-from pipeline.sources.settings import Limits, Manners
-from pipeline.sources.visit import COMMENTS, REPLIES
-from pipeline.sources.walls import DONE, Ending, Outcome, Verdict
-from pipeline.sources.web_visits import STAGE, Collector, Report, Target
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
+from csmv.pipeline.sources.last_rows import LastRows
+from csmv.pipeline.sources.links import LinkFile, canonical_url, read_links
+from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.pending import pending_hashtags, pending_videos
+from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
+from csmv.pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
+from csmv.pipeline.sources.settings import Limits, Manners
+from csmv.pipeline.sources.visit import COMMENTS, REPLIES
+from csmv.pipeline.sources.walls import DONE, Ending, Outcome, Verdict
+from csmv.pipeline.sources.web_visits import STAGE, Collector, Report, Target
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 BACKOFF_S: dict[Outcome, float] = {
     Outcome.SERVER_ERROR: 60.0,
@@ -116,7 +116,7 @@ class Web(Source):
         return pending_hashtags(store, self.section.hashtags, again=again)
 
     def pending_videos(self, store: Store, report: Report | None = None) -> list[Target]:
-        """The videos that are wanted and not settled yet; see `pipeline.sources.pending`."""
+        """The videos that are wanted and not settled yet; see `csmv.pipeline.sources.pending`."""
         return pending_videos(store, self.section.hashtags, self.section.limits, self.section.manners, report)
 
     @property

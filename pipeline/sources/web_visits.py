@@ -12,14 +12,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from pipeline.failures import Failure, clear_failures, record_failures
-from pipeline.schemas import FailureReason
-from pipeline.sources.base import LandReport
-from pipeline.sources.browser import browser_context
-from pipeline.sources.landing import Landing, Record, new_visit
-from pipeline.sources.links import canonical_url
-from pipeline.sources.pacing import Pacer, Paused
-from pipeline.sources.responses import (
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.base import LandReport
+from csmv.pipeline.sources.browser import browser_context
+from csmv.pipeline.sources.landing import Landing, Record, new_visit
+from csmv.pipeline.sources.links import canonical_url
+from csmv.pipeline.sources.pacing import Pacer, Paused
+from csmv.pipeline.sources.responses import (
     CommentList,
     ItemList,
     comments_in,
@@ -29,10 +29,10 @@ from pipeline.sources.responses import (
     read_list,
     read_video_page,
 )
-from pipeline.sources.settings import Connection, Limits, Manners
-from pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
-from pipeline.sources.walls import DONE, Outcome, Verdict
-from pipeline.store import Store
+from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
+from csmv.pipeline.sources.walls import DONE, Outcome, Verdict
+from csmv.pipeline.store import Store
 
 STAGE = "collect"
 LINKS = "links"

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 MAX_UNPACKED_BYTES = 512 << 20
 _CHILD_MEMORY_BYTES = 3 << 30
@@ -28,7 +28,7 @@ def read_workbook(path: Path) -> Iterator[tuple[int, list[str]]]:
     minutes to read.
     """
     _refuse_bomb(path)
-    command = [sys.executable, "-m", "pipeline.sources.workbook", str(path.resolve())]
+    command = [sys.executable, "-m", "csmv.pipeline.sources.workbook", str(path.resolve())]
     home = Path(__file__).resolve().parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=home) as child:
         assert child.stdout is not None

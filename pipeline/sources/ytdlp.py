@@ -15,19 +15,19 @@ from urllib.robotparser import RobotFileParser
 import httpx
 from pydantic import Field, model_validator
 
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, clear_failures, record_failures
-from pipeline.root import is_safe_id
-from pipeline.schemas import CommentKind, FailureReason
-from pipeline.sources.base import CommentRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
-from pipeline.sources.by_shard import digest_of
-from pipeline.sources.landing import Record, read_records, write_records
-from pipeline.sources.links import short_link_of, video_id_of
-from pipeline.sources.pacing import Interval, Pacer, interval_for
-from pipeline.sources.plain_http import AGENT, http_client
-from pipeline.sources.settings import Connection, Manners
-from pipeline.store import Store
-from pipeline.validated import Validated
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.schemas import CommentKind, FailureReason
+from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.landing import Record, read_records, write_records
+from csmv.pipeline.sources.links import short_link_of, video_id_of
+from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.plain_http import AGENT, http_client
+from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated
 
 STAGE = "collect"
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".m4v")
@@ -42,7 +42,7 @@ _OF_A_COMMENT = (
 
 
 class YtdlpSource(Validated):
-    """Videos and comments of any site that yt-dlp reads: see `pipeline.sources.ytdlp`."""
+    """Videos and comments of any site that yt-dlp reads: see `csmv.pipeline.sources.ytdlp`."""
 
     kind: Literal["ytdlp"] = "ytdlp"
     path: str | None = Field(default=None, description="a folder of .info.json files, videos beside them")

@@ -6,11 +6,11 @@ Importing the package is cheap; torch is loaded with the first name that needs i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.config import TrainConfig
 
 if TYPE_CHECKING:
-    from pipeline.vccsa.paper import build_paper
-    from pipeline.vccsa.training import RunResult, train
+    from csmv.pipeline.vccsa.paper import build_paper
+    from csmv.pipeline.vccsa.training import RunResult, train
 
 __all__ = ["RunResult", "TrainConfig", "build_paper", "train"]
 
@@ -19,6 +19,6 @@ _HOMES = {"build_paper": "paper", "train": "training", "RunResult": "training"}
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'pipeline.vccsa' has no attribute '{name}'")
+        raise AttributeError(f"module 'csmv.pipeline.vccsa' has no attribute '{name}'")
 
-    return getattr(import_module(f"pipeline.vccsa.{_HOMES[name]}"), name)
+    return getattr(import_module(f"csmv.pipeline.vccsa.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
 """What VC-CSA has to beat: the comment alone, the video alone, and the two joined without any exchange.
 
-Majority and TF-IDF have no network; they are in `pipeline.vccsa.classical`.
+Majority and TF-IDF have no network; they are in `csmv.pipeline.vccsa.classical`.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.vccsa.batch import Batch, Prediction
-from pipeline.vccsa.config import Sizes, Switches
-from pipeline.vccsa.model import Heads, Reader, Standardise
-from pipeline.vccsa.text import TextTower, dim_of
+from csmv.pipeline.vccsa.batch import Batch, Prediction
+from csmv.pipeline.vccsa.config import Sizes, Switches
+from csmv.pipeline.vccsa.model import Heads, Reader, Standardise
+from csmv.pipeline.vccsa.text import TextTower, dim_of
 
 
 class TextOnly(nn.Module):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.feature_rows import Vectors
-from pipeline.vccsa.batch import Batch, Stream
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.features import FeatureSet
-from pipeline.vccsa.paper import pad_length
+from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.vccsa.batch import Batch, Stream
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import Corpus
+from csmv.pipeline.vccsa.features import FeatureSet
+from csmv.pipeline.vccsa.paper import pad_length
 
 Rows = NDArray[np.int64]
 BUCKET_BATCHES = 50  # comments are sorted by length among as many as fill this many batches
@@ -31,7 +31,7 @@ class Batches:
         pad_id: int,
         padded_rows_are_equal: bool = False,
     ) -> None:
-        """ids: the comments' tokens; padded_rows_are_equal: what `pipeline.vccsa.text` says of the encoder."""
+        """ids: the comments' tokens; padded_rows_are_equal: what `csmv.pipeline.vccsa.text` says of the encoder."""
         self.padded_rows_are_equal = padded_rows_are_equal
         self.corpus, self.config, self.pad_id = corpus, config, pad_id
         self.ids = [np.asarray(one, dtype=np.int64) for one in ids]

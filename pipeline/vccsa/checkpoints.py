@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from pipeline.store import Store
-from pipeline.vccsa.text import TextTower, Tokenizer, keep_encoder
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.text import TextTower, Tokenizer, keep_encoder
 
 
 class Best(NamedTuple):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.labels import NO_LABEL
-from pipeline.vccsa.metrics import TASKS
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.vccsa.metrics import TASKS
 
 Probabilities = dict[str, NDArray[np.float64]]
 

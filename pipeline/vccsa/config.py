@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from pipeline.errors import CsmvError
-from pipeline.validated import Validated, parse
-from pipeline.vccsa.metrics import METRICS
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.vccsa.metrics import METRICS
 
 ModelName = Literal["majority", "tfidf", "text", "video", "early-fusion", "vccsa", "vccsa-paper"]
 """What can be trained under the one command, from the floor to the two full models."""
@@ -73,7 +73,7 @@ class Sizes(Validated):
 
 
 class Switches(Validated):
-    """Where `vccsa` departs from the released code; `pipeline.vccsa.model` gives the reason for each."""
+    """Where `vccsa` departs from the released code; `csmv.pipeline.vccsa.model` gives the reason for each."""
 
     standardised: bool = True
     masked_convolutions: bool = True

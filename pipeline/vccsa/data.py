@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import CsmvError
-from pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
-from pipeline.schemas import SPLIT_NAMES
-from pipeline.store import Store
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.features import FeatureSet, load_features
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
+from csmv.pipeline.schemas import SPLIT_NAMES
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.features import FeatureSet, load_features
 
 PARTS = SPLIT_NAMES
 
@@ -125,7 +125,7 @@ def _known_rows(split: pa.Table, comments: pa.Table, counts: dict[str, Counter[s
 
 
 def _labels(table: pa.Table) -> dict[str, tuple[int, int]]:
-    """comment_id -> (opinion, emotion) as class numbers, of the label that counts (`pipeline.labels.resolve`)."""
+    """comment_id -> (opinion, emotion) as class numbers, of the label that counts (`csmv.pipeline.labels.resolve`)."""
     settled = resolve(table)
     opinions, emotions = (
         [numbers.get(name, NO_LABEL) for name in settled[task].to_pylist()]

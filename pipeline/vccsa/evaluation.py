@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL, named_classes
-from pipeline.store import Store
-from pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
-from pipeline.vccsa.training import read_run
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL, named_classes
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
+from csmv.pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
 BINS = 15

@@ -21,11 +21,11 @@ from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.errors import CsmvError
-from pipeline.progress import track
-from pipeline.store import Store
-from pipeline.vccsa.batches import Batches, Rows
-from pipeline.vccsa.checkpoints import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.progress import track
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.batches import Batches, Rows
+from csmv.pipeline.vccsa.checkpoints import (
     Best,
     Progress,
     clear,
@@ -35,10 +35,10 @@ from pipeline.vccsa.checkpoints import (
     save_last,
     save_weights,
 )
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
-from pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import Corpus
+from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
+from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
 
 ONE_THREAD_PARAMETERS = 5_000_000
 TRACKERS = ("tensorboard", "wandb", "mlflow")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.labels import NO_LABEL
-from pipeline.labels import TASKS as TASKS
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.labels import TASKS as TASKS
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]

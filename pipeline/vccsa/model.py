@@ -2,7 +2,7 @@
 
 A comment's words and the video's frames agree on a consensus at several temporal scales; the consensus points at
 frames; each word picks among the scales; the fused words give opinion and emotion. What differs from `vccsa-paper`,
-each a switch of `pipeline.vccsa.config.Switches`, and why:
+each a switch of `csmv.pipeline.vccsa.config.Switches`, and why:
 
 - standardised: features are brought to mean 0 and spread 1 over the train videos (kept with the weights). Pooled
   network features share a large constant part that hides what tells videos apart.
@@ -31,17 +31,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.labels import NO_LABEL
-from pipeline.vccsa.attention import (
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.vccsa.attention import (
     grounding_weights,
     masked_softmax,
     rows_attention,
     rows_weights,
 )
-from pipeline.vccsa.batch import Batch, Prediction, Stream
-from pipeline.vccsa.config import Sizes, Switches
-from pipeline.vccsa.paper import Consensus, ScaleMixing
-from pipeline.vccsa.text import TextTower, dim_of
+from csmv.pipeline.vccsa.batch import Batch, Prediction, Stream
+from csmv.pipeline.vccsa.config import Sizes, Switches
+from csmv.pipeline.vccsa.paper import Consensus, ScaleMixing
+from csmv.pipeline.vccsa.text import TextTower, dim_of
 
 
 class Standardise(nn.Module):

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL
-from pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
-from pipeline.vccsa.batch import Batch, Prediction
-from pipeline.vccsa.batches import Batches, train_statistics
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.model import Heads, Standardise, Vccsa
-from pipeline.vccsa.paper import PaperConfig, PaperVccsa
-from pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
+from csmv.pipeline.vccsa.batch import Batch, Prediction
+from csmv.pipeline.vccsa.batches import Batches, train_statistics
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import Corpus
+from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
+from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
+from csmv.pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
 
 
 class PaperNetwork(nn.Module):
@@ -59,7 +59,7 @@ class Assembled(NamedTuple):
 
 
 def assemble(config: TrainConfig, corpus: Corpus, kept: Path | None = None) -> Assembled:
-    """The network of a configuration as it is before training; `kept`: see `pipeline.vccsa.text.load_encoder`."""
+    """The network of a configuration as it is before training; `kept`: see `csmv.pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
         batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
         return Assembled(build_network(config, None, batches.dims), batches, None)

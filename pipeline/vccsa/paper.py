@@ -13,9 +13,9 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.validated import Validated, parse
-from pipeline.vccsa.attention import few_queries, grounding_weights, rows_attention, rows_weights
-from pipeline.vccsa.text import TextTower
+from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.vccsa.attention import few_queries, grounding_weights, rows_attention, rows_weights
+from csmv.pipeline.vccsa.text import TextTower
 
 
 class PaperConfig(Validated):

@@ -17,20 +17,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extractors.base import Extractor
-from extractors.errors import MediaError
-from extractors.sampling import ClipRule
-from pipeline.config import read_config
-from pipeline.errors import CsmvError, parsed_json
-from pipeline.feature_sets import FeatureConfig, made_with, set_footer
-from pipeline.features import load
-from pipeline.labels import NO_LABEL
-from pipeline.store import Store
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import Corpus
-from pipeline.vccsa.features import FeatureSet
-from pipeline.vccsa.metrics import TASKS
-from pipeline.vccsa.training import read_run
+from csmv.extractors.base import Extractor
+from csmv.extractors.errors import MediaError
+from csmv.extractors.sampling import ClipRule
+from csmv.pipeline.config import read_config
+from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.feature_sets import FeatureConfig, made_with, set_footer
+from csmv.pipeline.features import load
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import Corpus
+from csmv.pipeline.vccsa.features import FeatureSet
+from csmv.pipeline.vccsa.metrics import TASKS
+from csmv.pipeline.vccsa.training import read_run
 
 Span = tuple[float, float]
 
@@ -75,8 +75,8 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
 
     Raises CsmvError if the run has no network or its features can't be made again, or the file can't be read.
     """
-    from pipeline.vccsa.checkpoints import kept_encoder, load_weights
-    from pipeline.vccsa.networks import assemble
+    from csmv.pipeline.vccsa.checkpoints import kept_encoder, load_weights
+    from csmv.pipeline.vccsa.networks import assemble
 
     config, result = read_run(store, run)
     if result.weights is None:
@@ -122,7 +122,7 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
     """The file's vectors of each of the run's feature sets, and when each vector of each visual stream is."""
     if not config.needs_features:
         return (), []
-    from extractors import extract
+    from csmv.extractors import extract
 
     made_by = _made_by(store, config)
     networks = {name: _loaded(name, one) for name, one in made_by.items()}
@@ -240,7 +240,7 @@ def thumbnails(video: Path, seconds: list[float]) -> list[bytes]:
     """JPEG pictures of the frames shown at these times (ascending), upright, 200 pixels wide."""
     from PIL import Image
 
-    from extractors.decode import PyAvDecoder, opened
+    from csmv.extractors.decode import PyAvDecoder, opened
 
     found: list[bytes] = []
     last: NDArray[np.uint8] | None = None

@@ -4,13 +4,13 @@ import json
 from importlib import import_module
 from typing import Any
 
-from pipeline.errors import CsmvError, parsed_json
-from pipeline.feature_sets import FeatureConfig, read_footer
-from pipeline.labels import resolve
-from pipeline.splits import SplitConfig, require_labels
-from pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
-from pipeline.store import Store
-from pipeline.vccsa.config import TrainConfig, default_run_name
+from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.feature_sets import FeatureConfig, read_footer
+from csmv.pipeline.labels import resolve
+from csmv.pipeline.splits import SplitConfig, require_labels
+from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
 
 
 class TrainStage(Stage):
@@ -75,7 +75,7 @@ class TrainStage(Stage):
         [config] = [config for config in self._entries(dataset) if default_run_name(config) == unit]
         made_from = _made_from(dataset.store, config, _labelled_texts(dataset.store))
         # By name, because it loads torch, which `csmv status` has no use for.
-        import_module("pipeline.vccsa.training").train(dataset.store, config)
+        import_module("csmv.pipeline.vccsa.training").train(dataset.store, config)
         dataset.store.write_file(_record(unit), json.dumps({"made_from": made_from}).encode())
         tick(1)
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.errors import CsmvError, parsed_json
-from pipeline.store import Store
-from pipeline.validated import Validated, parse
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.evaluation import evaluate
-from pipeline.vccsa.tables import Row, over_seeds, rows_of, write_tables
-from pipeline.vccsa.training import train
+from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.evaluation import evaluate
+from csmv.pipeline.vccsa.tables import Row, over_seeds, rows_of, write_tables
+from csmv.pipeline.vccsa.training import train
 
 TABLE_1: tuple[dict[str, Any], ...] = tuple(
     {"sizes.scales": scales, "sizes.consensus_tokens": tokens, "sizes.consensus_layers": layers}

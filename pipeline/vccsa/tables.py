@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.store import Store
-from pipeline.vccsa.metrics import COLUMNS, HEADINGS, TASKS, Metric
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.metrics import COLUMNS, HEADINGS, TASKS, Metric
 
 Row = dict[str, Any]
 

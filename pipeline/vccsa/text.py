@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.errors import CsmvError
-from pipeline.vccsa.config import TextConfig
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.vccsa.config import TextConfig
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 

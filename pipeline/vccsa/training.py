@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import CsmvError, parsed_json
-from pipeline.labels import CLASSES, TASKS
-from pipeline.root import is_safe_id
-from pipeline.store import Store, parquet_bytes
-from pipeline.vccsa.classical import majority, tfidf
-from pipeline.vccsa.config import TrainConfig, default_run_name
-from pipeline.vccsa.data import PARTS, Corpus, load_corpus
-from pipeline.vccsa.metrics import both_tasks
+from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.labels import CLASSES, TASKS
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.store import Store, parquet_bytes
+from csmv.pipeline.vccsa.classical import majority, tfidf
+from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
+from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus
+from csmv.pipeline.vccsa.metrics import both_tasks
 
 CODE = 2
 """Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""
@@ -35,7 +35,7 @@ SCORED = ("dev", "test")
 class RunResult:
     """What a run left in `models/<run>/`.
 
-    metrics: part -> task -> scores (see `pipeline.vccsa.metrics`); counts: part -> what was irregular in the data;
+    metrics: part -> task -> scores (see `csmv.pipeline.vccsa.metrics`); counts: part -> what was irregular in the data;
     history: an entry an epoch; weights: the file of the best epoch's network, None for a model without one; `trained`
     is False if the run was found finished.
     """
@@ -74,12 +74,12 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     history: list[dict[str, float]] = []
     parameters, weights, writes = 0, None, True
     if config.model in ("majority", "tfidf"):
-        from pipeline.vccsa.checkpoints import clear
+        from csmv.pipeline.vccsa.checkpoints import clear
 
         clear(store, f"models/{run_name}")
         probabilities = _classical(corpus, config, rows)
     else:
-        from pipeline.vccsa.loop import fit
+        from csmv.pipeline.vccsa.loop import fit
 
         fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers)
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters

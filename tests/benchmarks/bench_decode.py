@@ -24,9 +24,9 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from extractors.cutting import Plan, cut
-from extractors.sampling import ClipRule, sample_stream
-from extractors.transforms import ResizeThenCrop
+from csmv.extractors.cutting import Plan, cut
+from csmv.extractors.sampling import ClipRule, sample_stream
+from csmv.extractors.transforms import ResizeThenCrop
 
 
 def portrait(folder: Path, clips: int, seconds: float) -> list[Path]:

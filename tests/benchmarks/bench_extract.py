@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torchvision.models.video import R2Plus1D_18_Weights, r2plus1d_18
 
-from extractors import create
-from extractors.base import Extractor
-from extractors.engine import Engine, Settings
-from extractors.weights import random_state
+from csmv.extractors import create
+from csmv.extractors.base import Extractor
+from csmv.extractors.engine import Engine, Settings
+from csmv.extractors.weights import random_state
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_decode import portrait

@@ -26,9 +26,9 @@ import torch
 from bench_decode import portrait
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from extractors import create
-from extractors.base import Extractor
-from extractors.engine import Engine, Settings, cores
+from csmv.extractors import create
+from csmv.extractors.base import Extractor
+from csmv.extractors.engine import Engine, Settings, cores
 
 CSMV_VIDEOS, CSMV_WINDOWS = 8_210, 34.0
 """Videos of CSMV, and windows of an average one: about 23 seconds at 24 fps."""

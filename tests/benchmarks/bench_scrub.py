@@ -27,8 +27,8 @@ sys.path.insert(0, str(HERE))
 
 from scrub_corpus import corpus, templates  # noqa: E402
 
-from pipeline.scrub import Scrubber, ScrubPolicy  # noqa: E402
-from pipeline.sources.links import creators_in  # noqa: E402
+from csmv.pipeline.scrub import Scrubber, ScrubPolicy  # noqa: E402
+from csmv.pipeline.sources.links import creators_in  # noqa: E402
 
 SHARED = HERE.parent.parent.parent / "shared"
 GOALS = {

@@ -21,13 +21,13 @@ import psutil
 import pyarrow as pa
 import torch
 
-from pipeline.config import DatasetConfig
-from pipeline.schemas import COMMENTS, LABELS, features_spec
-from pipeline.store import Store
-from pipeline.vccsa.batches import Batches
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import load_corpus
-from pipeline.vccsa.text import HashTokenizer
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.schemas import COMMENTS, LABELS, features_spec
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.batches import Batches
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import load_corpus
+from csmv.pipeline.vccsa.text import HashTokenizer
 
 FRAMES = 180
 

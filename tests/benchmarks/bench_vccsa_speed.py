@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.vccsa.batch import Batch, Stream
-from pipeline.vccsa.config import Sizes, Switches
-from pipeline.vccsa.model import Vccsa
-from pipeline.vccsa.paper import PaperConfig, PaperVccsa
-from pipeline.vccsa.text import TextTower
+from csmv.pipeline.vccsa.batch import Batch, Stream
+from csmv.pipeline.vccsa.config import Sizes, Switches
+from csmv.pipeline.vccsa.model import Vccsa
+from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
+from csmv.pipeline.vccsa.text import TextTower
 
 LENGTH, FRAMES, DIM = 512, 180, 1024
 

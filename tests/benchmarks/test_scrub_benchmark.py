@@ -23,7 +23,7 @@ from bench_scrub import (
 )
 from scrub_corpus import LOCALES, PHONE_REGIONS, corpus, templates
 
-from pipeline.scrub import Scrubber, ScrubPolicy
+from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.vccsa.paper import PaperConfig
+from csmv.pipeline.vccsa.paper import PaperConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 

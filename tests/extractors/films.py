@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from pipeline.x264 import SAME_BYTES
+from csmv.pipeline.x264 import SAME_BYTES
 
 
 def picture(number: int, width: int, height: int) -> np.ndarray:

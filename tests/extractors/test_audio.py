@@ -8,12 +8,12 @@ import torch
 from films import make_film
 from scipy.fft import dct
 
-from extractors import create
-from extractors.audio import RATE, cosines, mel_filters
-from extractors.cutting import Plan, cut, samples_of
-from extractors.errors import ExtractorError
-from extractors.sampling import ClipRule
-from extractors.transforms import Stretch
+from csmv.extractors import create
+from csmv.extractors.audio import RATE, cosines, mel_filters
+from csmv.extractors.cutting import Plan, cut, samples_of
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import Stretch
 
 SOUND, PICTURE = Plan(ClipRule(), None, RATE), Plan(ClipRule(), Stretch((8, 8)))
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from extractors.sampling import CSMV_RULE, ClipRule, FpsFilter, nearest, sample_indices, sample_stream
+from csmv.extractors.sampling import CSMV_RULE, ClipRule, FpsFilter, nearest, sample_indices, sample_stream
 
 
 def shown(rate: Fraction | int, frames: int, fps: int = 24) -> list[int]:

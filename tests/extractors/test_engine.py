@@ -18,16 +18,16 @@ from films import make_film
 from torch import Tensor, nn
 from traps import SlowToLoad, Trap
 
-from extractors import create, extract
-from extractors.base import Extractor
-from extractors.batches import Batch, Runner, Ticket
-from extractors.engine import Engine, Settings
-from extractors.errors import ExtractorError, MediaError
-from extractors.pool import probe
-from extractors.reasons import MediaFailure
-from extractors.sampling import ClipRule
-from extractors.transforms import Stretch
-from extractors.worker import Limits
+from csmv.extractors import create, extract
+from csmv.extractors.base import Extractor
+from csmv.extractors.batches import Batch, Runner, Ticket
+from csmv.extractors.engine import Engine, Settings
+from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.pool import probe
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import Stretch
+from csmv.extractors.worker import Limits
 
 
 class Small(Extractor):
@@ -192,7 +192,7 @@ def test_leaving_early_ends_the_workers(films: list[Path]) -> None:
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom extractors.pool import DecodePool\n"
+        "import time\nfrom csmv.extractors.pool import DecodePool\n"
         "pool = DecodePool((), 2)\nprint(*[w.popen.pid for w in pool._workers], flush=True)\ntime.sleep(100)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

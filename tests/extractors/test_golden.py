@@ -10,15 +10,15 @@ import pytest
 import torch
 from goldens import Golden, cosine, golden_frames, relative_l2
 
-from extractors import create
-from extractors.base import Extractor
-from extractors.errors import ExtractorError
-from extractors.precision import OneDnnConvolution
-from extractors.r2plus1d import R2Plus1D
-from extractors.videomae import VideoTransformer
-from extractors.videomae_b import VideoMAEB
-from extractors.videomaev2 import VideoMAEv2G, VideoMAEv2S
-from extractors.weights import random_state
+from csmv.extractors import create
+from csmv.extractors.base import Extractor
+from csmv.extractors.errors import ExtractorError
+from csmv.extractors.precision import OneDnnConvolution
+from csmv.extractors.r2plus1d import R2Plus1D
+from csmv.extractors.videomae import VideoTransformer
+from csmv.extractors.videomae_b import VideoMAEB
+from csmv.extractors.videomaev2 import VideoMAEv2G, VideoMAEv2S
+from csmv.extractors.weights import random_state
 
 BOUND = 1e-5
 NETWORKS = {

@@ -15,14 +15,14 @@ import pytest
 from films import make_film
 from torch import Tensor, nn
 
-from extractors.base import Extractor
-from extractors.decode import is_cut_short
-from extractors.engine import Engine, Settings, VideoResult
-from extractors.pool import probe_many
-from extractors.reasons import MediaFailure
-from extractors.sampling import ClipRule
-from extractors.transforms import Stretch
-from extractors.worker import Limits
+from csmv.extractors.base import Extractor
+from csmv.extractors.decode import is_cut_short
+from csmv.extractors.engine import Engine, Settings, VideoResult
+from csmv.extractors.pool import probe_many
+from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import Stretch
+from csmv.extractors.worker import Limits
 
 
 class Colour(Extractor):

@@ -8,10 +8,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from extractors.cutting import Plan, windows_of
-from extractors.pool import probe
-from extractors.sampling import ClipRule
-from extractors.transforms import ResizeThenCrop
+from csmv.extractors.cutting import Plan, windows_of
+from csmv.extractors.pool import probe
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import ResizeThenCrop
 
 CLIPS = {
     "bigbuckbunny.mp4": (1280, 720, 132, 25.0, True),
@@ -61,7 +61,7 @@ def test_frames_are_those_that_ffmpeg_samples(name: str, clips: dict[str, Path])
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_decord_agrees(name: str, clips: dict[str, Path]) -> None:
-    from extractors.cutting import cut
+    from csmv.extractors.cutting import cut
 
     plan = Plan(ClipRule(), SMALL)
     by_decoder = {}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from films import make_film, number_in
 
-from extractors.cutting import Plan, cut, windows_of
-from extractors.decode import opened, packet_times
-from extractors.sampling import ClipRule, sample_indices
+from csmv.extractors.cutting import Plan, cut, windows_of
+from csmv.extractors.decode import opened, packet_times
+from csmv.extractors.sampling import ClipRule, sample_indices
 
 EVERY_FRAME = ClipRule(fps=24, frames=1, step=1, max_clips=100_000)
 WIDTH, HEIGHT = 128, 64

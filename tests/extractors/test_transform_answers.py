@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extractors.transforms import (
+from csmv.extractors.transforms import (
     EnlargeThenCrop,
     FrameTransform,
     PillowShortSide,

@@ -8,12 +8,19 @@ from torch.nn import functional
 from torchvision.models import ResNet50_Weights
 from torchvision.models.video import R2Plus1D_18_Weights
 
-from extractors.i3d import I3D
-from extractors.r2plus1d import R2Plus1D18
-from extractors.registry import extractor_class
-from extractors.resnet50 import ResNet50
-from extractors.transforms import EnlargeThenCrop, PillowShortSide, ResizeThenCrop, Stretch, bilinear, centre_offset
-from extractors.videomaev2 import VideoMAEv2S
+from csmv.extractors.i3d import I3D
+from csmv.extractors.r2plus1d import R2Plus1D18
+from csmv.extractors.registry import extractor_class
+from csmv.extractors.resnet50 import ResNet50
+from csmv.extractors.transforms import (
+    EnlargeThenCrop,
+    PillowShortSide,
+    ResizeThenCrop,
+    Stretch,
+    bilinear,
+    centre_offset,
+)
+from csmv.extractors.videomaev2 import VideoMAEv2S
 
 SIZES = [(1024, 576), (576, 1024), (1080, 1920), (240, 320), (97, 131), (128, 171), (225, 400), (113, 600)]
 

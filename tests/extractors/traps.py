@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from extractors.transforms import Frames, Stretch
+from csmv.extractors.transforms import Frames, Stretch
 
 
 @dataclass(frozen=True)

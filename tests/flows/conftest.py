@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.server import is_healthy
+from csmv.flows.server import is_healthy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -35,7 +35,7 @@ def start_csmv(environment: dict[str, str]) -> Start:
     def start(*arguments: object, **more: Any) -> "subprocess.Popen[str]":
         variables = {name: more.pop(name) for name in list(more) if name.isupper()}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more
-        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "csmv.flows.cli", *map(str, arguments)]
         return subprocess.Popen(command, env=environment | variables, **pipes)
 
     return start
@@ -66,7 +66,7 @@ def csmv_inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-        from flows.cli import main
+        from csmv.flows.cli import main
 
         monkeypatch.setattr(sys, "argv", ["csmv", *map(str, arguments)])
         capsys.readouterr()
@@ -127,6 +127,6 @@ def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source of three good videos and the sample's bad ones."""
-    from pipeline.sample import make_sample
+    from csmv.pipeline.demo.sample import make_sample
 
     return make_sample(tmp_path_factory.mktemp("tiny"), videos=3, comments_each=6).folder

@@ -10,14 +10,14 @@ import traceback
 
 import torch
 
-from extractors import engine  # noqa: F401
-from pipeline.collect import ingest
-from pipeline.config import read_config
-from pipeline.features import extract_shard, load
-from pipeline.media.stage import media_shard
-from pipeline.sources.registry import source_of
-from pipeline.splits import build_split
-from pipeline.store import Store
+from csmv.extractors import engine  # noqa: F401
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import read_config
+from csmv.pipeline.features import extract_shard, load
+from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.splits import build_split
+from csmv.pipeline.store import Store
 
 
 def run_stages(root: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.server import is_healthy
+from csmv.flows.server import is_healthy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAKERS = "sens-o-matic.prefect.io:443"
@@ -27,7 +27,7 @@ LOOK_FOR_S = 8
 EMBEDDED = """
 import sys, time
 from pathlib import Path
-from flows import server
+from csmv.flows import server
 if sys.argv[2] == "on":
     server.SERVER_SETTINGS["PREFECT_SERVER_ANALYTICS_ENABLED"] = "true"
 with server.prefect_api(Path(sys.argv[1])):
@@ -37,7 +37,7 @@ with server.prefect_api(Path(sys.argv[1])):
 CLIENT = """
 import sys
 from pathlib import Path
-from flows.server import prefect_api
+from csmv.flows.server import prefect_api
 with prefect_api(Path(sys.argv[1])):
     from prefect._internal.analytics import is_telemetry_enabled
     print(is_telemetry_enabled())

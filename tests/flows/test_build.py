@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.root import CONFIG_FILE
-from pipeline.sandbox import Sandbox, SandboxSettings
-from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
-from pipeline.sources.browser import find_chromium
-from pipeline.store import Store
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.store import Store
 
 
 def configuration(path: Path, source: dict[str, Any], **more: Any) -> Path:
@@ -101,8 +101,8 @@ def test_published_files_that_are_nowhere_are_a_sentence(csmv: Any, server: Any,
 
 
 def test_status_says_what_is_missing_and_what_a_changed_policy_made_stale(csmv_inside: Any, tmp_path: Path) -> None:
-    from pipeline.config import DatasetConfig
-    from pipeline.dataset import Dataset
+    from csmv.pipeline.config import DatasetConfig
+    from csmv.pipeline.dataset import Dataset
 
     config = configuration(tmp_path / "trial.yaml", unlabelled(tmp_path / "films"))
     root = tmp_path / "root"

@@ -12,10 +12,10 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from flows import cli
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.store import Store
+from csmv.flows import cli
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,7 +37,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, command: Callable[[], None], *argu
 
 def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
     script = (
-        "import sys; from flows.cli import build_app; build_app();"
+        "import sys; from csmv.flows.cli import build_app; build_app();"
         "print([name for name in ('torch', 'prefect', 'presidio_analyzer', 'pyarrow', 'numpy') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True, env=environment).strip() == "[]"
@@ -113,7 +113,7 @@ def test_an_interrupt_ends_with_130(environment: dict[str, str]) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
-    command = f"{sys.executable} -m flows.cli --help | head -c 1"
+    command = f"{sys.executable} -m csmv.flows.cli --help | head -c 1"
 
     found = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
 

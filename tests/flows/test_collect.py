@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.known_names import LANDING, known_names, landing_values
-from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
-from pipeline.report import write_report
-from pipeline.sandbox import Fault, Logged, Sandbox, SandboxSettings
-from pipeline.sources.browser import find_chromium
-from pipeline.store import Store
+from csmv.pipeline.demo.sandbox import Fault, Logged, Sandbox, SandboxSettings
+from csmv.pipeline.known_names import LANDING, known_names, landing_values
+from csmv.pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
+from csmv.pipeline.report import write_report
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.store import Store
 
 INTERVAL_S = 0.4
 JITTER_S = 0.35

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pytest
 import zstandard
 
-from flows.demo_crawl import settings
-from pipeline.failures import failures_of
-from pipeline.sample import SEED, Planted, make_sample
-from pipeline.sandbox import World
-from pipeline.store import Store
+from csmv.flows.demo_crawl import settings
+from csmv.pipeline.demo.sample import SEED, Planted, make_sample
+from csmv.pipeline.demo.sandbox import World
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -58,10 +58,10 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
 
 
 def test_what_is_made_from_the_list_of_stages_is_as_it_should_be() -> None:
-    from flows.generated import generated
+    from csmv.flows.generated import generated
 
     for path, text in generated(REPOSITORY).items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python -m flows.generated`"
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python -m csmv.flows.generated`"
 
 
 def test_prefect_finds_every_flow_that_prefect_yaml_names() -> None:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from flows.cli import build_app
-from flows.settings import STAGES
+from csmv.flows.cli import build_app
+from csmv.flows.settings import STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import doctor
+from csmv.flows import doctor
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

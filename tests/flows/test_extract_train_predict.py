@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 import torch
 
-from extractors import create
-from extractors.weights import random_state
-from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
-from pipeline.feature_sets import FeatureConfig
-from pipeline.features import load
-from pipeline.root import media_path
-from pipeline.sample.films import Film, make_film
-from pipeline.schemas import COMMENTS, LABELS, VIDEOS
-from pipeline.splits import SplitConfig
-from pipeline.store import Store
+from csmv.extractors import create
+from csmv.extractors.weights import random_state
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
+from csmv.pipeline.demo.sample.films import Film, make_film
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import load
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
+from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -15,20 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.root import media_path
-from pipeline.schemas import VIDEOS
-from pipeline.store import Store
-from pipeline.vccsa.features import load_features
-from pipeline.x264 import SAME_BYTES
+from csmv.flows.cli import main
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")
 """The extractor that needs neither weights nor time."""
 
 
 def csmv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "csmv.flows.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 

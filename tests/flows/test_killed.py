@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DatasetConfig
-from pipeline.failures import failures_of
-from pipeline.sample import make_sample
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.demo.sample import make_sample
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 KILLS = 20
 COMPARED = ("videos", "comments", "labels", "features", "splits")

@@ -16,8 +16,8 @@ ROUNDS = 5
 STARTER = """
 import sys, traceback
 from prefect.client.orchestration import get_client
-from flows.limits import declare_limits, declare_pace, ensure_pool
-from pipeline.sources.settings import Connection, Manners
+from csmv.flows.limits import declare_limits, declare_pace, ensure_pool
+from csmv.pipeline.sources.settings import Connection, Manners
 
 with get_client(sync_client=True) as client:
     print("ready", flush=True)

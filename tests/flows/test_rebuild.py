@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.failures import failures_of
-from pipeline.sandbox import Fault, Sandbox, SandboxSettings, World
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.demo.sandbox import Fault, Sandbox, SandboxSettings, World
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 SIZE = {"hashtags": 1, "videos": 4, "comments": 3, "media_s": 1.5}
 

@@ -35,10 +35,10 @@ def test_collect_takes_another_source_only_where_it_is_asked_to(
     csmv_inside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What happens before anything is collected; the collecting itself is left out."""
-    from flows.commands import collect
-    from pipeline.config import DatasetConfig, create_root, read_config
-    from pipeline.sources.base import LandReport
-    from pipeline.store import Store
+    from csmv.flows.commands import collect
+    from csmv.pipeline.config import DatasetConfig, create_root, read_config
+    from csmv.pipeline.sources.base import LandReport
+    from csmv.pipeline.store import Store
 
     def described(folder: str) -> dict[str, Any]:
         (tmp_path / folder).mkdir()

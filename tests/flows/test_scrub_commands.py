@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import build_app
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.errors import CsmvError
-from pipeline.sources.registry import source_of
-from pipeline.store import Store
+from csmv.flows.cli import build_app
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.store import Store
 
 Scrub = Callable[..., tuple[bytes, bytes]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def in_a_process(data: bytes, environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    command = [sys.executable, "-m", "flows.cli", "scrub", *arguments]
+    command = [sys.executable, "-m", "csmv.flows.cli", "scrub", *arguments]
     return subprocess.run(command, input=data, capture_output=True, env=environment, timeout=300, check=False)
 
 

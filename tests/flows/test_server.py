@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import server
-from pipeline.errors import CsmvError
+from csmv.flows import server
+from csmv.pipeline.errors import CsmvError
 
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from flows.server import prefect_api
+from csmv.flows.server import prefect_api
 with prefect_api(Path(sys.argv[1])) as url:
     from prefect import flow, task
 
@@ -157,7 +157,7 @@ def test_a_server_that_dies_in_the_middle_ends_csmv_within_seconds(
         assert running.poll() is None, running.communicate()
         time.sleep(0.1)
     processes = psutil.Process(running.pid).children(recursive=True)
-    servers = [process for process in processes if "flows.server" in process.cmdline()]
+    servers = [process for process in processes if "csmv.flows.server" in process.cmdline()]
     assert len(servers) == 1
 
     servers[0].kill()
@@ -176,7 +176,7 @@ DIES = """
 import sys, time
 from pathlib import Path
 import psutil
-from flows.server import ServerDied, prefect_api
+from csmv.flows.server import ServerDied, prefect_api
 try:
     with prefect_api(Path(sys.argv[1])):
         from prefect import flow

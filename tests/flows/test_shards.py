@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from flows.settings import STAGES
-from pipeline.errors import CsmvError
+from csmv.flows.settings import STAGES
+from csmv.pipeline.errors import CsmvError
 
 SECRET = "+1 212 555 0123"
 
 SCRIPT = """
 import json, sys
-from flows.shards import Dataset
-from flows.stages import FLOWS
-from pipeline.errors import CsmvError
-from pipeline.sources import stages
+from csmv.flows.shards import Dataset
+from csmv.flows.stages import FLOWS
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources import stages
 
 root, config, kind = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 real, calls = stages.write_shard, []
@@ -81,7 +81,7 @@ def test_what_can_not_be_kept_in_private_goes_nowhere_else(server: Any, tiny: Pa
 
 @pytest.mark.parametrize("raised", ["ours", "theirs", "unexpected"])
 def test_nothing_hangs_on_what_a_task_lets_out(raised: str, tmp_path: Path) -> None:
-    from flows.shards import UnexpectedError, discreet
+    from csmv.flows.shards import UnexpectedError, discreet
 
     def fail() -> None:
         try:
@@ -119,7 +119,7 @@ def test_how_many_at_once_comes_from_the_environment(monkeypatch: pytest.MonkeyP
 
 
 def test_every_stage_declares_retries_time_and_places() -> None:
-    from flows.stages import FLOWS, TASKS
+    from csmv.flows.stages import FLOWS, TASKS
 
     assert list(FLOWS) == [limits.stage for limits in STAGES]
     for limits in STAGES:
@@ -131,9 +131,9 @@ def test_every_stage_declares_retries_time_and_places() -> None:
 
 
 def test_only_shards_that_exist_can_be_chosen(tmp_path: Path) -> None:
-    from pipeline.config import DatasetConfig
-    from pipeline.dataset import Dataset, chosen_units
-    from pipeline.sources.stages import TablesStage
+    from csmv.pipeline.config import DatasetConfig
+    from csmv.pipeline.dataset import Dataset, chosen_units
+    from csmv.pipeline.sources.stages import TablesStage
 
     config = {"name": "x", "n_shards": 4, "source": {"kind": "folder", "path": "x"}}
     dataset = Dataset.create(str(tmp_path), DatasetConfig.model_validate(config))

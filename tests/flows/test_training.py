@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig
-from pipeline.schemas import features_spec
-from pipeline.splits import SplitConfig, build_split
-from pipeline.store import Store
-from pipeline.vccsa.sweep import read_sweep
-from pipeline.vccsa.training import read_run
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.schemas import features_spec
+from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.sweep import read_sweep
+from csmv.pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -115,7 +115,7 @@ def test_two_processes_train_what_one_does(
     other = shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("models"))
     told = ["--config", str(settings), "--model", "video", "--set", "sizes.dropout=0"]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    launch += ["--redirects", "3", "--log-dir", str(tmp_path / "logs"), "-m", "flows.cli"]
+    launch += ["--redirects", "3", "--log-dir", str(tmp_path / "logs"), "-m", "csmv.flows.cli"]
     cpu = environment | {"ACCELERATE_USE_CPU": "true"}
 
     assert csmv_inside("train", "--root", root, *told).returncode == 0
@@ -151,7 +151,7 @@ def test_tensorboard_is_told_of_every_epoch(csmv_inside: Run, root: str, setting
 
 
 def test_predict_names_seconds_and_shows_them(csmv: Run, root: str, settings: Path, tmp_path: Path) -> None:
-    from pipeline.sample.films import Film, make_film
+    from csmv.pipeline.demo.sample.films import Film, make_film
 
     film = Film("film", "party", 160, 284, 30, 2.2, 1)
     make_film(film, tmp_path / "film.mp4")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.privacy.forget import forget
-from pipeline.privacy.forgotten import Forgotten, Request, remember
-from pipeline.schemas import COMMENTS, features_spec
-from pipeline.scrub.ordinary import is_ordinary
-from pipeline.store import Store
+from csmv.pipeline.privacy.forget import forget
+from csmv.pipeline.privacy.forgotten import Forgotten, Request, remember
+from csmv.pipeline.schemas import COMMENTS, features_spec
+from csmv.pipeline.scrub.ordinary import is_ordinary
+from csmv.pipeline.store import Store
 
 SPEC = features_spec(4)
 

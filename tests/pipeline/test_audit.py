@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.errors import CsmvError
-from pipeline.known_names import known_names
-from pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
-from pipeline.pseudonym import KEY_VARIABLE
-from pipeline.sources.registry import source_of
-from pipeline.store import Store
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.known_names import known_names
+from csmv.pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
+from csmv.pipeline.pseudonym import KEY_VARIABLE
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.store import Store
 
 COMMENTS = [
     {"id": "76794041022283770", "video": "v1", "text": "hi @lunarpost77 call +44 7911 123456", "author": "kai.river9"},

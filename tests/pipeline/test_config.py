@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, read_config, record_section
-from pipeline.errors import CsmvError
-from pipeline.feature_sets import FeatureConfig
-from pipeline.splits import SplitConfig
-from pipeline.store import Store
-from pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig
 
 GOOD = """
 name: mine

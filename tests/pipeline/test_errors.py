@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.errors import CsmvError, naming, parsed_json, sentence_for, shown
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError, naming, parsed_json, sentence_for, shown
+from csmv.pipeline.store import Store
 
 PHONE = "+1 212 555 0123"
 NOBODY = 65534
@@ -39,7 +39,7 @@ def sentence_of(do: Callable[[], object], where: str = "") -> str:
 def as_nobody(script: str, *arguments: object) -> str:
     """Run Python as a user without rights, as the tests may run as root; gives what it printed."""
     become_nobody = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-    program = "import os, sys; from pipeline.errors import sentence_for\n" + become_nobody + script
+    program = "import os, sys; from csmv.pipeline.errors import sentence_for\n" + become_nobody + script
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -273,8 +273,6 @@ def test_an_address_is_shown_without_its_secrets(address: str, expected: str) ->
 
 
 def test_errors_import_nothing_but_the_standard_library() -> None:
-    script = (
-        "import sys; import pipeline.errors; print(sorted({'pyarrow', 'fsspec', 'yaml', 'torch'} & set(sys.modules)))"
-    )
+    script = "import sys; import csmv.pipeline.errors; print(sorted({'pyarrow', 'fsspec', 'yaml', 'torch'} & set(sys.modules)))"
 
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"

@@ -17,23 +17,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from extractors import registry
-from extractors.base import Extractor
-from extractors.sampling import ClipRule
-from extractors.transforms import Stretch
-from pipeline import compaction
-from pipeline import features as stage
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.failures import failures_of
-from pipeline.feature_sets import FeatureConfig, made_with, read_footer
-from pipeline.features import extract_shard
-from pipeline.parts import part_names
-from pipeline.root import media_path
-from pipeline.schemas import VIDEOS
-from pipeline.store import Store
-from pipeline.vccsa.features import load_features
-from pipeline.x264 import SAME_BYTES
+from csmv.extractors import registry
+from csmv.extractors.base import Extractor
+from csmv.extractors.sampling import ClipRule
+from csmv.extractors.transforms import Stretch
+from csmv.pipeline import compaction
+from csmv.pipeline import features as stage
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import FeatureConfig, made_with, read_footer
+from csmv.pipeline.features import extract_shard
+from csmv.pipeline.parts import part_names
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.x264 import SAME_BYTES
 
 
 class Tiny(Extractor):

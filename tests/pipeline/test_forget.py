@@ -20,21 +20,21 @@ import zstandard
 from forgotten_at_once import SPEC, features_of
 from pydantic import SecretStr
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, failures_of, record_failures
-from pipeline.privacy.forget import forget, settle
-from pipeline.privacy.forget_landing import LandingEraser
-from pipeline.privacy.forgotten import Forgotten, Request, remember
-from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
-from pipeline.root import media_path
-from pipeline.schemas import FailureReason
-from pipeline.scrub.gazetteer import Gazetteer
-from pipeline.sources.landing import Landing
-from pipeline.sources.registry import source_of
-from pipeline.sources.web import Web, WebSource
-from pipeline.store import Store, parquet_bytes
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, failures_of, record_failures
+from csmv.pipeline.privacy.forget import forget, settle
+from csmv.pipeline.privacy.forget_landing import LandingEraser
+from csmv.pipeline.privacy.forgotten import Forgotten, Request, remember
+from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.sources.landing import Landing
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.store import Store, parquet_bytes
 
 LANDED = "private/landing/web/videos/0000/v1/x.done.jsonl.zst"
 

@@ -7,16 +7,16 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.heal import heal
-from pipeline.privacy.forget import forget
-from pipeline.pseudonym import KEY_VARIABLE, Pseudonymiser
-from pipeline.schemas import LABELS
-from pipeline.sources.registry import source_of
-from pipeline.sources.tables import write_shard
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.heal import heal
+from csmv.pipeline.privacy.forget import forget
+from csmv.pipeline.pseudonym import KEY_VARIABLE, Pseudonymiser
+from csmv.pipeline.schemas import LABELS
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.tables import write_shard
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 LOST = SecretStr("the key that was lost, of another process")
 

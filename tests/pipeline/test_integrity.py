@@ -12,14 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, record_failures
-from pipeline.manifest import HEADER_FILE
-from pipeline.pseudonym import KEY_FILE, KEY_VARIABLE
-from pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
-from pipeline.store import Store
-from pipeline.verify import verify
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.manifest import HEADER_FILE
+from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 
 FLIPS = 400
 VIDEO_IDS = [f"68150018423601{n:05d}" for n in range(40)]
@@ -119,7 +119,7 @@ def test_a_flipped_bit_is_never_read_as_data_and_verify_names_the_file(root: Sto
 
 
 def _verify_names(store: Store, name: str) -> bool:
-    from pipeline import verify as module
+    from csmv.pipeline import verify as module
 
     found, _ = module._table(store, name)
     return bool(found)
@@ -226,8 +226,8 @@ def _killed(*_arguments: object) -> None:
 def test_private_is_for_its_owner_alone_from_the_first_byte(tmp_path: Path) -> None:
     script = (
         "import os, sys; os.umask(0o022)\n"
-        "from pipeline.config import DatasetConfig, FolderSource\n"
-        "from pipeline.store import Store\n"
+        "from csmv.pipeline.config import DatasetConfig, FolderSource\n"
+        "from csmv.pipeline.store import Store\n"
         "store = Store.create(sys.argv[1], DatasetConfig(name='x', source=FolderSource(path='x')))\n"
         "with store.writing('private/media/0000/x.mp4') as file:\n"
         "    file.write(b'half'); file.flush()\n"

@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.labels import EMOTIONS, OPINIONS, resolve
-from pipeline.report import facts
-from pipeline.schemas import COMMENTS, LABELS
-from pipeline.splits import SplitConfig, build_split, labelled_comments
-from pipeline.store import Store
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import load_corpus
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import EMOTIONS, OPINIONS, resolve
+from csmv.pipeline.report import facts
+from csmv.pipeline.schemas import COMMENTS, LABELS
+from csmv.pipeline.splits import SplitConfig, build_split, labelled_comments
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import load_corpus
 
 Row = tuple[str, str, str | None, str | None]
 

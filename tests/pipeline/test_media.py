@@ -15,15 +15,15 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.media.settings import MediaSettings
-from pipeline.media.stage import MediaReport, media_shard, open_videos
-from pipeline.sample import Sample, make_sample
-from pipeline.sample.films import SIZES
-from pipeline.schemas import VIDEOS
-from pipeline.sources.registry import source_of
-from pipeline.store import Store
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.demo.sample import Sample, make_sample
+from csmv.pipeline.demo.sample.films import SIZES
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.stage import MediaReport, media_shard, open_videos
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")
 GOOD = 5
@@ -227,10 +227,10 @@ pathlib.Path.open = stubborn
 
 KILLED = """
 import sys
-from pipeline.config import read_config
-from pipeline.media.stage import media_shard
-from pipeline.sources.registry import source_of
-from pipeline.store import Store
+from csmv.pipeline.config import read_config
+from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.store import Store
 store = Store.open(sys.argv[1])
 print("begun", flush=True)
 media_shard(store, 0, source_of(read_config(store).source))

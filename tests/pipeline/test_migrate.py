@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import is_ours, read_config
-from pipeline.errors import CsmvError
-from pipeline.failures import failures_of
-from pipeline.manifest import HEADER_FILE
-from pipeline.migrate import migrate
-from pipeline.pseudonym import KEY_VARIABLE
-from pipeline.store import Store
-from pipeline.vccsa.features import load_features
-from pipeline.verify import verify
+from csmv.pipeline.config import is_ours, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.manifest import HEADER_FILE
+from csmv.pipeline.migrate import migrate
+from csmv.pipeline.pseudonym import KEY_VARIABLE
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.verify import verify
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 TIMES = ("history/", "failures/", "manifest/failures/")
@@ -94,7 +94,7 @@ def test_a_damaged_table_stops_the_migration_and_is_named(old: Path) -> None:
 
 FORKED = """
 import os, signal, sys, time
-from pipeline.migrate import migrate
+from csmv.pipeline.migrate import migrate
 for line in sys.stdin:
     root, after = line.split()
     child = os.fork()

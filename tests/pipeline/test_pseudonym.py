@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.pseudonym import (
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.pseudonym import (
     KEY_FILE,
     KEY_VARIABLE,
     MissingKeyError,
@@ -17,7 +17,7 @@ from pipeline.pseudonym import (
     load_key,
     new_key,
 )
-from pipeline.store import Store
+from csmv.pipeline.store import Store
 
 
 @pytest.fixture

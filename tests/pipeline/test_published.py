@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import CsmvError
-from pipeline.failures import failures_of
-from pipeline.import_published import import_published
-from pipeline.known_names import known_names
-from pipeline.scrub import EntityRule, Operator, ScrubPolicy
-from pipeline.sources.published import read_published
-from pipeline.splits import overlap
-from pipeline.store import Store
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.import_published import import_published
+from csmv.pipeline.known_names import known_names
+from csmv.pipeline.scrub import EntityRule, Operator, ScrubPolicy
+from csmv.pipeline.sources.published import read_published
+from csmv.pipeline.splits import overlap
+from csmv.pipeline.store import Store
 
 # Counted from the published files; see the README beside them.
 PUBLISHED = {
@@ -45,7 +45,7 @@ def imported(
 ) -> tuple[Store, int]:
     """All of CSMV imported by the command line, with the bytes of memory that took."""
     root = tmp_path_factory.mktemp("csmv") / "root"
-    command = ["-m", "flows.cli", "import", str(shared / "csmv" / "Comments_Anno" / "lable_data_dict.json.zip")]
+    command = ["-m", "csmv.flows.cli", "import", str(shared / "csmv" / "Comments_Anno" / "lable_data_dict.json.zip")]
     command += ["--links", str(shared / "csmv" / "CSMV_rawLinks.xlsx"), "--root", str(root)]
     peak, printed = peak_memory(*command)
     assert "21,426 of 21,454 (99.87%)" in printed
@@ -221,7 +221,15 @@ def test_a_wrong_workbook_or_zip_is_one_sentence(annotations: Path) -> None:
 
 
 def test_the_command_ends_with_one_sentence_and_no_traceback(annotations: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "import", str(annotations), "--links", str(annotations / "no.xlsx")]
+    command = [
+        sys.executable,
+        "-m",
+        "csmv.flows.cli",
+        "import",
+        str(annotations),
+        "--links",
+        str(annotations / "no.xlsx"),
+    ]
     done = subprocess.run([*command, "--root", str(tmp_path / "root")], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no.xlsx" in done.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import CsmvError
-from pipeline.remote import storage_options
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.remote import storage_options
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -18,8 +18,8 @@ import os, urllib.request
 import boto3
 from fsspec.core import url_to_fs
 from moto.server import ThreadedMotoServer
-from pipeline.errors import sentence_for
-from pipeline.remote import storage_options
+from csmv.pipeline.errors import sentence_for
+from csmv.pipeline.remote import storage_options
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
@@ -60,8 +60,8 @@ say("s3://csmv/root", write)
 SILENCE = """
 import os, socket, time
 from fsspec.core import url_to_fs
-from pipeline.errors import sentence_for
-from pipeline.remote import storage_options
+from csmv.pipeline.errors import sentence_for
+from csmv.pipeline.remote import storage_options
 
 silent = socket.create_server(("127.0.0.1", 0), backlog=50)
 os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:%d" % silent.getsockname()[1]

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.failures import Failure, record_failures
-from pipeline.privacy.audit import audit
-from pipeline.report import SCRUB_MEASURED, facts, write_report
-from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
-from pipeline.splits import SplitConfig, build_split
-from pipeline.store import Store
-from pipeline.vccsa import TrainConfig, train
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.privacy.audit import audit
+from csmv.pipeline.report import SCRUB_MEASURED, facts, write_report
+from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
+from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa import TrainConfig, train
 
 SAYING = "nobody but me said this sentence"
 VOID = {"meta", "br"}

@@ -7,15 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, PublishedSource
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, record_failures
-from pipeline.feature_sets import FeatureConfig
-from pipeline.features import RETRIES
-from pipeline.media.retention import apply_retention
-from pipeline.root import media_path
-from pipeline.schemas import VIDEOS, FailureReason, features_spec
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, PublishedSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import RETRIES
+from csmv.pipeline.media.retention import apply_retention
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Store
 
 CLIPS = FeatureConfig(extractor="i3d")
 MOMENTS = FeatureConfig(extractor="i3d", granularity="temporal")

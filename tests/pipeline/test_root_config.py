@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
-from pipeline.errors import CsmvError
-from pipeline.feature_sets import FeatureConfig
-from pipeline.root import CONFIG_FILE
-from pipeline.store import Store
+from csmv.pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.store import Store
 
 TEXT = """\
 # Our pilot: keep the seed.
@@ -102,9 +102,9 @@ def test_a_file_that_stands_in_a_new_root_makes_it(tmp_path: Path) -> None:
 
 RECORDS = """
 import sys, time
-from pipeline.config import record_section
-from pipeline.splits import SplitConfig
-from pipeline.store import Store
+from csmv.pipeline.config import record_section
+from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.store import Store
 
 root, first, begin = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 store = Store.open(root)

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from extractors.reasons import MediaFailure
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource
-from pipeline.failures import Failure, record_failures
-from pipeline.labels import TASKS
-from pipeline.schemas import (
+from csmv.extractors.reasons import MediaFailure
+from csmv.pipeline.config import DatasetConfig, FolderSource, PublishedSource
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.labels import TASKS
+from csmv.pipeline.schemas import (
     COMMENTS,
     FAILURES,
     LABELS,
@@ -21,9 +21,9 @@ from pipeline.schemas import (
     FailureReason,
     reason_of_format_1,
 )
-from pipeline.sources.walls import CODES
-from pipeline.stages import STAGES
-from pipeline.store import Store
+from csmv.pipeline.sources.walls import CODES
+from csmv.pipeline.stages import STAGES
+from csmv.pipeline.store import Store
 
 FINAL = {
     "media": "empty_file no_audio no_frames no_video_stream not_a_video too_large truncated unsupported_codec "

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from pipeline.errors import CsmvError
-from pipeline.scrub import EntityRule, NerModel, Operator, Scrubber, ScrubPolicy
-from pipeline.scrub.folding import fold
-from pipeline.scrub.recognizer import Glance
-from pipeline.validated import parse
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.scrub import EntityRule, NerModel, Operator, Scrubber, ScrubPolicy
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.recognizer import Glance
+from csmv.pipeline.validated import parse
 
 PIECES = st.sampled_from(
     [

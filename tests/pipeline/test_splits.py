@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.dataset import Dataset
-from pipeline.errors import CsmvError
-from pipeline.schemas import COMMENTS, LABELS
-from pipeline.splits import SplitConfig, SplitsStage, build_split, by_comment, by_video, overlap, summary
-from pipeline.stage import Unit
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.schemas import COMMENTS, LABELS
+from csmv.pipeline.splits import SplitConfig, SplitsStage, build_split, by_comment, by_video, overlap, summary
+from csmv.pipeline.stage import Unit
+from csmv.pipeline.store import Store
 
 
 def comments(videos: int, seed: int = 0) -> pa.Table:

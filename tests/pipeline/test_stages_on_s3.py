@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipeline.collect import ingest
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.failures import failures_of
-from pipeline.feature_sets import FeatureConfig
-from pipeline.features import extract_shard
-from pipeline.media.stage import media_shard
-from pipeline.report import write_report
-from pipeline.sample import make_sample
-from pipeline.sources.registry import source_of
-from pipeline.splits import SplitConfig, build_split
-from pipeline.store import Store
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.demo.sample import make_sample
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import extract_shard
+from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.report import write_report
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")
 SPLITS = (SplitConfig(kind="video"), SplitConfig(kind="comment"))

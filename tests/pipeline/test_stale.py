@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DatasetConfig
-from pipeline.dataset import Dataset
-from pipeline.errors import CsmvError
-from pipeline.privacy.forget import forget
-from pipeline.sample import make_sample
-from pipeline.scrub import EntityRule
-from pipeline.stages import STAGES
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.demo.sample import make_sample
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.privacy.forget import forget
+from csmv.pipeline.scrub import EntityRule
+from csmv.pipeline.stages import STAGES
 
 ORDER = [stage.name for stage in STAGES]
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, clear_failures, failures_of, record_failures
-from pipeline.root import media_path, shard_of
-from pipeline.schemas import COMMENTS, VIDEOS, FailureReason, features_spec
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, failures_of, record_failures
+from csmv.pipeline.root import media_path, shard_of
+from csmv.pipeline.schemas import COMMENTS, VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Store
 
 
 def config(n_shards: int = 4) -> DatasetConfig:
@@ -64,7 +64,7 @@ def test_a_block_that_fails_leaves_neither_file_nor_temporary(store: Store, tmp_
 def test_sweep_removes_what_a_killed_process_left_and_spares_what_a_living_one_writes(store: Store) -> None:
     program = (
         "import os, signal, sys\n"
-        "from pipeline.store import Store\n"
+        "from csmv.pipeline.store import Store\n"
         "with Store.open(sys.argv[1]).writing('private/media/0000/x.mp4') as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

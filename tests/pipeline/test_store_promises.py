@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config, signed
-from pipeline.errors import CsmvError
-from pipeline.failures import Failure, clear_failures, failures_of, record_failures
-from pipeline.privacy.forgotten import Request, remember
-from pipeline.pseudonym import KEY_VARIABLE
-from pipeline.root import is_safe_id, media_path, shard_of
-from pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, FolderSource, PublishedSource, read_config, signed
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, failures_of, record_failures
+from csmv.pipeline.privacy.forgotten import Request, remember
+from csmv.pipeline.pseudonym import KEY_VARIABLE
+from csmv.pipeline.root import is_safe_id, media_path, shard_of
+from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, FailureReason, features_spec
+from csmv.pipeline.store import Store
 
 DAY = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.folding import fold
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.scrub.folding import fold
-from pipeline.scrub.forms import Form, Writing, form_of
-from pipeline.scrub.gazetteer import Gazetteer
-from pipeline.scrub.policy import Kind
-from pipeline.scrub.recognizer import Glance
+from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.forms import Form, Writing, form_of
+from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.scrub.policy import Kind
+from csmv.pipeline.scrub.recognizer import Glance
 
 
 def found(names: str | list[str], text: str) -> list[str]:

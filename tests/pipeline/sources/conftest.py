@@ -10,18 +10,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.collect import collect
-from pipeline.config import DatasetConfig, read_config
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.sandbox import Sandbox, SandboxSettings
-from pipeline.sources.base import Reach
-from pipeline.sources.browser import find_chromium
-from pipeline.sources.landing import Landing, latest
-from pipeline.sources.settings import Connection, Limits, Manners
-from pipeline.sources.tables import write_tables
-from pipeline.sources.web import Web, WebSource
-from pipeline.sources.web_visits import Report
-from pipeline.store import Store
+from csmv.pipeline.collect import collect
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.sources.landing import Landing, latest
+from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.tables import write_tables
+from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.web_visits import Report
+from csmv.pipeline.store import Store
 
 QUICK = Manners(
     interval_s=0,

@@ -5,15 +5,15 @@ import re
 import sys
 from pathlib import Path
 
-from pipeline.collect import collect
-from pipeline.config import read_config
-from pipeline.media.stage import media_shard
-from pipeline.sources.base import Reach
-from pipeline.sources.registry import source_of
-from pipeline.sources.settings import Connection
-from pipeline.sources.tables import write_tables
-from pipeline.sources.web_visits import Report
-from pipeline.store import Store
+from csmv.pipeline.collect import collect
+from csmv.pipeline.config import read_config
+from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.tables import write_tables
+from csmv.pipeline.sources.web_visits import Report
+from csmv.pipeline.store import Store
 
 
 def held_at_most() -> int:

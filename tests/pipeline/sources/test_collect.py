@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.collect import reasons
-from pipeline.config import DatasetConfig, read_config
-from pipeline.errors import CsmvError
-from pipeline.failures import failures_of
-from pipeline.sandbox import Fault
-from pipeline.sources.landing import Landing
-from pipeline.sources.settings import Connection, Limits, Manners
-from pipeline.sources.web import WebSource
-from pipeline.store import Store
+from csmv.pipeline.collect import reasons
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.demo.sandbox import Fault
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.sources.landing import Landing
+from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.store import Store
 
 ONE_RUN = Path(__file__).with_name("one_run.py")
 

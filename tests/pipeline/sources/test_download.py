@@ -9,21 +9,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig, read_config
-from pipeline.errors import CsmvError
-from pipeline.failures import clear_failures
-from pipeline.media.settings import MediaSettings
-from pipeline.media.stage import MediaReport, media_shard
-from pipeline.root import media_path
-from pipeline.sandbox import Fault, Place, Sandbox, SandboxSettings, World
-from pipeline.sandbox.media import RENDITIONS, video_bytes
-from pipeline.schemas import VIDEOS
-from pipeline.sources.base import Reach
-from pipeline.sources.links import canonical_url
-from pipeline.sources.registry import source_of
-from pipeline.sources.settings import Connection, Manners
-from pipeline.sources.web import WebSource
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.demo.sandbox import Fault, Place, Sandbox, SandboxSettings, World
+from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import clear_failures
+from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.stage import MediaReport, media_shard
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.links import canonical_url
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.store import Store
 
 MANNERS = Manners(interval_s=0, walls_in_a_row=100)
 

@@ -13,23 +13,23 @@ from typing import Any
 
 import pytest
 
-from pipeline.collect import collect
-from pipeline.config import DatasetConfig, read_config
-from pipeline.sandbox import Sandbox, SandboxSettings
-from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
-from pipeline.scrub import EntityRule, ScrubPolicy
-from pipeline.sources.base import Reach
-from pipeline.sources.browser import find_chromium
-from pipeline.sources.folder import FolderSource
-from pipeline.sources.published import PublishedSource
-from pipeline.sources.registry import SOURCES, source_of
-from pipeline.sources.research import ResearchSource
-from pipeline.sources.research_api import KEY_VARIABLE, SECRET_VARIABLE
-from pipeline.sources.settings import Connection, Limits, Manners
-from pipeline.sources.tables import TABLES, is_current, write_shard, write_tables
-from pipeline.sources.web import WebSource
-from pipeline.sources.ytdlp import YtdlpSource
-from pipeline.store import Store
+from csmv.pipeline.collect import collect
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.scrub import EntityRule, ScrubPolicy
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.browser import find_chromium
+from csmv.pipeline.sources.folder import FolderSource
+from csmv.pipeline.sources.published import PublishedSource
+from csmv.pipeline.sources.registry import SOURCES, source_of
+from csmv.pipeline.sources.research import ResearchSource
+from csmv.pipeline.sources.research_api import KEY_VARIABLE, SECRET_VARIABLE
+from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.tables import TABLES, is_current, write_shard, write_tables
+from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.sources.ytdlp import YtdlpSource
+from csmv.pipeline.store import Store
 
 HANDLE = "mirelo.vance_83"
 
@@ -159,11 +159,11 @@ def bytes_of(store: Store, *prefixes: str) -> dict[str, bytes]:
 
 WRITE_AND_DIE = """
 import os, pathlib, signal, sys
-from pipeline.config import read_config
-from pipeline.sources.ytdlp import YtdlpSource
-from pipeline.store import Store
-from pipeline.sources.registry import source_of
-from pipeline.sources.tables import write_tables
+from csmv.pipeline.config import read_config
+from csmv.pipeline.sources.ytdlp import YtdlpSource
+from csmv.pipeline.store import Store
+from csmv.pipeline.sources.registry import source_of
+from csmv.pipeline.sources.tables import write_tables
 writes = int(sys.argv[2])
 commit = pathlib.Path.replace
 def counted(self, target):

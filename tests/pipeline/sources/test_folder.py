@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from pipeline import collect
-from pipeline.config import DatasetConfig, FolderSource, read_config
-from pipeline.errors import CsmvError
-from pipeline.pseudonym import Pseudonymiser
-from pipeline.schemas import VIDEOS
-from pipeline.sources.base import Part, Reach
-from pipeline.sources.folder import Folder
-from pipeline.sources.tables import TableSummary, write_shard
-from pipeline.store import Store
+from csmv.pipeline import collect
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.sources.base import Part, Reach
+from csmv.pipeline.sources.folder import Folder
+from csmv.pipeline.sources.tables import TableSummary, write_shard
+from csmv.pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")
 
@@ -203,10 +203,10 @@ def test_shards_do_not_depend_on_who_makes_them_or_in_what_order(tmp_path: Path)
 KILLED = """
 import os, signal, sys
 from pydantic import SecretStr
-from pipeline.config import read_config
-from pipeline.store import Store
-from pipeline.collect import ingest
-from pipeline.sources.registry import source_of
+from csmv.pipeline.config import read_config
+from csmv.pipeline.store import Store
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.sources.registry import source_of
 writes = int(sys.argv[2])
 commit = os.replace
 def counted(self, *arguments):

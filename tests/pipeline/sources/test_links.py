@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import CsmvError
-from pipeline.sources import links as links_module
-from pipeline.sources import workbook
-from pipeline.sources.links import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources import links as links_module
+from csmv.pipeline.sources import workbook
+from csmv.pipeline.sources.links import (
     MAX_FILE_BYTES,
     MAX_LINK_CHARACTERS,
     LinkFile,

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.collect import collect
-from pipeline.config import DatasetConfig, read_config
-from pipeline.errors import CsmvError
-from pipeline.sandbox import Sandbox, SandboxSettings
-from pipeline.sandbox.research import CLIENT_KEY, CLIENT_SECRET
-from pipeline.sources.base import Reach
-from pipeline.sources.research import Research, ResearchReport, ResearchSource
-from pipeline.sources.research_api import KEY_VARIABLE, QUOTA_FILE, SECRET_VARIABLE, ResearchVideo
-from pipeline.sources.research_rounds import LANDING, windows
-from pipeline.sources.settings import Connection, Limits
-from pipeline.sources.tables import TableSummary, write_tables
-from pipeline.store import Store
+from csmv.pipeline.collect import collect
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.research import Research, ResearchReport, ResearchSource
+from csmv.pipeline.sources.research_api import KEY_VARIABLE, QUOTA_FILE, SECRET_VARIABLE, ResearchVideo
+from csmv.pipeline.sources.research_rounds import LANDING, windows
+from csmv.pipeline.sources.settings import Connection, Limits
+from csmv.pipeline.sources.tables import TableSummary, write_tables
+from csmv.pipeline.store import Store
 
 NO_COMMENTS = Limits(videos=None, comments=0)
 
@@ -255,7 +255,7 @@ def test_the_documented_example_is_read(shared: Path) -> None:
 
 def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: Sandbox) -> None:
     store = store_of(tmp_path, sandbox)
-    from pipeline.sources.landing import Record, write_records
+    from csmv.pipeline.sources.landing import Record, write_records
 
     rows = {"videos": [{"id": "../../x"}, {"id": -4}, {"nothing": 1}, {"id": 7679401525248000001}]}
     write_records(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sources.responses import (
+from csmv.pipeline.sources.responses import (
     MAX_BODY_BYTES,
     CommentList,
     ItemList,
@@ -18,7 +18,7 @@ from pipeline.sources.responses import (
     read_list,
     read_video_page,
 )
-from pipeline.sources.walls import Done, Ending, Outcome, verdict_of_code, verdict_of_status
+from csmv.pipeline.sources.walls import Done, Ending, Outcome, verdict_of_code, verdict_of_status
 
 ID = "7679401525248000001"
 

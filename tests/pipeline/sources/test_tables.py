@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.config import DatasetConfig, read_config
-from pipeline.scrub import EntityRule, ScrubPolicy
-from pipeline.sources.landing import Landing, Record
-from pipeline.sources.tables import TableSummary, write_shard, write_tables
-from pipeline.sources.visit import COMMENTS
-from pipeline.sources.walls import DONE
-from pipeline.sources.web import Web, WebSource
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig, read_config
+from csmv.pipeline.scrub import EntityRule, ScrubPolicy
+from csmv.pipeline.sources.landing import Landing, Record
+from csmv.pipeline.sources.tables import TableSummary, write_shard, write_tables
+from csmv.pipeline.sources.visit import COMMENTS
+from csmv.pipeline.sources.walls import DONE
+from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.store import Store
 
 A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"
 

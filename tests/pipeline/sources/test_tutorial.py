@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pipeline.sources
-from pipeline.collect import ingest
-from pipeline.scrub import ScrubPolicy
-from pipeline.store import Store
+import csmv.pipeline.sources
+from csmv.pipeline.collect import ingest
+from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.store import Store
 
-PAGE = Path(pipeline.sources.__file__).with_name("README.md")
+PAGE = Path(csmv.pipeline.sources.__file__).with_name("README.md")
 MOST_LINES = 60
 
 

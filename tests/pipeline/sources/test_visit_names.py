@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from pipeline.sources.landing import Visit, VisitNames, new_visit
-from pipeline.sources.walls import Done
+from csmv.pipeline.sources.landing import Visit, VisitNames, new_visit
+from csmv.pipeline.sources.walls import Done
 
 OLD = "20261123T171500123Z-ab12cd"
 AT = datetime(2026, 11, 23, 17, 15, 0, 123_000, UTC)
@@ -44,7 +44,7 @@ def test_names_of_eight_threads_sort_as_each_made_them() -> None:
 
 
 def test_names_of_two_processes_in_turn_sort_as_they_were_made() -> None:
-    code = "from pipeline.sources.landing import new_visit\nwhile input(): print(new_visit(), flush=True)"
+    code = "from csmv.pipeline.sources.landing import new_visit\nwhile input(): print(new_visit(), flush=True)"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     names = []
     with (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.schemas import FailureReason
-from pipeline.sources.walls import CODES, DONE, ENDINGS, Verdict, verdict_of_code, verdict_of_status
+from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.walls import CODES, DONE, ENDINGS, Verdict, verdict_of_code, verdict_of_status
 
 DELETED = "status_deleted"
 NOTES = (

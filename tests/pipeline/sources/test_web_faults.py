@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.sandbox import EFFECTS, Fault, Place, World
-from pipeline.sandbox.world import SandboxSettings
-from pipeline.sources.settings import Limits, Manners
-from pipeline.sources.web import Web
+from csmv.pipeline.demo.sandbox import EFFECTS, Fault, Place, World
+from csmv.pipeline.demo.sandbox.world import SandboxSettings
+from csmv.pipeline.sources.settings import Limits, Manners
+from csmv.pipeline.sources.web import Web
 
 TAG_FAULTS = [fault for fault in EFFECTS if fault.place is Place.TAG]
 VIDEO_FAULTS = [fault for fault in EFFECTS if fault.place is Place.VIDEO]

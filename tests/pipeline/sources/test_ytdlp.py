@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.collect import collect
-from pipeline.config import DatasetConfig
-from pipeline.errors import CsmvError
-from pipeline.sources.base import Reach
-from pipeline.sources.settings import Manners
-from pipeline.sources.ytdlp import Ytdlp, YtdlpSource
-from pipeline.store import Store
+from csmv.pipeline.collect import collect
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.sources.ytdlp import Ytdlp, YtdlpSource
+from csmv.pipeline.store import Store
 
 MOVIE = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.config import DatasetConfig
-from pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, features_spec
-from pipeline.store import Store
+from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, features_spec
+from csmv.pipeline.store import Store
 
 PRAISE = ["love this", "so good", "amazing work", "best one yet", "my favourite"]
 SCORN = ["this is bad", "so boring", "worst one", "hate it", "please stop"]

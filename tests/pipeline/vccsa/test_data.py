@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL
-from pipeline.store import Store
-from pipeline.vccsa.batches import Batches, train_statistics
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.data import load_corpus
-from pipeline.vccsa.text import HashTokenizer
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.batches import Batches, train_statistics
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.data import load_corpus
+from csmv.pipeline.vccsa.text import HashTokenizer
 
 CONFIG = TrainConfig(features=("synthetic",))
 

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL
-from pipeline.store import Store, parquet_bytes
-from pipeline.vccsa import train
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.evaluation import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.store import Store, parquet_bytes
+from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
     calibration,
@@ -23,9 +23,9 @@ from pipeline.vccsa.evaluation import (
     evaluate,
     read_predictions,
 )
-from pipeline.vccsa.metrics import TASKS, headline, scores
-from pipeline.vccsa.sweep import TABLE_1, SweepConfig, read_sweep, results, train_point, write_sweep
-from pipeline.vccsa.tables import latex, markdown, over_seeds, rows_of, write_figures
+from csmv.pipeline.vccsa.metrics import TASKS, headline, scores
+from csmv.pipeline.vccsa.sweep import TABLE_1, SweepConfig, read_sweep, results, train_point, write_sweep
+from csmv.pipeline.vccsa.tables import latex, markdown, over_seeds, rows_of, write_figures
 
 
 @pytest.fixture(scope="module")

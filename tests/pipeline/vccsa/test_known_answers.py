@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL
-from pipeline.store import Store, parquet_bytes
-from pipeline.vccsa import train
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.evaluation import (
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.store import Store, parquet_bytes
+from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
     calibration,
@@ -24,8 +24,8 @@ from pipeline.vccsa.evaluation import (
     evaluate,
     read_predictions,
 )
-from pipeline.vccsa.metrics import TASKS, both_tasks, headline
-from pipeline.vccsa.training import read_run
+from csmv.pipeline.vccsa.metrics import TASKS, both_tasks, headline
+from csmv.pipeline.vccsa.training import read_run
 
 OPINIONS, EMOTIONS = TASKS["opinion"], TASKS["emotion"]
 POSITIVE, NEUTRAL, NEGATIVE = range(3)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import CsmvError
-from pipeline.labels import NO_LABEL
-from pipeline.vccsa import metrics
-from pipeline.vccsa.config import TrainConfig
-from pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, scores, task_sum
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.vccsa import metrics
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, scores, task_sum
 
 # Of three a two are found and one is called b; of two b one is found and one is called c; the d is called a.
 LABEL = np.array([0, 0, 0, 1, 1, 3])

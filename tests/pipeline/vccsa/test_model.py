@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.labels import NO_LABEL
-from pipeline.vccsa.attention import grounding_weights
-from pipeline.vccsa.batch import Batch, Stream
-from pipeline.vccsa.config import Sizes, Switches
-from pipeline.vccsa.model import Heads, Vccsa
-from pipeline.vccsa.networks import class_weights
-from pipeline.vccsa.paper import PaperConfig, PaperVccsa
-from pipeline.vccsa.text import TextTower, TinyEncoder
+from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.vccsa.attention import grounding_weights
+from csmv.pipeline.vccsa.batch import Batch, Stream
+from csmv.pipeline.vccsa.config import Sizes, Switches
+from csmv.pipeline.vccsa.model import Heads, Vccsa
+from csmv.pipeline.vccsa.networks import class_weights
+from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
+from csmv.pipeline.vccsa.text import TextTower, TinyEncoder
 
 SIZES = Sizes(
     visual_dim=24, ground_dim=16, consensus_dim=16, consensus_heads=4, ground_heads=4, scales=3, visual_length=12

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import CsmvError
-from pipeline.vccsa import build_paper
-from pipeline.vccsa.paper import PaperVccsa, pad_length
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.vccsa import build_paper
+from csmv.pipeline.vccsa.paper import PaperVccsa, pad_length
 
 INNER = [
     "visual_proj",

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from extractors.sampling import ClipRule
-from pipeline.vccsa.predict import _windows, vector_spans
+from csmv.extractors.sampling import ClipRule
+from csmv.pipeline.vccsa.predict import _windows, vector_spans
 
 RULE = ClipRule(fps=24, frames=16, step=16)
 

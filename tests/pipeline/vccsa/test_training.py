@@ -15,14 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.errors import CsmvError
-from pipeline.store import Store
-from pipeline.vccsa import loop, train
-from pipeline.vccsa.config import MODELS, TextConfig, TrainConfig
-from pipeline.vccsa.loop import learning_rate_factor
-from pipeline.vccsa.predict import predict
-from pipeline.vccsa.text import HubTokenizer, load_encoder
-from pipeline.vccsa.training import read_run
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa import loop, train
+from csmv.pipeline.vccsa.config import MODELS, TextConfig, TrainConfig
+from csmv.pipeline.vccsa.loop import learning_rate_factor
+from csmv.pipeline.vccsa.predict import predict
+from csmv.pipeline.vccsa.text import HubTokenizer, load_encoder
+from csmv.pipeline.vccsa.training import read_run
 
 QUICK = TrainConfig(
     features=("synthetic",),
@@ -110,9 +110,9 @@ def test_a_run_trained_anew_forgets_the_old_one_at_once(root: Store, monkeypatch
 
 KILLER = """
     import os, signal, sys
-    from pipeline.store import Store
-    from pipeline.vccsa import loop, train
-    from pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa import loop, train
+    from csmv.pipeline.vccsa.config import TrainConfig
 
     store, config = Store.open(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2])
     step = loop._step

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.sandbox.answers import Answer, Request
-from pipeline.sandbox.certificate import make_certificate
-from pipeline.sandbox.site import Site
-from pipeline.sandbox.world import SandboxSettings, World
+from csmv.pipeline.demo.sandbox.answers import Answer, Request
+from csmv.pipeline.demo.sandbox.certificate import make_certificate
+from csmv.pipeline.demo.sandbox.site import Site
+from csmv.pipeline.demo.sandbox.world import SandboxSettings, World
 
 HOSTS = ("tiktok.com", "tiktokcdn.com", "tiktokv.com", "open.tiktokapis.com")
 """What the proxy leads to the site: these and their subdomains."""

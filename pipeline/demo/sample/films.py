@@ -19,7 +19,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.x264 import SAME_BYTES
+from csmv.pipeline.x264 import SAME_BYTES
 
 MOODS = ("party", "calm", "gloom", "menace")
 

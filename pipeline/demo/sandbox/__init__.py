@@ -4,8 +4,8 @@ Everything in it is invented from a seed. It is a development tool: it proves th
 that are documented, not against TikTok itself.
 """
 
-from pipeline.sandbox.faults import EFFECTS, Effect, Fault, Place
-from pipeline.sandbox.server import Logged, Sandbox
-from pipeline.sandbox.world import SandboxSettings, Truth, World
+from csmv.pipeline.demo.sandbox.faults import EFFECTS, Effect, Fault, Place
+from csmv.pipeline.demo.sandbox.server import Logged, Sandbox
+from csmv.pipeline.demo.sandbox.world import SandboxSettings, Truth, World
 
 __all__ = ["EFFECTS", "Effect", "Fault", "Logged", "Place", "Sandbox", "SandboxSettings", "Truth", "World"]

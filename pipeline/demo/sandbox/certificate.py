@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError
 
 
 def make_certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:

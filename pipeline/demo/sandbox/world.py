@@ -9,8 +9,8 @@ from functools import cached_property
 
 from pydantic import Field
 
-from pipeline.sandbox.faults import EFFECTS, Fault, Place, drawn_at
-from pipeline.validated import Validated
+from csmv.pipeline.demo.sandbox.faults import EFFECTS, Fault, Place, drawn_at
+from csmv.pipeline.validated import Validated
 
 FIRST_DAY = 1_788_000_000
 """2026-08-29: when the first invented video was published, Unix seconds."""

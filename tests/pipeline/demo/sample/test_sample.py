@@ -16,9 +16,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from pipeline.sample import COMMENTS_EACH, MOODS, VIDEOS, Sample, make_sample, write_rows
-from pipeline.sample.films import RATES, Film, plan_films
-from pipeline.schemas import EMOTIONS, OPINIONS
+from csmv.pipeline.demo.sample import COMMENTS_EACH, MOODS, VIDEOS, Sample, make_sample, write_rows
+from csmv.pipeline.demo.sample.films import RATES, Film, plan_films
+from csmv.pipeline.schemas import EMOTIONS, OPINIONS
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_words_alone_fall_short_of_words_with_the_video(
 
 
 def test_moods_can_be_told_apart_by_their_pixels() -> None:
-    from pipeline.sample.films import PAINTERS
+    from csmv.pipeline.demo.sample.films import PAINTERS
 
     def look(mood: str, seed: int) -> NDArray[np.float32]:
         paint = PAINTERS[mood](Film("x", mood, 120, 160, 24, 1.0, seed))

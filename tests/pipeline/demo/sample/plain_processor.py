@@ -17,9 +17,9 @@ ENVIRONMENT = {
 
 def make_films(folder: Path, *, plain: bool) -> None:
     """The sample's files and two of the sandbox's; `plain`: as the plainest processor makes them."""
-    from pipeline import x264
-    from pipeline.sample import make_sample
-    from pipeline.sandbox.media import RENDITIONS, video_bytes
+    from csmv.pipeline import x264
+    from csmv.pipeline.demo.sample import make_sample
+    from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
 
     if plain:
         _forget_vector_instructions()

@@ -14,9 +14,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.progress import track
-from pipeline.sample.films import MOODS, Film, make_film, make_sound_only, plan_films
-from pipeline.sample.words import Comment, Planted, make_handle, write_comments
+from csmv.pipeline.demo.sample.films import MOODS, Film, make_film, make_sound_only, plan_films
+from csmv.pipeline.demo.sample.words import Comment, Planted, make_handle, write_comments
+from csmv.pipeline.progress import track
 
 __all__ = ["MOODS", "Planted", "Rows", "Sample", "make_sample", "write_rows"]
 

@@ -5,8 +5,8 @@ Numbers come as numbers here and as strings there, as they do on the site.
 
 from typing import Any
 
-from pipeline.sandbox.media import RENDITIONS, Rendition
-from pipeline.sandbox.world import Comment, Person, Video
+from csmv.pipeline.demo.sandbox.media import RENDITIONS, Rendition
+from csmv.pipeline.demo.sandbox.world import Comment, Person, Video
 
 Json = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """What the sandbox site answers: pages, lists, media, short links, oEmbed and robots.txt, with the faults of its world.
 
-Knows HTTP only as a request and an answer; sockets, TLS and the proxy are in `pipeline.sandbox.server`.
+Knows HTTP only as a request and an answer; sockets, TLS and the proxy are in `csmv.pipeline.demo.sandbox.server`.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.sandbox import shapes
-from pipeline.sandbox.answers import Answer, Request, broken_list, broken_page, json_answer, ranged
-from pipeline.sandbox.faults import EFFECTS, Fault, Place
-from pipeline.sandbox.media import RENDITIONS, video_bytes
-from pipeline.sandbox.research import ResearchApi
-from pipeline.sandbox.world import Video, World
+from csmv.pipeline.demo.sandbox import shapes
+from csmv.pipeline.demo.sandbox.answers import Answer, Request, broken_list, broken_page, json_answer, ranged
+from csmv.pipeline.demo.sandbox.faults import EFFECTS, Fault, Place
+from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
+from csmv.pipeline.demo.sandbox.research import ResearchApi
+from csmv.pipeline.demo.sandbox.world import Video, World
 
 _EXPIRES_S = 3600
 _RESETS_LAST_S = 1.0

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from pipeline.sandbox import Fault, Place, Sandbox, SandboxSettings, World
-from pipeline.sandbox.media import RENDITIONS, video_bytes
-from pipeline.sandbox.shapes import challenge_id, comment, item
+from csmv.pipeline.demo.sandbox import Fault, Place, Sandbox, SandboxSettings, World
+from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
+from csmv.pipeline.demo.sandbox.shapes import challenge_id, comment, item
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.sandbox.world import Comment, Video, World
+from csmv.pipeline.demo.sandbox.world import Comment, Video, World
 
 CLIENT_KEY = "sandbox-client-key"
 CLIENT_SECRET = "sandbox-client-secret"

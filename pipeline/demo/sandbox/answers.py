@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.sandbox import shapes
-from pipeline.sandbox.faults import Fault
+from csmv.pipeline.demo.sandbox import shapes
+from csmv.pipeline.demo.sandbox.faults import Fault
 
 
 @dataclass(frozen=True)

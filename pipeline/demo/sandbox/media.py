@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.x264 import SAME_BYTES
+from csmv.pipeline.x264 import SAME_BYTES
 
 _RATE = 12
 _PATTERNS = 8

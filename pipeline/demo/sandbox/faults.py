@@ -1,6 +1,6 @@
 """What can go wrong on the sandbox site, as data: where each fault strikes, whether it passes, what must come of it.
 
-The words in `expect` are the outcome classes of `pipeline.sources.walls`; the sandbox states them independently, so
+The words in `expect` are the outcome classes of `csmv.pipeline.sources.walls`; the sandbox states them independently, so
 that a collector is compared with this table and not with itself.
 """
 
