@@ -14,10 +14,11 @@ from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings, World
 from csmv.pipeline.demo.sandbox.faults import Fault
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.stage import open_videos
+from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.settings import Connection, Limits, Manners
 from csmv.pipeline.sources.web import WebSource
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
     from csmv.pipeline.sources.web_visits import Watch

@@ -14,9 +14,10 @@ import yaml
 from pydantic import Field, field_validator
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import FeatureConfig
+from csmv.pipeline.feature_sets import FeatureConfig
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.folder import FolderSource
 from csmv.pipeline.sources.published import PublishedSource
@@ -24,7 +25,7 @@ from csmv.pipeline.sources.registry import SOURCES, Section
 from csmv.pipeline.sources.research import ResearchSource
 from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.splits import SplitConfig
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated, parse
 from csmv.pipeline.vccsa.config import TrainConfig
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from csmv.pipeline.config import DatasetConfig, create_root, read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import Vectors
-from csmv.pipeline.features import features as feature_set
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.base import Reach, Source
@@ -25,6 +25,7 @@ from csmv.pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, n
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
+from csmv.pipeline.vccsa.features import load_features
 
 
 class Dataset:
@@ -93,7 +94,7 @@ class Dataset:
 
     def features(self, name: str) -> Mapping[str, Vectors]:
         """(T, D) arrays by video id of a feature set such as `i3d`."""
-        return feature_set(self.store, name)
+        return load_features(self.store, name).videos
 
     def split(self, name: str) -> pa.Table:
         """A split: comment_id, video_id, and train, dev or test."""
@@ -127,7 +128,7 @@ class Dataset:
 
     def status(self) -> list[StageStatus]:
         """How far each stage is: units done and missing, what is stale and why, failures by reason."""
-        failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in self.store.failures().items()}
+        failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in failures_of(self.store).items()}
         return [self._status_of(stage, failed) for stage in STAGES]
 
     def _status_of(self, stage: Stage, failed: Mapping[str, Counter[str]]) -> StageStatus:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, create_root, is_ours, read_config, refuse_another, write_config
+from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.published import Published, PublishedFiles, PublishedSource, read_published
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.store import Store
 
 
 def import_published(

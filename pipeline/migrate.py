@@ -16,13 +16,15 @@ import yaml
 
 from csmv.pipeline.config import DatasetConfig, signed
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import made_from_of_footer, upgrade
+from csmv.pipeline.feature_rows import upgrade
+from csmv.pipeline.feature_sets import made_from_of_footer
 from csmv.pipeline.files import Files
 from csmv.pipeline.manifest import FORMAT, HEADER_FILE, Header, entries_of, place_of
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import key_fingerprint
+from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.schemas import FAILURES, reason_of_format_1, spec_of
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.store import Store
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
 """Failures of format 1 by the stage that they are about now."""

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from csmv.pipeline.feature_rows import SHA, rows_made_from
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.store import Store, parquet_bytes
 
 PARTS = "private/parts"
-SHA = "media_sha256"
 
 
 def part_names(store: Store, table: str, shard: int) -> list[str]:
@@ -46,21 +46,15 @@ def open_part(store: Store, name: str) -> Iterator[pq.ParquetFile | None]:
     yield pq.ParquetFile(pa.BufferReader(data))
 
 
-def ids_in_parts(store: Store, table: str, shard: int) -> dict[str, set[str | None]]:
+def files_in_parts(store: Store, table: str, shard: int) -> dict[str, set[str | None]]:
     """video_id -> the media files (their SHA-256) that rows of the shard's parts were made from."""
-    found: dict[str, set[str | None]] = {}
+    files: dict[str, set[str | None]] = {}
     for name in part_names(store, table, shard):
         with open_part(store, name) as file:
             if file is not None:
                 for video, sha in rows_made_from(file.read(columns=["video_id", SHA])):
-                    found.setdefault(video, set()).add(sha)
-    return found
-
-
-def rows_made_from(rows: pa.Table) -> Iterator[tuple[str, str | None]]:
-    """(video_id, SHA-256 of its media file or None) of each row."""
-    shas = rows[SHA].to_pylist() if SHA in rows.column_names else [None] * rows.num_rows
-    yield from zip(rows["video_id"].to_pylist(), shas, strict=True)
+                    files.setdefault(video, set()).add(sha)
+    return files
 
 
 def read_with_parts(store: Store, table: str, shard: int) -> pa.Table | None:

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from csmv.pipeline.errors import parsed_json
-from csmv.pipeline.features import read_footer
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES, MediaStatus
 from csmv.pipeline.scrub import Kind
@@ -253,7 +254,7 @@ def _split(store: Store, name: str) -> dict[str, Any]:
 
 def _failures(store: Store) -> list[dict[str, Any]]:
     found = []
-    for stage, table in store.failures().items():
+    for stage, table in failures_of(store).items():
         rows = sorted(table.to_pylist(), key=lambda row: (row["reason"], row["key"]))
         for reason, count in Counter(row["reason"] for row in rows).most_common():
             examples = [row for row in rows if row["reason"] == reason][:_EXAMPLES]

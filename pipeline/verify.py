@@ -20,9 +20,10 @@ from csmv.pipeline.files import PRIVATE
 from csmv.pipeline.heal import strangers
 from csmv.pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
 from csmv.pipeline.progress import track
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import MediaStatus, spec_of
 from csmv.pipeline.sources.base import Source
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
 
 _CHUNK = 1 << 20
 

@@ -41,7 +41,10 @@ OWN_TESTS = {
     "pipeline/sources/links.py": "tests/pipeline/sources/test_links.py",
     "pipeline/sources/walls.py": "tests/pipeline/sources/test_walls.py",
     "pipeline/pseudonym.py": "tests/pipeline/test_pseudonym.py",
+    "pipeline/root.py": "tests/pipeline/test_store_promises.py",
+    "pipeline/table_reader.py": "tests/pipeline/test_store_promises.py",
     "pipeline/store.py": "tests/pipeline/test_store_promises.py",
+    "pipeline/failures.py": "tests/pipeline/test_store_promises.py",
 }
 """Each module and the file of tests that has to notice its mutants."""
 

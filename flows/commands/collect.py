@@ -201,8 +201,9 @@ def _described(
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from csmv.pipeline.config import DatasetConfig, read_config
+    from csmv.pipeline.root import CONFIG_FILE
     from csmv.pipeline.sources.registry import SOURCES
-    from csmv.pipeline.store import CONFIG_FILE, Store
+    from csmv.pipeline.store import Store
 
     there = Store(root)
     if config is not None:
@@ -259,7 +260,8 @@ def _connection(
 
 
 def _is_there(root: str) -> bool:
-    from csmv.pipeline.store import CONFIG_FILE, Store
+    from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.store import Store
 
     return Store(root).exists(CONFIG_FILE)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from csmv.pipeline.errors import CsmvError, UnfinishedError
+from csmv.pipeline.failures import failures_of
 
 commands = typer.Typer()
 
@@ -70,8 +71,9 @@ def build(
     from csmv.flows.server import require_api
     from csmv.pipeline.config import DatasetConfig, create_root
     from csmv.pipeline.manifest import HEADER_FILE
+    from csmv.pipeline.root import CONFIG_FILE
     from csmv.pipeline.sources.settings import Connection
-    from csmv.pipeline.store import CONFIG_FILE, Store
+    from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
 
     if not config.is_file():
@@ -93,7 +95,7 @@ def build(
     except UnfinishedError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(3) from None
-    failed = {stage: table.num_rows for stage, table in Store.open(root).failures().items()}
+    failed = {stage: table.num_rows for stage, table in failures_of(Store.open(root)).items()}
     counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
     typer.echo(f"{told}. Failures: {counted}.")
 

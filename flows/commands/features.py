@@ -14,7 +14,7 @@ from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
     from csmv.extractors.engine import VideoResult
-    from csmv.pipeline.features import FeatureConfig
+    from csmv.pipeline.feature_sets import FeatureConfig
     from csmv.pipeline.store import Store
 
 commands = typer.Typer()
@@ -50,7 +50,8 @@ def extract_command(
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
     from csmv.pipeline.config import record_section
-    from csmv.pipeline.features import FeatureConfig, complete
+    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.features import complete
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
 
@@ -116,7 +117,7 @@ def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[st
 
 
 def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
-    from csmv.pipeline.features import FeatureConfig
+    from csmv.pipeline.feature_sets import FeatureConfig
     from csmv.pipeline.store import Store
 
     store = Store.open(root)
@@ -130,7 +131,7 @@ def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
     """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
 
-    from csmv.pipeline.features import read_footer
+    from csmv.pipeline.feature_sets import read_footer
 
     done = 0
     deviation = ""
@@ -240,7 +241,7 @@ def _write_parquet(
 ) -> None:
     import pyarrow as pa
 
-    from csmv.pipeline.features import FeatureConfig, footer
+    from csmv.pipeline.feature_sets import FeatureConfig, footer
     from csmv.pipeline.schemas import features_spec
     from csmv.pipeline.store import parquet_bytes
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from csmv.pipeline.failures import Failure
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.sources.walls import Outcome, Verdict
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
     from csmv.pipeline.sources.polite import Downloader, Promise

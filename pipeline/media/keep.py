@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS, MediaStatus
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
 
 _CHUNK = 1 << 20
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import FeatureConfig, missing
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import missing
 from csmv.pipeline.media.keep import fill
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import MediaStatus
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
 
 
 def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> int:

@@ -13,18 +13,20 @@ from functools import lru_cache
 from typing import Any
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folder
 from csmv.pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.media.verify import Verified, verify
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
+from csmv.pipeline.root import is_safe_id, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.sources.settings import Manners
-from csmv.pipeline.store import Failure, Store, is_safe_id, media_path
+from csmv.pipeline.store import Store
 
 STAGE = "media"
 _SAVE_EVERY_S = 5.0
@@ -88,7 +90,7 @@ def media_shard(
     videos = _Videos.read(store, shard)
     todo = videos.open(origin, retry_failed=retry_failed)
     report = MediaReport(skipped=len(videos.rows) - len(todo))
-    store.clear_failures(STAGE, shard, videos.ok & videos.failures - set(todo))
+    clear_failures(store, STAGE, shard, videos.ok & videos.failures - set(todo))
     start_anew(store, shard, videos.ok & set(todo))
     if not todo:
         return report
@@ -127,7 +129,7 @@ class _Videos:
             shard,
             [] if videos is None else videos.select(["video_id", "media_status", "media_sha256"]).to_pylist(),
             frozenset(store.files(f"private/media/{shard:04d}")),
-            frozenset(row["key"] for row in store.failure_rows(STAGE, shard)),
+            frozenset(row["key"] for row in failure_rows(store, STAGE, shard)),
         )
 
     @property
@@ -292,7 +294,9 @@ class _Run:
         for video_id in self._columns:
             if gone.is_forgotten_video(video_id):  # the request came while its file was on the way
                 self.store.remove(media_path(self.shard, video_id))
-        self.store.record_failures(STAGE, self.shard, self._failures)
-        self.store.clear_failures(STAGE, self.shard, self._columns.keys() - {failure.key for failure in self._failures})
+        record_failures(self.store, STAGE, self.shard, self._failures)
+        clear_failures(
+            self.store, STAGE, self.shard, self._columns.keys() - {failure.key for failure in self._failures}
+        )
         self.settled += len(self._columns)
         self._columns, self._failures, self._since = {}, [], time.monotonic()

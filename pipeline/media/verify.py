@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from csmv.pipeline.failures import Failure
 from csmv.pipeline.media.get import Got
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.store import Failure
 
 if TYPE_CHECKING:
     from csmv.extractors.decode import Probe

@@ -7,6 +7,7 @@ at a glance, by SHA-256 where those differ, so that an untouched input is not re
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def is_landed(store: Store, folder: str, inputs: Mapping[str, Any], files: Mappi
     before = inputs_of(store, folder)
     if not isinstance(before, dict) or {**before, "files": None} != {**inputs, "files": None}:
         return False
-    known = before.get("files", {})
-    return known.keys() == files.keys() and all(_is_same(known[name], path) for name, path in files.items())
+    looks = before.get("files", {})
+    return looks.keys() == files.keys() and all(_is_same(looks[name], path) for name, path in files.items())
 
 
 def look_of(path: Path) -> dict[str, Any]:
@@ -101,22 +102,28 @@ def digest_of(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
 
 
-def _is_same(known: Mapping[str, Any], path: Path) -> bool:
+def _is_same(look: Mapping[str, Any], path: Path) -> bool:
     status = path.stat()
-    if known["size"] != status.st_size:
+    if look["size"] != status.st_size:
         return False
-    return bool(known["mtime_ns"] == status.st_mtime_ns or known["sha256"] == sha256_of(path))
+    return bool(look["mtime_ns"] == status.st_mtime_ns or look["sha256"] == sha256_of(path))
 
 
-def _mark(store: Store, folder: str) -> dict[str, Any]:
+def _mark(store: Store, folder: str) -> Mapping[str, Any]:
     name = f"{folder}/{_MARK}"
     if not store.exists(name):
         return {}
+    return _parsed(store.read_file(name))
+
+
+@lru_cache(maxsize=4)
+def _parsed(mark: bytes) -> Mapping[str, Any]:
+    """A mark, which is asked for once a shard and says something of every shard: parsed once, not once a shard."""
     try:
-        mark = json.loads(store.read_file(name))
+        content = json.loads(mark)
     except ValueError:
         return {}
-    return mark if isinstance(mark, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _part(folder: str, shard: int) -> str:

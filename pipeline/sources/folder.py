@@ -15,7 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import COMMENT_KEY
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import (
@@ -27,7 +29,7 @@ from csmv.pipeline.sources.by_shard import (
     part_state,
     read_part,
 )
-from csmv.pipeline.store import Failure, Store, is_safe_id
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")

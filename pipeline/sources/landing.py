@@ -19,8 +19,9 @@ from typing import Any
 import zstandard
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.sources.walls import ENDINGS, Ending, Outcome, Verdict
-from csmv.pipeline.store import Store, is_safe_id
+from csmv.pipeline.store import Store
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
 from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import (
@@ -31,7 +33,7 @@ from csmv.pipeline.sources.by_shard import (
     sha256_of,
 )
 from csmv.pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
-from csmv.pipeline.store import Failure, Store, is_safe_id
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 REPORT_FILE = "import_report.json"

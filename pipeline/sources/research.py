@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import CommentKind, FailureReason
 from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
@@ -47,7 +48,7 @@ from csmv.pipeline.sources.research_rounds import (
     windows,
 )
 from csmv.pipeline.sources.settings import Limits
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 STAGE = "collect"
@@ -307,7 +308,7 @@ class _Search:
             self._pages(place, "/v2/research/video/comment/list/", COMMENT_FIELDS, body, "comments", most)
         except TooDeep:
             text = "the service does not list its comments"
-            self.store.record_failures(STAGE, shard, [Failure(video_id, FailureReason.UNAVAILABLE, text)])
+            record_failures(self.store, STAGE, shard, [Failure(video_id, FailureReason.UNAVAILABLE, text)])
             self._mark(place, "end")
 
     def _due(self, place: str, rows: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.sources.landing import read_records
 from csmv.pipeline.sources.research_api import ResearchComment, ResearchVideo
-from csmv.pipeline.store import Store, is_safe_id
+from csmv.pipeline.store import Store
 
 LANDING = "private/landing/research"
 

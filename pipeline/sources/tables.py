@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser
@@ -24,7 +25,7 @@ from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
     from csmv.pipeline.scrub import Scrubber
@@ -296,7 +297,7 @@ def _whole_seconds(moment: datetime | None) -> datetime | None:
 def _settle_failures(store: Store, shard: int, wanted: Iterable[Failure]) -> None:
     """Make failures/tables say exactly `wanted`; a row that says so already keeps its date and attempts."""
     now = {failure.key: failure for failure in wanted}
-    said = {row["key"]: (row["reason"], row["detail"]) for row in store.failure_rows(STAGE, shard)}
-    store.clear_failures(STAGE, shard, said.keys() - now.keys())
+    said = {row["key"]: (row["reason"], row["detail"]) for row in failure_rows(store, STAGE, shard)}
+    clear_failures(store, STAGE, shard, said.keys() - now.keys())
     news = [failure for failure in now.values() if said.get(failure.key) != (str(failure.reason), failure.detail)]
-    store.record_failures(STAGE, shard, news)
+    record_failures(store, STAGE, shard, news)

@@ -6,8 +6,8 @@ A wall is recognized here and never worked around: nothing in this package solve
 from dataclasses import dataclass
 from enum import StrEnum
 
+from csmv.pipeline.failures import Failure
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.store import Failure
 
 Outcome = FailureReason
 """How a visit ended that did not end well."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
@@ -28,7 +29,7 @@ from csmv.pipeline.sources.settings import Limits, Manners
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
 from csmv.pipeline.sources.walls import DONE, Ending, Outcome, Verdict
 from csmv.pipeline.sources.web_visits import STAGE, Collector, Report, Target
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 BACKOFF_S: dict[Outcome, float] = {
@@ -184,7 +185,7 @@ def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdi
     for failure in rejected:
         by_shard.setdefault(store.shard_of(failure.key), []).append(failure)
     for shard, failures in by_shard.items():
-        store.record_failures(STAGE, shard, failures)
+        record_failures(store, STAGE, shard, failures)
 
 
 # ---------------------------------------------------------------------- what visits saw

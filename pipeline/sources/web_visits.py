@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import LandReport
 from csmv.pipeline.sources.browser import browser_context
@@ -31,7 +32,7 @@ from csmv.pipeline.sources.responses import (
 from csmv.pipeline.sources.settings import Connection, Limits, Manners
 from csmv.pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
 from csmv.pipeline.sources.walls import DONE, Outcome, Verdict
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 
 STAGE = "collect"
 LINKS = "links"
@@ -198,9 +199,9 @@ class Collector:
         shard, key = self.store.shard_of(f"tag:{tag}"), f"tag:{tag}"
         failure = verdict.failure(key)
         if failure is not None:
-            self.store.record_failures(STAGE, shard, [failure])
+            record_failures(self.store, STAGE, shard, [failure])
         else:
-            self.store.clear_failures(STAGE, shard, [key])
+            clear_failures(self.store, STAGE, shard, [key])
         if verdict.outcome.wall:
             self.report.tally(tag).walled += 1
         await self._settle(key, verdict)
@@ -353,7 +354,7 @@ class _TagReading:
             key = f"tag:{self.tag}:items"
             text = f"{number} listed item(s) have no usable id or fields of another kind"
             store = self.collector.store
-            store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
+            record_failures(store, STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
 
 
 @dataclass

@@ -16,6 +16,8 @@ import httpx
 from pydantic import Field, model_validator
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import CommentKind, FailureReason
 from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
@@ -24,7 +26,7 @@ from csmv.pipeline.sources.links import short_link_of, video_id_of
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.sources.plain_http import AGENT, http_client
 from csmv.pipeline.sources.settings import Connection, Manners
-from csmv.pipeline.store import Failure, Store, is_safe_id
+from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 STAGE = "collect"
@@ -88,11 +90,11 @@ class Ytdlp(Source):
             key = f"url:{digest_of([url])[:16]}"
             if fetched is None:
                 text = "network: yt-dlp could not read the video at this address"
-                store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.NETWORK, text)])
+                record_failures(store, STAGE, store.shard_of(key), [Failure(key, FailureReason.NETWORK, text)])
                 continue
             report.landed += self._keep(store, "", fetched)
             store.write_file(self._url_mark(url), b"{}")
-            store.clear_failures(STAGE, store.shard_of(key), [key])
+            clear_failures(store, STAGE, store.shard_of(key), [key])
             reach.watch(key, report)
         return report
 
@@ -162,7 +164,7 @@ class Ytdlp(Source):
         if not is_safe_id(video_id):
             key = f"info:{digest_of([video_id])[:16]}"
             text = "the site's name and the video's id make no video id"
-            store.record_failures(STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
+            record_failures(store, STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
             return 0
         name, said = self._file_of(store, stem, info)
         kept = self._kept(store, video_id)

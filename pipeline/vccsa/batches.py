@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.vccsa.batch import Batch, Stream
 from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import Corpus
-from csmv.pipeline.vccsa.features import FeatureSet, Vectors
+from csmv.pipeline.vccsa.features import FeatureSet
 from csmv.pipeline.vccsa.paper import pad_length
 
 Rows = NDArray[np.int64]

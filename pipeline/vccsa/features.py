@@ -9,21 +9,19 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.parts import read_with_parts
 from csmv.pipeline.progress import track
 from csmv.pipeline.store import Store
 
 IN_MEMORY_BYTES = 1 << 30
 """Feature sets up to this size are held in memory; CSMV_FEATURE_MEMORY (bytes) changes it."""
-
-Vectors = NDArray[Any]
 
 
 @dataclass(frozen=True)

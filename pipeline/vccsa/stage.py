@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from csmv.pipeline.errors import CsmvError, parsed_json
-from csmv.pipeline.features import FeatureConfig, read_footer
+from csmv.pipeline.feature_sets import FeatureConfig, read_footer
 from csmv.pipeline.labels import resolve
 from csmv.pipeline.splits import SplitConfig, require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest

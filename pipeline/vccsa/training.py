@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.labels import CLASSES, TASKS
-from csmv.pipeline.store import Store, is_safe_id, parquet_bytes
+from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa.classical import majority, tfidf
 from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
 from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus

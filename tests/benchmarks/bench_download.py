@@ -17,6 +17,7 @@ from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.links import canonical_url
@@ -24,7 +25,7 @@ from csmv.pipeline.sources.polite import format_selector
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.sources.web import WebSource
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
 
 VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "20"))
 LATENCY_S = 0.15

@@ -13,7 +13,8 @@ import torch
 
 from csmv.extractors import engine  # noqa: F401
 from csmv.pipeline.dataset import Dataset
-from csmv.pipeline.features import FeatureConfig, load
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import load
 from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 
 

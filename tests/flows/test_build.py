@@ -10,8 +10,9 @@ import yaml
 
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.sources.browser import find_chromium
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.store import Store
 
 
 def configuration(path: Path, source: dict[str, Any], **more: Any) -> Path:

@@ -14,6 +14,7 @@ import zstandard
 from csmv.flows.demo_crawl import settings
 from csmv.pipeline.demo.sample import SEED, Planted, make_sample
 from csmv.pipeline.demo.sandbox import World
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -96,7 +97,7 @@ def test_the_sandbox_was_crawled_with_a_real_browser(demo: Demo) -> None:
 
 
 def test_bad_videos_cost_only_themselves_and_say_why(demo: Demo) -> None:
-    failures = demo.store().failures()["media"].to_pylist()
+    failures = failures_of(demo.store())["media"].to_pylist()
 
     assert {row["reason"] for row in failures} >= {"empty_file", "truncated", "not_a_video", "no_video_stream"}
     assert {row["key"] for row in failures} == {f"sample-{number:02d}" for number in range(VIDEOS + 1, VIDEOS + 6)}

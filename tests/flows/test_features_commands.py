@@ -17,9 +17,10 @@ import pytest
 
 from csmv.flows.cli import main
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
-from csmv.pipeline.features import features
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
 from csmv.pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")
@@ -141,7 +142,9 @@ def test_a_root_gets_features_once(tmp_path: Path) -> None:
     done = csmv("extract", "--root", tmp_path, *MFCC, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"mfcc": {"videos": 3, "failed": {}}}
-    assert {video: vectors.shape for video, vectors in features(store, "mfcc").items()} == dict.fromkeys(IDS, (3, 40))
+    assert {video: vectors.shape for video, vectors in load_features(store, "mfcc").videos.items()} == dict.fromkeys(
+        IDS, (3, 40)
+    )
     before = {name: store.read_file(name) for name in store.files("features")}
     assert csmv("extract", "--root", tmp_path, *MFCC).returncode == 0
     assert {name: store.read_file(name) for name in store.files("features")} == before

@@ -18,6 +18,7 @@ import pytest
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.demo.sample import make_sample
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
@@ -125,7 +126,7 @@ def files(root: Path) -> set[str]:
 
 def failures(root: Path) -> list[tuple[str, dict[str, Any]]]:
     """Every recorded failure, but for when it was."""
-    tables = Store.open(str(root)).failures().items()
+    tables = failures_of(Store.open(str(root))).items()
     return [(stage, row | {"at": None}) for stage, table in sorted(tables) for row in table.to_pylist()]
 
 

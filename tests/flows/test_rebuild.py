@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from csmv.pipeline.demo.sandbox import Fault, Sandbox, SandboxSettings, World
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
@@ -43,7 +44,7 @@ def test_annotations_and_links_become_media_and_features(
 
     store = Store.open(str(root))
     assert set(store.read_all("features/timm-test_resnet")["video_id"].to_pylist()) == set(good)
-    told = {row["key"]: row["reason"] for row in store.failures()["media"].to_pylist()}
+    told = {row["key"]: row["reason"] for row in failures_of(store)["media"].to_pylist()}
     assert told == {gone: "gone", no_video: "not_a_video"}
     handles = [video.creator.handle.encode() for video in sandbox.world.videos.values()]
     for name in store.files():

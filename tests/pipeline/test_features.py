@@ -22,13 +22,18 @@ from csmv.extractors import registry
 from csmv.extractors.base import Extractor
 from csmv.extractors.sampling import ClipRule
 from csmv.extractors.transforms import Stretch
+from csmv.pipeline import compaction, feature_sets
 from csmv.pipeline import features as stage
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import FeatureConfig, extract_shard, features, made_with
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import FeatureConfig, made_with, read_footer
+from csmv.pipeline.features import extract_shard
 from csmv.pipeline.parts import part_names
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
 from csmv.pipeline.x264 import SAME_BYTES
 
 
@@ -96,7 +101,7 @@ def shard_bytes(store: Store, name: str = "tiny") -> bytes:
 def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:
     store = make_root(tmp_path, [5, 16, 40])
     extract_shard(store, 0, TINY)
-    found = features(store, "tiny")
+    found = load_features(store, "tiny").videos
     assert {video: vectors.shape for video, vectors in found.items()} == {
         "v00": (1, 5),
         "v01": (1, 5),
@@ -108,7 +113,7 @@ def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:
 def test_the_footer_says_how_the_numbers_were_made(tmp_path: Path) -> None:
     store = make_root(tmp_path, [16])
     extract_shard(store, 0, TINY)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = read_footer(store, "features/tiny", 0)
     assert footer is not None
     assert footer["extractor"] == "tiny"
     assert footer["weights"] == "random"
@@ -155,7 +160,7 @@ def test_the_footer_says_how_far_another_dtype_is_from_float32(tmp_path: Path) -
     store = make_root(tmp_path, [16, 16])
     coarse = TINY.model_copy(update={"dtype": "bfloat16"})
     extract_shard(store, 0, coarse)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = read_footer(store, "features/tiny", 0)
     assert footer is not None
     said = re.fullmatch(r"relative L2 (.+), cosine (.+)", footer["deviation_from_float32"])
     assert said is not None
@@ -194,7 +199,7 @@ def test_bytes_do_not_depend_on_what_was_resumed(tmp_path: Path, batch_size: int
 def test_bytes_do_not_depend_on_when_it_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [20, 33, 50]
     at_once, often = make_root(tmp_path / "a", lengths), make_root(tmp_path / "b", lengths)
-    monkeypatch.setattr(stage, "GROUP_ROWS", 2)
+    monkeypatch.setattr(compaction, "GROUP_ROWS", 2)
     extract_shard(at_once, 0, TINY)
     monkeypatch.setattr(stage, "COMMIT_BYTES", 1)
     extract_shard(often, 0, TINY)
@@ -220,7 +225,7 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     os.utime(bad, (earlier, earlier))
     ticks: list[int] = []
     extract_shard(store, 0, TINY, tick=ticks.append)
-    assert sorted(features(store, "tiny")) == ["v00", "v02"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v02"]
     failures = store.read("failures/features/tiny", 0)
     assert failures is not None
     assert [(row["key"], row["reason"], row["attempts"]) for row in failures.to_pylist()] == [("v01", "empty_file", 1)]
@@ -230,8 +235,8 @@ def test_a_bad_file_costs_only_itself_and_is_tried_again_once_it_is_another(tmp_
     later = time.time() + 5
     os.utime(bad, (later, later))
     extract_shard(store, 0, TINY)
-    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
-    assert store.failures() == {}
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01", "v02"]
+    assert failures_of(store) == {}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +280,7 @@ def test_two_sets_share_one_pass_and_granularities_have_their_own_place(tmp_path
     done: list[int] = []
     extract_shard(store, 0, TINY, temporal, tick=done.append)
     assert sum(done) == 2
-    clip, rows = features(store, "tiny"), features(store, "tiny_temporal")
+    clip, rows = load_features(store, "tiny").videos, load_features(store, "tiny_temporal").videos
     assert rows["v01"].shape == (4, 5)
     assert rows["v01"].dtype == np.float16
     np.testing.assert_allclose(rows["v01"].reshape(2, 2, 5).mean(1), clip["v01"], atol=2e-3)
@@ -313,7 +318,7 @@ def test_rows_of_an_interrupted_run_are_read_and_not_made_again(
         patch.setattr(stage, "compact", lambda *_: None)
         extract_shard(store, 0, TINY)
     assert not store.exists("features/tiny/0000.parquet")
-    assert sorted(features(store, "tiny")) == ["v00", "v01", "v02"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01", "v02"]
     done: list[int] = []
     extract_shard(store, 0, TINY, tick=done.append)
     assert (done, part_names(store, "features/tiny", 0)) == ([], [])
@@ -332,7 +337,7 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, monkeypatch: pytest.Monkey
     done: list[int] = []
     extract_shard(store, 0, TINY, tick=done.append)
     assert sum(done) == 2
-    assert sorted(features(store, "tiny")) == ["v00", "v01"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00", "v01"]
 
 
 def test_another_media_file_gives_other_features(tmp_path: Path) -> None:
@@ -344,19 +349,19 @@ def test_another_media_file_gives_other_features(tmp_path: Path) -> None:
 
     tell(v00="a" * 64, v01="b" * 64)
     extract_shard(store, 0, TINY)
-    before = dict(features(store, "tiny"))
+    before = dict(load_features(store, "tiny").videos)
     shoot(tmp_path / media_path(0, "v01"), 64, 9)
     assert stage.missing(store, 0, TINY) == []
     tell(v00="a" * 64, v01="c" * 64)
     assert stage.missing(store, 0, TINY) == ["v01"]
     extract_shard(store, 0, TINY)
-    after = features(store, "tiny")
+    after = load_features(store, "tiny").videos
     assert np.array_equal(after["v00"], before["v00"])
     assert len(after["v01"]) == 4
     assert store.read("features/tiny", 0)["media_sha256"].to_pylist() == ["a" * 64, "c" * 64]
     tell(v00="a" * 64)
     extract_shard(store, 0, TINY)
-    assert sorted(features(store, "tiny")) == ["v00"]
+    assert sorted(load_features(store, "tiny").videos) == ["v00"]
 
 
 def test_a_file_that_was_deleted_before_the_set_was_asked_for_is_told(tmp_path: Path) -> None:
@@ -366,7 +371,7 @@ def test_a_file_that_was_deleted_before_the_set_was_asked_for_is_told(tmp_path: 
     store.write("videos", 0, pa.Table.from_pylist(rows, schema=VIDEOS.schema))
     store.remove(media_path(0, "v01"))
     extract_shard(store, 0, TINY)
-    assert [(row["key"], row["reason"]) for row in store.failures()["features/tiny"].to_pylist()] == [
+    assert [(row["key"], row["reason"]) for row in failures_of(store)["features/tiny"].to_pylist()] == [
         ("v01", "missing_media")
     ]
 
@@ -396,11 +401,11 @@ def test_an_unknown_extractor_is_one_sentence_that_names_the_nearest(tmp_path: P
 def test_the_default_decoder_leaves_footers_and_digests_as_they_were(tmp_path: Path) -> None:
     store = make_root(tmp_path, [16])
     extract_shard(store, 0, TINY)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = feature_sets.read_footer(store, "features/tiny", 0)
     assert footer is not None and "decoder" not in footer
     made_before = "50a4d84dcedb3d0414bbb11dc8f0e4f93ca0fe69aa8a74f814a9cc0638daf723"
-    assert stage.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32"}) == made_before
-    other = stage.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32", b"decoder": b"decord"})
+    assert feature_sets.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32"}) == made_before
+    other = feature_sets.made_from_of_footer({b"extractor": b"tiny", b"dtype": b"float32", b"decoder": b"decord"})
     assert other != made_before
 
 
@@ -409,20 +414,20 @@ def test_another_decoder_is_recorded_and_never_mixed_with_the_default(tmp_path: 
     by_decord = TINY.model_copy(update={"decoder": "decord"})
     store = make_root(tmp_path / "decord", [5, 40])
     extract_shard(store, 0, by_decord)
-    footer = stage.read_footer(store, "features/tiny", 0)
+    footer = feature_sets.read_footer(store, "features/tiny", 0)
     assert footer is not None
     assert footer["decoder"] == "decord"
     assert ", decord " in footer["versions"]
     assert made_with(store, "tiny") == by_decord.model_copy(update={"workers": 0})
-    assert stage.disagreement(store, 0, by_decord) == ""
+    assert feature_sets.disagreement(store, 0, by_decord) == ""
     with pytest.raises(CsmvError, match="made with decoder 'decord', and 'pyav' is asked for"):
         extract_shard(store, 0, TINY)
 
     plain = make_root(tmp_path / "pyav", [5, 40])
     extract_shard(plain, 0, TINY)
-    assert "made with decoder 'pyav', and 'decord' is asked for" in stage.disagreement(plain, 0, by_decord)
-    for video, vectors in features(plain, "tiny").items():
-        np.testing.assert_allclose(features(store, "tiny")[video], vectors, atol=0.01)
+    assert "made with decoder 'pyav', and 'decord' is asked for" in feature_sets.disagreement(plain, 0, by_decord)
+    for video, vectors in load_features(plain, "tiny").videos.items():
+        np.testing.assert_allclose(load_features(store, "tiny").videos[video], vectors, atol=0.01)
 
 
 def test_a_set_of_sound_is_the_same_whatever_decoder_is_chosen(tmp_path: Path) -> None:
@@ -434,7 +439,7 @@ def test_a_set_of_sound_is_the_same_whatever_decoder_is_chosen(tmp_path: Path) -
     assert silent == ["no_audio"]
     network = stage.load(sound)
     chosen = sound.model_copy(update={"decoder": "decord"})
-    assert stage.footer(chosen, network) == stage.footer(sound, network)
+    assert feature_sets.footer(chosen, network) == stage.footer(sound, network)
 
 
 def test_what_another_decoder_did_not_read_the_default_tries(tmp_path: Path) -> None:
@@ -461,7 +466,7 @@ def test_what_another_decoder_did_not_read_the_default_tries(tmp_path: Path) -> 
 
     assert stage.missing(store, 0, TINY) == ["v00"]
     extract_shard(store, 0, TINY)
-    assert set(features(store, "tiny")) == {"v00"}
+    assert set(load_features(store, "tiny").videos) == {"v00"}
     assert store.read("failures/features/tiny", 0).num_rows == 0
 
 

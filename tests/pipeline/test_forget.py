@@ -23,16 +23,18 @@ from pydantic import SecretStr
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, failures_of, record_failures
 from csmv.pipeline.privacy.forget import forget, settle
 from csmv.pipeline.privacy.forget_landing import LandingEraser
 from csmv.pipeline.privacy.forgotten import Forgotten, Request, remember
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.sources.landing import Landing
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.web import Web, WebSource
-from csmv.pipeline.store import Failure, Store, media_path, parquet_bytes
+from csmv.pipeline.store import Store, parquet_bytes
 
 LANDED = "private/landing/web/videos/0000/v1/x.done.jsonl.zst"
 
@@ -526,7 +528,7 @@ def test_predictions_parts_caches_and_failures_lose_it(root: Store) -> None:
     root.write_file("private/cache/texts/0001.npy", b"vectors")
     root.write_file("private/partial/0000/v2.mp4.part", b"half a video")
     shard = root.shard_of("v2")
-    root.record_failures("media", shard, [Failure("v2", FailureReason.NETWORK), Failure("v9", FailureReason.NETWORK)])
+    record_failures(root, "media", shard, [Failure("v2", FailureReason.NETWORK), Failure("v9", FailureReason.NETWORK)])
     features = features_of(["v2", "v9"]).replace_schema_metadata({"extractor": "i3d"})
     root.write("features/i3d", shard, features, SPEC, made_from="these settings")
 
@@ -540,7 +542,7 @@ def test_predictions_parts_caches_and_failures_lose_it(root: Store) -> None:
     assert name == f"{folder}/{hashlib.sha256(data).hexdigest()}.parquet"
     assert pq.ParquetFile(io.BytesIO(data)).read()["video_id"].to_pylist() == ["v1"]
     assert set(removal.files) >= {"private/cache/texts/0001.npy", "private/partial/0000/v2.mp4.part"}
-    assert root.failures()["media"]["key"].to_pylist() == ["v9"]
+    assert failures_of(root)["media"]["key"].to_pylist() == ["v9"]
     kept = root.read("features/i3d", shard)
     assert kept["video_id"].to_pylist() == ["v9"]
     assert kept.schema.metadata[b"extractor"] == b"i3d"

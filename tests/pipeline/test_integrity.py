@@ -14,10 +14,11 @@ import pytest
 
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
 FLIPS = 400
@@ -54,7 +55,7 @@ def make_root(folder: Path, name: str = "whole") -> Store:
         store.write("comments", shard, pa.Table.from_pylist(comments, schema=COMMENTS.schema))
         store.write("labels", shard, pa.Table.from_pylist(labels, schema=LABELS.schema))
         store.write("features/toy", shard, pa.Table.from_pylist(vectors, schema=spec.schema), spec)
-        store.record_failures("media", shard, [Failure(videos[0], FailureReason.NETWORK, "later")])
+        record_failures(store, "media", shard, [Failure(videos[0], FailureReason.NETWORK, "later")])
     split = [
         {"comment_id": row["comment_id"], "video_id": row["video_id"], "split": chance.choice(["train", "test"])}
         for row in store.read_all("comments").to_pylist()

@@ -12,11 +12,12 @@ import pytest
 
 from csmv.pipeline.config import is_ours, read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import features
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.migrate import migrate
 from csmv.pipeline.pseudonym import KEY_VARIABLE
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.features import load_features
 from csmv.pipeline.verify import verify
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -54,11 +55,11 @@ def test_rows_and_everything_else_stay_and_integrity_comes(old: Path) -> None:
     store = Store.open(str(old))
     counts = {table: store.read_all(table).num_rows for table in ("videos", "comments", "labels", "features/mfcc")}
     assert counts == {"videos": 9, "comments": 33, "labels": 23, "features/mfcc": 4}
-    assert {len(vectors) for vectors in features(store, "mfcc").values()} == {2, 3}
+    assert {len(vectors) for vectors in load_features(store, "mfcc").videos.values()} == {2, 3}
     rows = store.read_all("features/mfcc").to_pylist()
     shas = {row["video_id"]: row["media_sha256"] for row in store.read_all("videos").to_pylist()}
     assert all(row["media_sha256"] == shas[row["video_id"]] for row in rows)
-    assert set(store.failures()) == {"media", "tables"}
+    assert set(failures_of(store)) == {"media", "tables"}
     assert store.read_split("video").num_rows == 23
     assert verify(store).problems == ()
     assert (old / "dataset.yaml").read_text() == f"# mine\n{config.replace('format_version: 1', 'format_version: 2')}"

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.import_published import import_published
 from csmv.pipeline.known_names import known_names
 from csmv.pipeline.scrub import EntityRule, Operator, ScrubPolicy
@@ -170,7 +171,7 @@ def test_a_bad_entry_costs_only_itself(annotations: Path, tmp_path: Path) -> Non
     root = str(tmp_path / "root")
     published = import_published(root, annotations, annotations / "links.csv", 2, ScrubPolicy())
     assert published.report()["entries"] == 4
-    reasons = {row["key"]: row["reason"] for row in Store.open(root).failures()["tables"].to_pylist()}
+    reasons = {row["key"]: row["reason"] for row in failures_of(Store.open(root))["tables"].to_pylist()}
     assert reasons == {
         "nothing": "bad_row",
         "no_text": "bad_row",

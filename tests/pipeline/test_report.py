@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.audit import audit
 from csmv.pipeline.report import SCRUB_MEASURED, facts, write_report
 from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
 from csmv.pipeline.splits import SplitConfig, build_split
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import TrainConfig, train
 
 SAYING = "nobody but me said this sentence"
@@ -91,7 +92,7 @@ def fill(store: Store) -> None:
     spec = features_spec(4, metadata={"weights": "random", "weights_sha256": "ab" * 32, "clip_rule": "24 fps"})
     vectors = [{"video_id": f"v{number}", "features": [[0.0] * 4] * (number + 1)} for number in range(3)]
     store.write("features/made_up", 0, pa.Table.from_pylist(vectors, schema=spec.schema), spec)
-    store.record_failures("media", 0, [Failure("v3", FailureReason.EMPTY_FILE, "the file has no bytes")])
+    record_failures(store, "media", 0, [Failure("v3", FailureReason.EMPTY_FILE, "the file has no bytes")])
     build_split(store, SplitConfig(kind="comment"))
     build_split(store, SplitConfig(kind="video"))
     write_run(store, "floor", "majority", 0.25)
@@ -233,7 +234,7 @@ def test_an_empty_root_has_a_page_too(store: Store) -> None:
 
 def test_what_comes_from_files_can_not_break_out(store: Store) -> None:
     store.write_file("import_report.json", b'{"entries": 117057, "<b>x</b>": {"train": 1500}}')
-    store.record_failures("media", 0, [Failure("<i>k</i>", FailureReason.NETWORK, "<script>alert(1)</script>")])
+    record_failures(store, "media", 0, [Failure("<i>k</i>", FailureReason.NETWORK, "<script>alert(1)</script>")])
     page = read(store)
     assert "117,057" in page.text
     assert "train 1,500" in page.text

@@ -9,10 +9,13 @@ import pytest
 
 from csmv.pipeline.config import DatasetConfig, PublishedSource
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import RETRIES, FeatureConfig
+from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import RETRIES
 from csmv.pipeline.media.retention import apply_retention
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS, FailureReason, features_spec
-from csmv.pipeline.store import Failure, Store, media_path
+from csmv.pipeline.store import Store
 
 CLIPS = FeatureConfig(extractor="i3d")
 MOMENTS = FeatureConfig(extractor="i3d", granularity="temporal")
@@ -64,13 +67,13 @@ def test_a_set_that_gave_up_for_good_is_done_and_one_that_tries_again_is_not(sto
     stage = MOMENTS.table
     passing = [Failure("a", FailureReason.NO_FRAMES), Failure("b", FailureReason.DECODE_TIMEOUT)]
     later = datetime.now(UTC) + timedelta(minutes=1)
-    store.record_failures(stage, 0, passing, later)
+    record_failures(store, stage, 0, passing, later)
 
     assert apply_retention(store, 0, [CLIPS, MOMENTS]) == 1
     assert files(store) == "bc"
 
     for _ in range(RETRIES - 1):
-        store.record_failures(stage, 0, passing[1:], later)
+        record_failures(store, stage, 0, passing[1:], later)
     assert apply_retention(store, 0, [CLIPS, MOMENTS]) == 1
     assert (status(store), files(store)) == ({"a": "deleted", "b": "deleted", "c": "ok"}, "c")
 

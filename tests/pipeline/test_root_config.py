@@ -10,8 +10,9 @@ import pytest
 
 from csmv.pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.features import FeatureConfig
-from csmv.pipeline.store import CONFIG_FILE, Store
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.store import Store
 
 TEXT = """\
 # Our pilot: keep the seed.

@@ -9,6 +9,7 @@ import pytest
 
 from csmv.extractors.reasons import MediaFailure
 from csmv.pipeline.config import DatasetConfig, FolderSource, PublishedSource
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.labels import TASKS
 from csmv.pipeline.schemas import (
     COMMENTS,
@@ -22,7 +23,7 @@ from csmv.pipeline.schemas import (
 )
 from csmv.pipeline.sources.walls import CODES
 from csmv.pipeline.stages import STAGES
-from csmv.pipeline.store import Failure, Store
+from csmv.pipeline.store import Store
 
 FINAL = {
     "media": "decoder_limit empty_file no_audio no_frames no_video_stream not_a_video too_large truncated "
@@ -61,7 +62,7 @@ def test_every_reason_of_a_media_file_and_every_code_of_the_site_is_a_reason() -
 
 def test_a_failure_says_its_class_and_a_sentence(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path), DatasetConfig(name="t", n_shards=1, source=PublishedSource()))
-    store.record_failures("media", 0, [Failure("1", FailureReason.CAPTCHA), Failure("2", FailureReason.GONE, "so")])
+    record_failures(store, "media", 0, [Failure("1", FailureReason.CAPTCHA), Failure("2", FailureReason.GONE, "so")])
 
     rows = store.read_all("failures/media").to_pylist()
 

@@ -8,7 +8,9 @@ from pydantic import SecretStr
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.demo.sample import make_sample
-from csmv.pipeline.features import FeatureConfig, extract_shard
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.features import extract_shard
 from csmv.pipeline.media.stage import media_shard
 from csmv.pipeline.report import write_report
 from csmv.pipeline.sources.registry import source_of
@@ -53,6 +55,6 @@ def test_a_dataset_built_on_s3_has_the_bytes_of_a_local_one(
     assert {name.split("/")[0] for name in tables} >= {"videos", "comments", "labels", "features", "splits", "private"}
     for name in tables:
         assert remote.read_file(name) == local.read_file(name), name
-    for stage, rows in local.failures().items():
+    for stage, rows in failures_of(local).items():
         kept = ["key", "reason", "detail", "attempts"]
-        assert remote.failures()[stage].select(kept).sort_by("key") == rows.select(kept).sort_by("key")
+        assert failures_of(remote)[stage].select(kept).sort_by("key") == rows.select(kept).sort_by("key")

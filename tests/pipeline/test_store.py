@@ -11,8 +11,10 @@ import pytest
 
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import Failure, clear_failures, failures_of, record_failures
+from csmv.pipeline.root import media_path, shard_of
 from csmv.pipeline.schemas import COMMENTS, VIDEOS, FailureReason, features_spec
-from csmv.pipeline.store import Failure, Store, media_path, shard_of
+from csmv.pipeline.store import Store
 
 
 def config(n_shards: int = 4) -> DatasetConfig:
@@ -76,14 +78,14 @@ def test_sweep_removes_what_a_killed_process_left_and_spares_what_a_living_one_w
 
 def test_failures_count_attempts_and_are_forgotten_when_done(store: Store) -> None:
     day = datetime(2026, 1, 2, tzinfo=UTC)
-    store.record_failures(
-        "media", 2, [Failure("v1", FailureReason.TRUNCATED), Failure("v2", FailureReason.NETWORK)], day
+    record_failures(
+        store, "media", 2, [Failure("v1", FailureReason.TRUNCATED), Failure("v2", FailureReason.NETWORK)], day
     )
-    store.record_failures("media", 2, [Failure("v1", FailureReason.EMPTY_FILE, "0 bytes")], day)
-    rows = {row["key"]: row for row in store.failures()["media"].to_pylist()}
+    record_failures(store, "media", 2, [Failure("v1", FailureReason.EMPTY_FILE, "0 bytes")], day)
+    rows = {row["key"]: row for row in failures_of(store)["media"].to_pylist()}
     assert (rows["v1"]["attempts"], rows["v1"]["reason"], rows["v1"]["detail"]) == (2, "empty_file", "0 bytes")
-    store.clear_failures("media", 2, ["v1", "v2"])
-    assert store.failures() == {}
+    clear_failures(store, "media", 2, ["v1", "v2"])
+    assert failures_of(store) == {}
 
 
 def test_features_keep_their_metadata_and_width(store: Store) -> None:
@@ -149,7 +151,7 @@ def test_a_root_on_s3_has_the_bytes_of_a_local_one(
     for place in (store, remote):
         place.write("videos", 0, videos("b", "a"))
         place.write("comments", 0, comments)
-        place.record_failures("media", 0, [Failure("a", FailureReason.NETWORK)], datetime(2026, 1, 2, tzinfo=UTC))
+        record_failures(place, "media", 0, [Failure("a", FailureReason.NETWORK)], datetime(2026, 1, 2, tzinfo=UTC))
         with place.writing("private/media/0000/a.mp4") as file:
             file.write(b"x" * 100)
     names = [name for name in store.files() if not name.startswith("history/")]
@@ -160,8 +162,8 @@ def test_a_root_on_s3_has_the_bytes_of_a_local_one(
     with remote.local_file("private/media/0000/a.mp4") as copy:
         assert copy.read_bytes() == b"x" * 100
     assert not copy.exists()
-    remote.clear_failures("media", 0, ["a"])
-    assert remote.failures() == {}
+    clear_failures(remote, "media", 0, ["a"])
+    assert failures_of(remote) == {}
 
 
 def test_parquet_of_the_store_is_readable_by_any_reader(store: Store) -> None:

@@ -17,6 +17,7 @@ from csmv.pipeline.collect import reasons
 from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Fault
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import failures_of
 from csmv.pipeline.sources.landing import Landing
 from csmv.pipeline.sources.settings import Connection, Limits, Manners
 from csmv.pipeline.sources.web import WebSource
@@ -74,7 +75,7 @@ def final_state(store: Store) -> dict[str, Any]:
     for name in store.files():
         if name.startswith(("videos/", "comments/", "private/media/")):
             state[name] = store.read_file(name)
-    for stage, table in store.failures().items():
+    for stage, table in failures_of(store).items():
         state[stage] = [(row["key"], row["reason"], row["detail"]) for row in table.to_pylist()]
     return state
 

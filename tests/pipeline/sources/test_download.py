@@ -13,15 +13,17 @@ from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Fault, Place, Sandbox, SandboxSettings, World
 from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.failures import clear_failures
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.media.stage import MediaReport, media_shard
+from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.links import canonical_url
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.sources.web import WebSource
-from csmv.pipeline.store import Store, media_path
+from csmv.pipeline.store import Store
 
 MANNERS = Manners(interval_s=0, walls_in_a_row=100)
 
@@ -206,7 +208,7 @@ def test_what_was_deleted_after_use_is_not_fetched_again(trial: Callable[..., Tr
 def test_a_failed_video_whose_reason_was_lost_in_a_kill_is_tried_again(trial: Callable[..., Trial]) -> None:
     site = trial(videos=1, faults=named([Fault.VIDEO_PRIVATE]))
     site.run()
-    site.store.clear_failures("media", 0, site.status())
+    clear_failures(site.store, "media", 0, site.status())
 
     assert (site.run().reasons, site.failures()) == ({"private": 1}, dict.fromkeys(site.status(), "private"))
     assert site.run() == MediaReport(skipped=1)

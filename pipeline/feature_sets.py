@@ -1,0 +1,194 @@
+"""Feature sets: how one is asked for, what its shards' footers say of how it was made, and whether the two agree."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version
+from csmv.extractors.errors import ExtractorError
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.manifest import without_identity
+from csmv.pipeline.parts import open_part, part_names
+from csmv.pipeline.store import Store
+from csmv.pipeline.validated import Validated, parse
+
+if TYPE_CHECKING:
+    from csmv.extractors.base import Extractor
+
+
+class FeatureConfig(Validated):
+    """One feature set of a dataset: which extractor, with which weights, how computed and stored."""
+
+    extractor: str = Field(min_length=1)
+    weights: str = Field(default="default", description="default, random, a path or a URL")
+    sha256: str | None = None
+    granularity: Literal["clip", "temporal"] = "clip"
+    dtype: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    storage: Literal["float32", "float16"] = "float32"
+    batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")
+    max_clips: int = Field(default=180, ge=1, le=100_000, description="windows of a video, at most")
+    workers: int = Field(default=0, ge=0, description="decoding processes; 0 chooses by cores")
+    decoder: DecoderName = Field(default=DEFAULT, description="what decodes pictures; sound and times are pyav's")
+
+    @property
+    def name(self) -> str:
+        """The set's name in the root: the extractor's, made fit for a path, and _temporal for that granularity."""
+        plain = self.extractor.replace(":", "-").replace("/", "-")
+        return plain if self.granularity == "clip" else f"{plain}_{self.granularity}"
+
+    @property
+    def table(self) -> str:
+        return f"features/{self.name}"
+
+
+def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
+    """What a shard's footer says of how its numbers were made."""
+    import av
+    import torch
+
+    metadata = {
+        "extractor": config.extractor,
+        "weights": network.weights_origin,
+        "weights_sha256": network.weights_sha256,
+        "clip_rule": str(network.rule),
+        "max_clips": str(network.rule.max_clips),
+        "dtype": config.dtype,
+        "granularity": config.granularity,
+        "storage": config.storage,
+        "device": network.device.type,
+        "versions": f"torch {torch.__version__.split('+')[0]}, av {av.__version__}",
+    }
+    if (decoder := decoder_used(config)) != DEFAULT:  # left out for the default, so that old footers say the same
+        metadata |= {"decoder": decoder, "versions": f"{metadata['versions']}, {decoder_version(decoder)}"}
+    if network.device.type == "cpu":
+        # The order of summation, so the last digits, hangs on it.
+        metadata["cpu_threads"] = str(torch.get_num_threads())
+    if network.deviation is not None:
+        metadata["deviation_from_float32"] = str(network.deviation)
+    return metadata
+
+
+def decoder_used(config: FeatureConfig) -> DecoderName:
+    """The decoder that decides a set's numbers: the default for a set of sound, which no other decodes."""
+    if config.decoder == DEFAULT:
+        return DEFAULT
+    from csmv.extractors.registry import extractor_class
+
+    try:
+        return DEFAULT if extractor_class(config.extractor).kind == "audio" else config.decoder
+    except ExtractorError:  # a plugin that this machine lacks
+        return config.decoder
+
+
+_DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", "storage")
+"""What of a footer decides the numbers: the rest (threads, versions, device) moves their last digits only."""
+
+
+def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
+    """The digest of the settings that a set's shards are made with."""
+    names = (*_DECIDES, "decoder") if b"decoder" in metadata else _DECIDES
+    deciding = {key: metadata.get(key.encode(), b"").decode() for key in names}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
+    """The metadata of a feature shard, or of one of its parts; None where there is neither."""
+    metadata = store.footer(table, shard, remake=True)
+    for name in part_names(store, table, shard) if metadata is None else ():
+        with open_part(store, name) as file:
+            metadata = None if file is None else file.schema_arrow.metadata
+        if metadata is not None:
+            break
+    if metadata is None:
+        return None
+    return {key.decode(): value.decode() for key, value in without_identity(metadata).items()}
+
+
+def set_footer(store: Store, name: str) -> dict[str, str]:
+    """The metadata of the feature set `name`, from its first shard; empty where there is none."""
+    footers = (read_footer(store, f"features/{name}", shard) for shard in store.shards())
+    return next((metadata for metadata in footers if metadata is not None), {})
+
+
+def made_with(store: Store, name: str) -> FeatureConfig | None:
+    """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
+
+    A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
+
+    Raises:
+        CsmvError: the footer says something that no feature set can be made with.
+    """
+    metadata = set_footer(store, name)
+    if "extractor" not in metadata:
+        return None
+    names = ("extractor", "granularity", "dtype", "storage", "decoder")
+    asked: dict[str, Any] = {key: metadata[key] for key in names if key in metadata}
+    asked |= {"device": metadata.get("device", "cpu"), "weights": _weights_named(metadata.get("weights", "default"))}
+    # Footers by earlier versions have the number only inside the rule.
+    most = re.search(r"at most (\d+)", metadata.get("clip_rule", ""))
+    if number := metadata.get("max_clips", most[1] if most else ""):
+        asked["max_clips"] = number
+    return parse(FeatureConfig, asked, f"The footers of features/{name}")
+
+
+def _weights_named(origin: str) -> str:
+    """What to ask an extractor for, so that it loads the weights of this origin."""
+    from csmv.extractors.weights import cache_dir
+
+    if origin == "none":
+        return "default"
+    downloaded = cache_dir() / origin
+    return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
+
+
+def disagreement(store: Store, shard: int, config: FeatureConfig) -> str:
+    """How a shard that is there was made otherwise than is asked for, in a sentence; empty if it was not."""
+    try:
+        check_settings(store, shard, config)
+        if "max_clips" in (metadata := read_footer(store, config.table, shard) or {}):
+            _compare(config, shard, metadata, {"max_clips": str(config.max_clips)})
+    except CsmvError as error:
+        return str(error)
+    return ""
+
+
+def check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
+    """What is asked for, as far as that needs no network, against a shard that is there.
+
+    Raises:
+        CsmvError: the shard was made otherwise.
+    """
+    metadata = read_footer(store, config.table, shard)
+    if metadata is None:
+        return
+    metadata = {"decoder": DEFAULT} | metadata
+    asked = {"extractor": config.extractor, "dtype": config.dtype, "storage": config.storage}
+    asked["decoder"] = decoder_used(config)
+    if config.weights in ("random", "default") and metadata.get("weights") != "none":
+        asked["weights"] = config.weights
+    _compare(config, shard, metadata, asked)
+    if config.sha256 and not metadata.get("weights_sha256", "").startswith(config.sha256):
+        _compare(config, shard, metadata, {"weights_sha256": config.sha256})
+
+
+def check_weights(store: Store, shard: int, config: FeatureConfig, asked: dict[str, str]) -> None:
+    """What a loaded network says of itself, against a shard that is there. Raises CsmvError if they differ."""
+    metadata = read_footer(store, config.table, shard)
+    if metadata is not None:
+        names = ("weights_sha256", "clip_rule", "granularity", "device")
+        _compare(config, shard, metadata, {name: asked[name] for name in names})
+
+
+def _compare(config: FeatureConfig, shard: int, metadata: dict[str, str], asked: dict[str, str]) -> None:
+    for key, value in asked.items():
+        if metadata.get(key) != value:
+            raise CsmvError(
+                f"{config.table}, shard {shard}, was made with {key} '{metadata.get(key)}', and '{value}' is asked "
+                f"for: ask for the same, or delete {config.table} to make it anew."
+            )
