@@ -51,7 +51,7 @@ CLIENT_SETTINGS = {
 }
 
 SERVER_SETTINGS = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # `prefect server start` ignores it, this module's server does not
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_MEMO_STORE_PATH": "memo_store.toml",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",

@@ -129,7 +129,7 @@ def test_the_compose_file_starts_a_server_that_reports_to_nobody(
     port = free_port()
     command = compose_command(port)
     if analytics == "on":
-        command.remove("--analytics-off")
+        command[command.index("--analytics-off")] = "--analytics-on"
 
     run_server(command, port, environment | proxy.environment(), tmp_path)
 
