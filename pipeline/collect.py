@@ -12,6 +12,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.privacy.forget import forget_again
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
@@ -60,6 +61,7 @@ def collect(
         only = tuple(sorted(report.passing))
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
         report.merge(_run(again, steps))
+    forget_again(store)
     report.left = source.left(store)
     return report
 

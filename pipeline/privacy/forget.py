@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.known_names import LANDING
 from csmv.pipeline.privacy.audit import files_holding
-from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, wanted
+from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, returned, wanted
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
 from csmv.pipeline.privacy.traces import SHORTEST_ID
 from csmv.pipeline.progress import track
@@ -114,6 +114,24 @@ def forget(
     _remove(store, what.texts, removal)
     removal.left = _left(store, also, source)
     return removal
+
+
+def forget_again(store: "Store") -> Removal | None:
+    """Forget what was forgotten before and has landed since: a new video or comment of the person, an old one re-read.
+
+    For whoever lands something. The tables refuse it by themselves; this takes it out of the raw pages, too, and
+    remembers the new ids, so that a collector does not go for them again.
+
+    Returns:
+        What was removed; None where nothing had come back.
+    """
+    gone = Forgotten.of(store)
+    if not gone.digest:
+        return None
+    handles, comments = returned(store, gone)
+    if not handles and not comments:
+        return None
+    return forget(store, comment_ids=comments, handles=handles, even_unknown=True)
 
 
 def settle(store: "Store", table: str, shard: int) -> None:

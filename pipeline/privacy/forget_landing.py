@@ -95,6 +95,26 @@ def wanted(store: "Store", comments: Iterable[str], videos: Iterable[str], handl
     return found
 
 
+def returned(store: "Store", gone: Forgotten) -> tuple[set[str], set[str]]:
+    """What has landed again of what was forgotten: handles of the persons, and original ids of the comments.
+
+    Args:
+        store: the root.
+        gone: what it was asked to forget; known by digests, so that only what landed can say who it was.
+    """
+    handles: set[str] = set()
+    comments: set[str] = set()
+    for name in store.files(LANDING):
+        for value in landing_values(store.read_file(name), name):
+            for _, here in _objects(value):
+                of_person = _handles(here)
+                if gone.is_forgotten_person(*of_person, *_ids(here)):
+                    handles |= of_person
+                if (comment := _comment_id(here)) and gone.is_forgotten_comment(comment):
+                    comments.add(comment)
+    return handles, comments
+
+
 def plain_bytes(name: str, data: bytes) -> bytes:
     """A landing file's content, unpacked."""
     if not name.endswith((".zst", ".zstd")):

@@ -20,17 +20,18 @@ import zstandard
 from forgotten_at_once import SPEC, features_of
 from pydantic import SecretStr
 
-from csmv.pipeline.collect import ingest
+from csmv.pipeline.collect import collect, ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, failures_of, record_failures
-from csmv.pipeline.privacy.forget import forget, settle
+from csmv.pipeline.privacy.forget import forget, forget_again, settle
 from csmv.pipeline.privacy.forget_landing import LandingEraser
 from csmv.pipeline.privacy.forgotten import Forgotten, Request, remember
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.landing import Landing
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.web import Web, WebSource
@@ -407,6 +408,37 @@ def test_what_a_forgotten_account_writes_later_stays_out(root: Store) -> None:
 
     assert texts(root) == {"comment 2", "comment 9"}
     assert root.read_all("videos")["video_id"].to_pylist() == ["v1"]
+
+
+def test_what_lands_of_a_forgotten_person_leaves_landing_as_well(root: Store) -> None:
+    forget(root, handles=["lunarpost77"])
+    land(
+        root,
+        LANDED,
+        {
+            "comments": [
+                {
+                    "cid": raw(8),
+                    "text": "a new one",
+                    "user": {"unique_id": "LunarPost77", "uid": "6800000000000000001"},
+                },
+                {"cid": raw(9), "text": "hello @lunarpost77", "user": {"unique_id": "example_viewer_01"}},
+            ]
+        },
+    )
+    source = source_of(read_config(root).source)
+
+    collect(root, source, Reach())
+
+    assert "unarPost77" not in landed(root, LANDED)
+    assert "lunarpost77" not in landed(root, LANDED)
+    assert "example_viewer_01" in landed(root, LANDED)
+    gone = Forgotten.of(root)
+    assert gone.is_forgotten_comment(raw(8))
+    assert gone.is_forgotten_person("6800000000000000001")
+    before = root.read_file(LANDED)
+    assert forget_again(root) is None
+    assert root.read_file(LANDED) == before
 
 
 def test_the_account_counts_under_any_handle(root: Store) -> None:
