@@ -50,7 +50,7 @@ class Film:
 
 
 def plan_films(count: int, seed: int) -> list[Film]:
-    """`count` films: moods in turn, sizes and rates spread evenly over them, 1.5 to 3.1 seconds each."""
+    """`count` films: moods in turn, sizes and rates spread evenly over them, 0.7 to 1.6 seconds each: one window of features or two."""
     chance = random.Random(f"films:{seed}")
     order = [MOODS[number % len(MOODS)] for number in range(count)]
     chance.shuffle(order)
@@ -64,7 +64,7 @@ def plan_films(count: int, seed: int) -> list[Film]:
                 width=width,
                 height=height,
                 rate=RATES[number % len(RATES)],
-                seconds=chance.choice((1.5, 1.9, 2.2, 2.5, 3.1)),
+                seconds=chance.choice((0.7, 0.9, 1.1, 1.4, 1.6)),
                 seed=chance.randrange(2**31),
             )
         )

@@ -45,14 +45,14 @@ def test_videos_are_real_and_of_every_rate(sample: Sample) -> None:
             times = [float(frame.pts * frame.time_base) for frame in file.decode(video=0) if frame.pts is not None]
         gaps = np.diff(times)
         rates.add("uneven" if gaps.max() > 1.3 * gaps.min() else round(1 / gaps.mean()))
-        assert 1.4 < times[-1] < 3.2
+        assert 0.6 < times[-1] < 1.7
     assert rates == {24, 25, 30, 60, "uneven"}
     assert set(RATES) == {24, 25, 30, 60, None}
 
 
 def test_the_whole_sample_stays_small() -> None:
     films = plan_films(VIDEOS, 3407)
-    assert sum(int(film.seconds * 24) // 16 for film in films) <= 120
+    assert sum(int(film.seconds * 24) // 16 for film in films) <= 60
     assert Counter(film.mood for film in films) == dict.fromkeys(MOODS, VIDEOS // len(MOODS))
     assert sum(film.height > film.width for film in films) > VIDEOS / 2
 
