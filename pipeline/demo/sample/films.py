@@ -50,7 +50,7 @@ class Film:
 
 
 def plan_films(count: int, seed: int) -> list[Film]:
-    """`count` films: moods in turn, sizes and rates spread evenly over them, 0.7 to 1.6 seconds each: one window of features or two."""
+    """`count` films: moods in turn, sizes and rates spread evenly over them, 0.8 to 1.6 seconds each: one window of features or two."""
     chance = random.Random(f"films:{seed}")
     order = [MOODS[number % len(MOODS)] for number in range(count)]
     chance.shuffle(order)
@@ -64,7 +64,7 @@ def plan_films(count: int, seed: int) -> list[Film]:
                 width=width,
                 height=height,
                 rate=RATES[number % len(RATES)],
-                seconds=chance.choice((0.7, 0.9, 1.1, 1.4, 1.6)),
+                seconds=chance.choice((0.8, 0.9, 1.1, 1.3, 1.6)),
                 seed=chance.randrange(2**31),
             )
         )
