@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -51,6 +52,24 @@ def test_every_command_has_help() -> None:
     for name, command in commands.items():
         assert command.help, name
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
+
+
+def options_of(command: Any) -> list[Any]:
+    """What a command takes: options and arguments."""
+    return list(command.get_params(typer.Context(command, info_name=command.name)))
+
+
+def test_names_of_commands_and_options_are_as_promised() -> None:
+    """`commands.txt` may get longer; what stands in it was promised to those who use it."""
+    listing = []
+    for name, command in sorted(get_command(cli.build_app()).commands.items()):  # type: ignore[attr-defined]
+        words = [
+            "|".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else param.name.upper()
+            for param in options_of(command)
+        ]
+        listing.append(" ".join([name, *sorted(words)]))
+
+    assert listing == (Path(__file__).with_name("commands.txt")).read_text().splitlines()
 
 
 def test_version(csmv: Run) -> None:
