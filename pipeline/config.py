@@ -25,7 +25,7 @@ from csmv.pipeline.sources.research import ResearchSource
 from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.splits import SplitConfig
 from csmv.pipeline.store import CONFIG_FILE, Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import Validated, decoded, parse, yaml_mapping
 from csmv.pipeline.vccsa.config import TrainConfig
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
@@ -42,7 +42,7 @@ class DatasetConfig(Validated):
 
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
+    n_shards: int = Field(default=16, ge=1, le=9999, description="number of shards, fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
     media: MediaSettings = MediaSettings()
@@ -60,7 +60,7 @@ class DatasetConfig(Validated):
     @classmethod
     def from_yaml(cls, text: str, where: str) -> "DatasetConfig":
         """The configuration in `text`. Raises CsmvError, one sentence that begins with `where`."""
-        data = _mapping(text, where)
+        data = yaml_mapping(text, where)
         version = data.get("format_version", FORMAT_VERSION)
         if version not in (1, FORMAT_VERSION):
             raise CsmvError(
@@ -76,18 +76,6 @@ class DatasetConfig(Validated):
     def fingerprint(self) -> str:
         """SHA-256 of the YAML: the same for the same settings."""
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
-
-
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise CsmvError(f"{where}: this is not YAML{place}.") from None
-    if not isinstance(data, dict):
-        raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
-    return data
 
 
 # ---------------------------------------------------------------------- in a root
@@ -134,7 +122,7 @@ def read_config(store: Store) -> DatasetConfig:
     if not store.exists(RECORDED_FILE):
         return config
     where = f"{store.root}/{RECORDED_FILE}"
-    data = _mapping(_text(store, RECORDED_FILE), where)
+    data = yaml_mapping(_text(store, RECORDED_FILE), where)
     added = parse(_Recorded, data, where)
     merged = {}
     for section, name_of in _NAME_OF.items():
@@ -248,7 +236,7 @@ def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | Tra
     if name_of(entry) in map(name_of, getattr(written, section)):
         return
     where = f"{store.root}/{RECORDED_FILE}"
-    data = _mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
+    data = yaml_mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
     recorded = parse(_Recorded, data, where)
     recorded = recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)})
     body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -290,10 +278,7 @@ def _sha256(text: str) -> str:
 
 
 def _text(store: Store, relative: str) -> str:
-    try:
-        return store.read_file(relative).decode()
-    except UnicodeDecodeError:
-        raise CsmvError(f"{store.root}/{relative}: expected YAML in UTF-8, found something else.") from None
+    return decoded(store.read_file(relative), f"{store.root}/{relative}")
 
 
 def _resolved(value: object) -> object:

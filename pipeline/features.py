@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version, require_decoder
-from csmv.extractors.errors import ExtractorError
-from csmv.pipeline.errors import CsmvError
+from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.manifest import without_identity
 from csmv.pipeline.parts import SHA, add_part, ids_in_parts, open_part, part_names, rows_made_from
 from csmv.pipeline.privacy.forgotten import Forgotten
@@ -50,13 +50,19 @@ RETRIES = 3
 class FeatureConfig(Validated):
     """One feature set of a dataset: which extractor, with which weights, how computed and stored."""
 
-    extractor: str = Field(min_length=1)
-    weights: str = Field(default="default", description="default, random, a path or a URL")
+    extractor: str = Field(min_length=1, description="name of an extractor, of those that `csmv extractors` lists")
+    weights: str = Field(default="default", description="weights of the network: default, random, a path or a URL")
     sha256: str | None = None
-    granularity: Literal["clip", "temporal"] = "clip"
-    dtype: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    device: str = "cpu"
-    storage: Literal["float32", "float16"] = "float32"
+    granularity: Literal["clip", "temporal"] = Field(
+        default="clip", description="vectors of a window: clip, one; temporal, several"
+    )
+    dtype: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        default="float32", description="numbers that the network computes with"
+    )
+    device: str = Field(
+        default="cpu", description="where the network runs: cpu, cuda, or one of several such as cuda:1"
+    )
+    storage: Literal["float32", "float16"] = Field(default="float32", description="numbers that are stored")
     batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")
     max_clips: int = Field(default=180, ge=1, le=100_000, description="windows of a video, at most")
     workers: int = Field(default=0, ge=0, description="decoding processes; 0 chooses by cores")
@@ -207,6 +213,8 @@ def load(config: FeatureConfig) -> "Extractor":
             max_clips=config.max_clips,
             measure=True,
         )
+    except UnknownChoiceError as error:
+        raise UsageError(str(error)) from None
     except ExtractorError as error:
         raise CsmvError(str(error)) from None
 

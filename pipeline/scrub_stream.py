@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
-import yaml
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
@@ -23,23 +22,12 @@ from csmv.pipeline.known_names import known_names
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
 from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
+from csmv.pipeline.scrub.policy import StreamSettings
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import parse, read_text, yaml_mapping
 
 BATCH_LINES = 2000
 _SURROGATE = re.compile("[\ud800-\udfff]")
-Form = Literal["auto", "lines", "jsonl"]
-
-
-class Settings(Validated):
-    """How a stream is read and by which policy it is scrubbed."""
-
-    field: str = "text"
-    form: Form = "auto"
-    policy: Path | None = None
-    names: Path | None = None
-    root: str | None = None
-    jobs: int = Field(default=1, ge=1)
 
 
 @dataclass
@@ -56,7 +44,7 @@ class StreamSummary:
         return f"{self.lines:,} lines, {self.touched:,} with personal data" + (f": {kinds}." if kinds else ".")
 
 
-def scrub_stream(settings: Settings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
+def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
     """Scrub `file`, or standard input, to standard output.
 
     Raises CsmvError for a file that is not there, and for a JSON line that is no object or lacks the field.
@@ -190,7 +178,7 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 
 
 def _scrubbed(
-    settings: Settings, batches: Iterator[list[_Line]], stack: ExitStack
+    settings: StreamSettings, batches: Iterator[list[_Line]], stack: ExitStack
 ) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
     if settings.jobs == 1:
         for batch in batches:
@@ -203,12 +191,12 @@ def _scrubbed(
         yield from zip(ahead, pool.map(_scrub, [settings] * len(texts), texts), strict=True)
 
 
-def _scrub(settings: Settings, texts: list[str]) -> list[Scrubbed]:
+def _scrub(settings: StreamSettings, texts: list[str]) -> list[Scrubbed]:
     return _scrubber(settings).scrub(texts)
 
 
 @cache
-def _scrubber(settings: Settings) -> Scrubber:
+def _scrubber(settings: StreamSettings) -> Scrubber:
     policy, names, key = _policy(settings), _names(settings), None
     if settings.root is not None:
         store = Store.open(settings.root)
@@ -222,22 +210,16 @@ def _key_of_environment() -> SecretStr | None:
     return SecretStr(given) if given else None
 
 
-def _policy(settings: Settings) -> ScrubPolicy:
+def _policy(settings: StreamSettings) -> ScrubPolicy:
     if settings.policy is None:
         if settings.root is None:
             return ScrubPolicy()
         return read_config(Store.open(settings.root)).scrub
-    if not settings.policy.is_file():
-        raise CsmvError(f"The policy file '{settings.policy}' is not there.")
-    try:
-        data = yaml.safe_load(settings.policy.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise CsmvError(f"The policy file '{settings.policy}' is no YAML.") from None
-    section = data.get("scrub", data) if isinstance(data, dict) else data
-    return parse(ScrubPolicy, section or {}, str(settings.policy))
+    data = yaml_mapping(read_text(settings.policy), str(settings.policy))
+    return parse(ScrubPolicy, data.get("scrub", data) or {}, str(settings.policy))
 
 
-def _names(settings: Settings) -> list[str]:
+def _names(settings: StreamSettings) -> list[str]:
     if settings.names is None:
         return []
     if not settings.names.is_file():

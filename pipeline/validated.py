@@ -1,9 +1,11 @@
-"""Configuration sections that reject what they do not know and name the nearest thing they do."""
+"""Reading configuration: files, YAML, and sections that reject what they do not know and name the nearest they do."""
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from csmv.pipeline.errors import CsmvError
@@ -28,6 +30,39 @@ def parse(section: type[Section], data: object, where: str) -> Section:
         return section.model_validate(data)
     except ValidationError as error:
         raise CsmvError(f"{where}: {_sentence(section, error)}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a person wrote. Raises CsmvError if it is not there, or not UTF-8."""
+    if not path.is_file():
+        raise CsmvError(f"The file '{path}' is not there.")
+    return decoded(path.read_bytes(), str(path))
+
+
+def decoded(data: bytes, where: str) -> str:
+    """Bytes as text. Raises CsmvError if they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CsmvError(f"{where}: expected YAML in UTF-8, found something else.") from None
+
+
+def yaml_value(text: str, where: str) -> Any:
+    """What a YAML text holds. Raises CsmvError, one sentence that begins with `where`, if it is not YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise CsmvError(f"{where}: this is not YAML{place}.") from None
+
+
+def yaml_mapping(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds, empty for an empty text. Raises CsmvError if it holds anything else."""
+    data = yaml_value(text, where)
+    if not isinstance(data, dict | None):
+        raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
+    return data or {}
 
 
 def _sentence(section: type[BaseModel], error: ValidationError) -> str:

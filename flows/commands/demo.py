@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from csmv.flows.terminal import table
 from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
@@ -84,18 +85,14 @@ def configuration(folder: Path, seed: int) -> dict[str, Any]:
 
 def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
-    from rich.table import Table
-
     from csmv.pipeline.config import read_config
     from csmv.pipeline.vccsa.config import default_run_name
     from csmv.pipeline.vccsa.metrics import HEADINGS, in_row
     from csmv.pipeline.vccsa.training import read_run
 
-    table = Table(title="Test videos, none of them seen in training (F1)")
-    for column in ("", *HEADINGS):
-        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    rows = []
     for config in read_config(store).train:
         _, result = read_run(store, default_run_name(config))
-        test = result.metrics["test"]
-        table.add_row(ROWS[config.model], *("-" if value is None else f"{value:.1%}" for value in in_row(test)))
-    return table
+        scores = ("-" if value is None else f"{value:.1%}" for value in in_row(result.metrics["test"]))
+        rows.append([ROWS[config.model], *scores])
+    return table(["", *HEADINGS], rows, "Test videos, none of them seen in training (F1)")

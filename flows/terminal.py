@@ -1,0 +1,45 @@
+"""What commands say at the end: a table, JSON, or that something is left for a later run."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNFINISHED = 3
+"""The exit code of a command that finished, and left what may succeed later."""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "") -> "Table":
+    """A table whose columns of numbers stand to the right."""
+    from rich.table import Table
+
+    rows = list(rows)
+    printed = Table(title=title or None, caption=caption or None)
+    for number, column in enumerate(columns):
+        is_text = number == 0 or any(row[number][:1].isalpha() for row in rows)
+        printed.add_column(column, justify="left" if is_text else "right", no_wrap=number == 0)
+    for row in rows:
+        printed.add_row(*row)
+    return printed
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table on standard output."""
+    from rich.console import Console
+
+    Console(highlight=False).print(table(columns, rows, title))
+
+
+def print_json(value: Any) -> None:
+    """Print a result for a machine to read."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def end_unfinished(sentence: str) -> NoReturn:
+    """End with the exit code for what may succeed later; the sentence says what is left and how to go on."""
+    typer.echo(sentence, err=True)
+    raise typer.Exit(UNFINISHED)
