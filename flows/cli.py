@@ -12,7 +12,7 @@ import typer
 
 from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 from csmv.flows import server
-from csmv.pipeline.errors import CsmvError, UsageError, sentence_for, shown
+from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError, sentence_for, shown
 
 GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "roots", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
@@ -24,6 +24,8 @@ module imports what is heavy (torch, Prefect, Presidio, pyarrow) inside its func
 DEBUG = "CSMV_DEBUG"
 WRONG_COMMAND = 2
 """The exit code of what typer refuses, too."""
+UNFINISHED = 3
+"""The exit code of a command that finished, and left what may succeed later."""
 
 
 def build_app() -> typer.Typer:
@@ -52,6 +54,8 @@ def main() -> None:
         build_app()()
     except (UsageError, UnknownChoiceError) as error:
         _fail(error, shown(str(error)), WRONG_COMMAND)
+    except UnfinishedError as error:
+        _fail(error, shown(str(error)), UNFINISHED)
     except (CsmvError, ExtractorError) as error:
         _fail(error, shown(str(error)))
     except Exception as error:
@@ -81,7 +85,7 @@ def _common(
 
 def _fail(error: Exception, sentence: str, code: int = 1) -> None:
     # A traceback may quote what was being read, so it is shown only to someone who asks for it.
-    if os.environ.get(DEBUG, "0") not in ("", "0"):
+    if code == 1 and os.environ.get(DEBUG, "0") not in ("", "0"):
         raise error
     print(f"csmv: {sentence}", file=sys.stderr)
     sys.exit(code)

@@ -1,16 +1,13 @@
-"""What commands say at the end: a table, JSON, or that something is left for a later run."""
+"""What commands say at the end: a table for people, JSON for machines."""
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-UNFINISHED = 3
-"""The exit code of a command that finished, and left what may succeed later."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "") -> "Table":
@@ -37,9 +34,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
 def print_json(value: Any) -> None:
     """Print a result for a machine to read."""
     typer.echo(json.dumps(value, indent=2, default=str))
-
-
-def end_unfinished(sentence: str) -> NoReturn:
-    """End with the exit code for what may succeed later; the sentence says what is left and how to go on."""
-    typer.echo(sentence, err=True)
-    raise typer.Exit(UNFINISHED)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.flows.options import AsJson, Connection, Fields, NewRoot, Root, Values, command
-from csmv.flows.terminal import end_unfinished, print_json, table
-from csmv.pipeline.errors import CsmvError, UsageError
+from csmv.flows.terminal import print_json, table
+from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -311,4 +311,4 @@ def _end_if_unfinished(stopped: str, left: int) -> None:
     """A run that ended early, or left something, is no success for the shell."""
     if stopped or left:
         why = f"Ended early: {stopped}." if stopped else f"{left:,} may succeed later."
-        end_unfinished(f"{why} Run the same command again later to go on.")
+        raise UnfinishedError(f"{why} Run the same command again later to go on.")

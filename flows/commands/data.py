@@ -20,7 +20,7 @@ from csmv.flows.options import (
     one_value_each,
     usage,
 )
-from csmv.flows.terminal import end_unfinished, print_json, print_table
+from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import UnfinishedError, UsageError
 
 commands = typer.Typer()
@@ -84,10 +84,7 @@ def build(
     is_its_own = store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()
     if not (is_its_own and store.exists(HEADER_FILE)):
         create_root(root, settings, text, replace_source=replace_source)
-    try:
-        built = build_here(root, connection=connection, **visit)
-    except UnfinishedError as error:
-        end_unfinished(str(error))
+    built = build_here(root, connection=connection, **visit)
     failed = {stage: table.num_rows for stage, table in Store.open(root).failures().items()}
     counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
     typer.echo(f"{built}. Failures: {counted}.")
@@ -123,7 +120,7 @@ def run(
         counts = ", ".join(f"{number:,} {what}" for what, number in report.counts.items() if number)
         typer.echo(f"{stage}: {counts or 'done'}")
     if report.stopped:
-        end_unfinished(f"{stage} is not finished: {report.stopped}. Run the same command again later.")
+        raise UnfinishedError(f"{stage} is not finished: {report.stopped}. Run the same command again later.")
 
 
 @commands.command("status")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.flows.terminal import table
-from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError, UnfinishedError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ def demo(
     say = Console(stderr=True, highlight=False).print
     with prefect_here(str(root)):
         say(f"A sandbox TikTok on this machine, crawled with Chromium, into {crawl_root(root)}")
-        typer.echo(_crawl(crawl_root(root), seed))
+        obstacle = _crawl(crawl_root(root), seed)
         say(f"Sample videos and comments, then every stage through Prefect, into {root}")
         folder = root / "private" / "sample"
         make_sample(folder, seed, videos)
@@ -50,6 +50,10 @@ def demo(
     Console().print(results(Store.open(str(root))))
     typer.echo(f"Report: {(root / PATH).resolve()}")
     say(f"Done in {time.monotonic() - started:.0f} s.")
+    if obstacle:
+        raise UnfinishedError(
+            f"The crawl did not succeed: {obstacle} Then run the same command again: it does the rest."
+        )
 
 
 def crawl_root(root: Path) -> Path:
@@ -58,7 +62,7 @@ def crawl_root(root: Path) -> Path:
 
 
 def _crawl(root: Path, seed: int) -> str:
-    """Crawl the sandbox and say what came of it; without a browser, say that and go on."""
+    """Crawl the sandbox and say what came of it. Gives what kept it from that, such as a browser that is missing."""
     from csmv.flows.commands.collect import followed
     from csmv.flows.demo_crawl import crawl_sandbox
 
@@ -66,9 +70,11 @@ def _crawl(root: Path, seed: int) -> str:
         with followed() as watch:
             crawl = crawl_sandbox(str(root), seed, watch)
     except CsmvError as error:
-        return f"The crawl did not succeed, and the rest goes on without it. {error}"
+        typer.echo(f"The crawl did not succeed, and the rest goes on without it. {error}")
+        return str(error)
     missing = ", ".join(f"{count} {reason}" for reason, count in sorted(crawl.reasons.items()))
-    return f"Crawled {crawl.videos} videos, {crawl.comments} comments, {crawl.media} media files; not: {missing}."
+    typer.echo(f"Crawled {crawl.videos} videos, {crawl.comments} comments, {crawl.media} media files; not: {missing}.")
+    return ""
 
 
 def configuration(folder: Path, seed: int) -> dict[str, Any]:

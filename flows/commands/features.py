@@ -10,8 +10,8 @@ import typer
 
 from csmv.extractors.decoders import DecoderName, require_decoder
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
-from csmv.flows.terminal import end_unfinished, print_json, print_table
-from csmv.pipeline.errors import CsmvError, UsageError
+from csmv.flows.terminal import print_json, print_table
+from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from csmv.extractors.engine import VideoResult
@@ -63,7 +63,7 @@ def extract_command(
             record_section(store, "features", config)
     _say(counts, as_json)
     if left := sum(len(missing(store, shard, config)) for config in configs for shard in store.shards()):
-        end_unfinished(f"{left:,} may succeed later: run the same command again.")
+        raise UnfinishedError(f"{left:,} may succeed later: run the same command again.")
 
 
 def _check_names(names: list[str]) -> None:

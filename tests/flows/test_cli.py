@@ -9,6 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import typer
 from typer.main import get_command
@@ -16,9 +17,13 @@ from typer.testing import CliRunner
 
 from csmv.flows import cli
 from csmv.flows.options import Fields, fields_of
-from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.config import DatasetConfig, FolderSource, WebSource
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.store import Store
+from csmv.pipeline.media.stage import MediaReport
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.sources.web_visits import Report
+from csmv.pipeline.stage import UnitReport
+from csmv.pipeline.store import Store, media_path
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -262,3 +267,49 @@ def test_a_wrong_command_ends_with_2(
     assert expected in found.stderr
     assert "u:p" not in found.stderr
     assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A root whose one video is in place and has no features yet."""
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=1, source=WebSource(hashtags=("x",))))
+    store.write("videos", 0, pa.Table.from_pylist([{"video_id": "v", "media_status": "ok"}], schema=VIDEOS.schema))
+    store.write_file(media_path(0, "v"), b"never decoded here")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "came_of_it", "code", "says"),
+    [
+        ("collect --hashtag x", "commands.collect._collect_here", Report(), 0, ""),
+        ("collect --hashtag x", "commands.collect._collect_here", Report(left=2), 3, "2 may succeed later. Run the"),
+        ("collect --hashtag x", "commands.collect._collect_here", Report(stopped="a wall"), 3, "a wall. Run the same"),
+        ("download", "here.download_here", MediaReport(done=1), 0, ""),
+        ("download", "here.download_here", MediaReport(left=2), 3, "2 may succeed later. Run the same"),
+        ("run media", "here.stage_here", UnitReport(), 0, ""),
+        ("run media", "here.stage_here", UnitReport(stopped="2 videos are left"), 3, "2 videos are left. Run the same"),
+        ("extract -e mfcc", "commands.features._extract_shards", None, 3, "1 may succeed later: run the same command"),
+        ("status ROOT", "", None, 0, ""),
+        ("verify --no-media ROOT", "", None, 0, ""),
+        ("evaluate nobody", "", None, 1, "no finished run 'nobody'"),
+    ],
+)
+def test_what_may_succeed_later_ends_with_3_and_says_how(
+    csmv_inside: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    films: Path,
+    arguments: str,
+    place: str,
+    came_of_it: Any,
+    code: int,
+    says: str,
+) -> None:
+    """What the command says of the end of its work; the work itself is left out."""
+    if place:
+        monkeypatch.setattr(f"csmv.flows.{place}", lambda *_, **__: came_of_it)
+    command = arguments.replace("ROOT", str(films)).split()
+
+    done = csmv_inside(*command, *(() if "ROOT" in arguments else ("--root", films)))
+
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert says in done.stderr
