@@ -157,12 +157,12 @@ def create_root(root: str, config: DatasetConfig, text: str | None = None, *, re
 
 def refuse_another(root: str, before: DatasetConfig, config: DatasetConfig, *, replace_source: bool = False) -> None:
     """Raises CsmvError unless `config` is of the dataset that the root is made by `before`."""
-    told = {
+    identities = {
         "name": (before.name, config.name),
         "n_shards": (before.n_shards, config.n_shards),
         "kind of source": (before.source.kind, config.source.kind),
     }
-    for what, (made_with, asked) in told.items():
+    for what, (made_with, asked) in identities.items():
         if made_with != asked:
             raise CsmvError(
                 f"The root '{root}' was made with the {what} '{made_with}' and can't be used with '{asked}': a root "
@@ -197,12 +197,12 @@ def write_config(store: Store, config: DatasetConfig, text: str | None = None) -
     Raises:
         CsmvError: the root's own file was edited by a person and says something else.
     """
-    there = _text(store, CONFIG_FILE)
+    current = _text(store, CONFIG_FILE)
     new = signed(config) if text is None else text
-    if new == there or (text is None and read_config(store) == config):
+    if new == current or (text is None and read_config(store) == config):
         return
-    if not is_ours(there):
-        if DatasetConfig.from_yaml(there, CONFIG_FILE) == config and text is None:
+    if not is_ours(current):
+        if DatasetConfig.from_yaml(current, CONFIG_FILE) == config and text is None:
             return
         raise CsmvError(
             f"The root's {CONFIG_FILE} was written by a person, and something else is asked for now: edit "
@@ -226,9 +226,9 @@ def record_section(
 
 def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | TrainConfig) -> None:
     name_of = _NAME_OF[section]
-    there = _text(store, CONFIG_FILE)
-    written = DatasetConfig.from_yaml(there, f"{store.root}/{CONFIG_FILE}")
-    if is_ours(there):
+    current = _text(store, CONFIG_FILE)
+    written = DatasetConfig.from_yaml(current, f"{store.root}/{CONFIG_FILE}")
+    if is_ours(current):
         entries = _with(getattr(written, section), entry, name_of)
         if entries != getattr(written, section):
             store.write_file(CONFIG_FILE, signed(written.model_copy(update={section: entries})).encode())

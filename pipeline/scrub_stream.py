@@ -57,13 +57,13 @@ def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, 
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
         tick = stack.enter_context(track("scrub", None))
         for batch, scrubbed in _scrubbed(settings, _batches(lines, jsonl, settings.field), stack):
-            for line, found in zip(batch, scrubbed, strict=True):
+            for line, cleaned in zip(batch, scrubbed, strict=True):
                 summary.lines += 1
-                summary.touched += bool(found.spans)
-                summary.kinds.update(span.kind for span in found.spans)
-                sys.stdout.buffer.write(_as_json(found, explain) if as_json else line.put(found))
+                summary.touched += bool(cleaned.spans)
+                summary.kinds.update(span.kind for span in cleaned.spans)
+                sys.stdout.buffer.write(_as_json(cleaned, explain) if as_json else line.put(cleaned))
                 if explain and not as_json:
-                    _explain(summary.lines, found)
+                    _explain(summary.lines, cleaned)
             tick(len(batch))
     sys.stdout.buffer.flush()
     return summary
@@ -82,11 +82,11 @@ class _Line:
     quoted: str | None
     """The text as it stands in JSON, or None in a plain line."""
 
-    def put(self, found: Scrubbed) -> bytes:
+    def put(self, cleaned: Scrubbed) -> bytes:
         """The line with its text scrubbed, as bytes."""
-        text = found.text
+        text = cleaned.text
         if self.quoted is not None:
-            text = _quoted(text) if found.spans else self.quoted
+            text = _quoted(text) if cleaned.spans else self.quoted
         return _bytes(self.before + text + self.after)
 
 
@@ -119,7 +119,7 @@ def _json_line(line: bytes, number: int, field: str) -> _Line:
 def _span_of_field(line: str, field: str) -> tuple[int, int, str] | None:
     """Where the value of a field of a JSON object stands, and the text it is; the last, if it is there twice."""
     decoder = json.JSONDecoder()
-    found: tuple[int, int, str] | None = None
+    span: tuple[int, int, str] | None = None
     at = _skip(line, 0)
     if line[at : at + 1] != "{":
         return None
@@ -133,13 +133,13 @@ def _span_of_field(line: str, field: str) -> tuple[int, int, str] | None:
             start = _skip(line, at + 1)
             value, end = decoder.raw_decode(line, start)
             if key == field:
-                found = (start, end, value) if isinstance(value, str) else None
+                span = (start, end, value) if isinstance(value, str) else None
             at = _skip(line, end)
             if line[at : at + 1] == ",":
                 at = _skip(line, at + 1)
     except (ValueError, RecursionError):
         return None
-    return found
+    return span
 
 
 def _skip(line: str, at: int) -> int:
@@ -230,18 +230,18 @@ def _names(settings: StreamSettings) -> list[str]:
 # ---------------------------------------------------------------------- telling
 
 
-def _as_json(found: Scrubbed, explain: bool) -> bytes:
-    made: dict[str, object] = {"text": found.text, "kinds": list(found.kinds)}
+def _as_json(scrubbed: Scrubbed, explain: bool) -> bytes:
+    fields: dict[str, object] = {"text": scrubbed.text, "kinds": list(scrubbed.kinds)}
     if explain:
-        made["spans"] = [
+        fields["spans"] = [
             {"start": s.start, "end": s.end, "kind": s.kind, "score": s.score, "recognizer": s.recognizer}
-            for s in found.spans
+            for s in scrubbed.spans
         ]
-    return _bytes(_quoted(made) + "\n")
+    return _bytes(_quoted(fields) + "\n")
 
 
-def _explain(line: int, found: Scrubbed) -> None:
-    for span in found.spans:
+def _explain(line: int, scrubbed: Scrubbed) -> None:
+    for span in scrubbed.spans:
         print(
             f"line {line}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}",
             file=sys.stderr,

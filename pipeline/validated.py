@@ -73,20 +73,20 @@ def _sentence(section: type[BaseModel], error: ValidationError) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] != "extra_forbidden":
         return f"{path}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}."
-    known = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}."
+    keys = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
+    near = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(keys)}."
     return f"unknown key '{path}'{more}; {hint}"
 
 
 def _sections_of(section: type[BaseModel], path: tuple[int | str, ...]) -> list[type[BaseModel]]:
     """The sections that may stand at `path`; several where a field is a union."""
-    found = [section]
+    models = [section]
     for part in path:
-        fields = [model.model_fields[part] for model in found if part in model.model_fields]
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
         if fields:
-            found = [inner for field in fields for inner in _models_in(field.annotation)]
-    return found
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return models
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
