@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "") -> "Table":
-    """A table whose columns of numbers stand to the right."""
+    """A table whose columns of numbers stand to the right; the names of its rows are never folded."""
     from rich.table import Table
 
     rows = list(rows)
     printed = Table(title=title or None, caption=caption or None)
     for number, column in enumerate(columns):
         is_text = number == 0 or any(row[number][:1].isalpha() for row in rows)
-        printed.add_column(column, justify="left" if is_text else "right", no_wrap=number == 0)
+        is_name = number == 0 and not any(" " in row[number] for row in rows)
+        printed.add_column(column, justify="left" if is_text else "right", no_wrap=is_name)
     for row in rows:
         printed.add_row(*row)
     return printed
