@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from csmv.extractors.cutting import Plan
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 from csmv.extractors.precision import (
     DTYPES,
     Deviation,
@@ -98,9 +98,9 @@ class Extractor(ABC):
             self.rule = replace(self.rule, max_clips=max_clips)
         if granularity not in self.granularities:
             known = ", ".join(self.granularities)
-            raise ExtractorError(f"{self.name} has no granularity '{granularity}': it has {known}.")
+            raise UnknownChoiceError(f"{self.name} has no granularity '{granularity}': it has {known}.")
         if dtype not in DTYPES:
-            raise ExtractorError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
+            raise UnknownChoiceError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
         self.granularity, self.device = granularity, torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise ExtractorError("device 'cuda' was asked for, but this machine shows no usable GPU: try 'cpu'.")

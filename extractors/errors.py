@@ -10,6 +10,10 @@ class ExtractorError(Exception):
     """What was asked for cannot be had (unknown name, weights that do not fit); one sentence for the asker."""
 
 
+class UnknownChoiceError(ExtractorError):
+    """There is no such extractor, or it has no such granularity or dtype; the sentence names those there are."""
+
+
 class MediaError(Exception):
     """One media file gives nothing, for `reason`; `detail` says more in words fit to publish."""
 

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from csmv.extractors.base import Extractor
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 
 GROUP = "csmv.extractors"
 HOUSE = {
@@ -97,7 +97,7 @@ def extractor_class(name: str) -> type[Extractor]:
         return _load_plugin(plugins[name])
     near = get_close_matches(name, names(), 1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
-    raise ExtractorError(f"There is no extractor '{name}': {hint}")
+    raise UnknownChoiceError(f"There is no extractor '{name}': {hint}")
 
 
 def create(name: str, weights: Any = "default", **options: Any) -> Extractor:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 from csmv.flows import server
-from csmv.pipeline.errors import CsmvError, sentence_for, shown
+from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError, sentence_for, shown
 
 GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "roots", "ops")
 """The modules of `flows/commands/`, in the order of the help page.
@@ -22,6 +22,10 @@ module imports what is heavy (torch, Prefect, Presidio, pyarrow) inside its func
 """
 
 DEBUG = "CSMV_DEBUG"
+WRONG_COMMAND = 2
+"""The exit code of what typer refuses, too."""
+UNFINISHED = 3
+"""The exit code of a command that finished, and left what may succeed later."""
 
 
 def build_app() -> typer.Typer:
@@ -40,11 +44,18 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; a failure ends it with one sentence on standard error and exit code 1."""
+    """Run the command line; a failure ends it with one sentence on standard error.
+
+    Exit codes: 0, all that was asked is settled; 3, something may succeed later; 1, an error; 2, a wrong command.
+    """
     server.end_when_it_dies = server.end_process
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         build_app()()
+    except (UsageError, UnknownChoiceError) as error:
+        _fail(error, shown(str(error)), WRONG_COMMAND)
+    except UnfinishedError as error:
+        _fail(error, shown(str(error)), UNFINISHED)
     except (CsmvError, ExtractorError) as error:
         _fail(error, shown(str(error)))
     except Exception as error:
@@ -72,12 +83,12 @@ def _common(
         os.environ[DEBUG] = "1"
 
 
-def _fail(error: Exception, sentence: str) -> None:
+def _fail(error: Exception, sentence: str, code: int = 1) -> None:
     # A traceback may quote what was being read, so it is shown only to someone who asks for it.
-    if os.environ.get(DEBUG, "0") not in ("", "0"):
+    if code == 1 and os.environ.get(DEBUG, "0") not in ("", "0"):
         raise error
     print(f"csmv: {sentence}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

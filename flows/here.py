@@ -95,8 +95,8 @@ def sweep_here(root: str, name: str) -> None:
 def collect_here(root: str, watch: "Watch | None" = None, **collection: Any) -> "LandReport":
     """Collect into `root` and bring its tables up to date; `collection` are fields of `csmv.flows.shards.Dataset`."""
     report = stage_here(root, "collect", watch, then=("tables",), **collection)
-    found = [landed for landed in report.details if isinstance(landed, LandReport)]
-    return found[0] if found else LandReport()
+    landings = [landed for landed in report.details if isinstance(landed, LandReport)]
+    return landings[0] if landings else LandReport()
 
 
 def download_here(root: str, **dataset: Any) -> "MediaReport":

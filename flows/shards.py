@@ -10,7 +10,6 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from prefect import Task, task
@@ -31,18 +30,18 @@ from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError, sentence_for, shown
 from csmv.pipeline.progress import track
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.settings import Connection, RunSettings
 from csmv.pipeline.sources.web_visits import Watch
 from csmv.pipeline.stage import UnitReport, named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import parse
 
 _LEASE_S = 60
 """The slot of a worker that was killed is free again after this long."""
 
 
-class Dataset(Validated):
+class Dataset(RunSettings):
     """The one parameter of every flow: which dataset, which part of it, and how this machine reaches the site."""
 
     root: str = Field(min_length=1, description="the dataset root: a folder or an fsspec URL")
@@ -56,11 +55,6 @@ class Dataset(Validated):
         default=None, description="field -> value, laid over the stage's section for this run"
     )
     connection: Connection = Connection()
-    interval_s: float | None = Field(default=None, ge=0, description="between two requests; left out, the manners'")
-    workers: int = Field(default=1, ge=1, le=32, description="browsers at once; the pace is shared by all")
-    links: Path | None = Field(default=None, description="a file of links to collect, besides the hashtags")
-    again: bool = Field(default=False, description="read hashtags anew that were read to their end")
-    retry_failed: bool = Field(default=False, description="try media once more that failed for good")
     then: tuple[str, ...] = Field(default=(), description="stages that follow in the same run")
 
     def open(self, stage: str = "") -> OpenDataset:

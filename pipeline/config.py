@@ -26,7 +26,7 @@ from csmv.pipeline.sources.research import ResearchSource
 from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.splits import SplitConfig
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import Validated, decoded, parse, yaml_mapping
 from csmv.pipeline.vccsa.config import TrainConfig
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
@@ -43,7 +43,7 @@ class DatasetConfig(Validated):
 
     format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    n_shards: int = Field(default=16, ge=1, le=9999, description="fixed when the root is made")
+    n_shards: int = Field(default=16, ge=1, le=9999, description="number of shards, fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
     media: MediaSettings = MediaSettings()
@@ -61,7 +61,7 @@ class DatasetConfig(Validated):
     @classmethod
     def from_yaml(cls, text: str, where: str) -> "DatasetConfig":
         """The configuration in `text`. Raises CsmvError, one sentence that begins with `where`."""
-        data = _mapping(text, where)
+        data = yaml_mapping(text, where)
         version = data.get("format_version", FORMAT_VERSION)
         if version not in (1, FORMAT_VERSION):
             raise CsmvError(
@@ -77,18 +77,6 @@ class DatasetConfig(Validated):
     def fingerprint(self) -> str:
         """SHA-256 of the YAML: the same for the same settings."""
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
-
-
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise CsmvError(f"{where}: this is not YAML{place}.") from None
-    if not isinstance(data, dict):
-        raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
-    return data
 
 
 # ---------------------------------------------------------------------- in a root
@@ -135,7 +123,7 @@ def read_config(store: Store) -> DatasetConfig:
     if not store.exists(RECORDED_FILE):
         return config
     where = f"{store.root}/{RECORDED_FILE}"
-    data = _mapping(_text(store, RECORDED_FILE), where)
+    data = yaml_mapping(_text(store, RECORDED_FILE), where)
     added = parse(_Recorded, data, where)
     merged = {}
     for section, name_of in _NAME_OF.items():
@@ -170,12 +158,12 @@ def create_root(root: str, config: DatasetConfig, text: str | None = None, *, re
 
 def refuse_another(root: str, before: DatasetConfig, config: DatasetConfig, *, replace_source: bool = False) -> None:
     """Raises CsmvError unless `config` is of the dataset that the root is made by `before`."""
-    told = {
+    identities = {
         "name": (before.name, config.name),
         "n_shards": (before.n_shards, config.n_shards),
         "kind of source": (before.source.kind, config.source.kind),
     }
-    for what, (made_with, asked) in told.items():
+    for what, (made_with, asked) in identities.items():
         if made_with != asked:
             raise CsmvError(
                 f"The root '{root}' was made with the {what} '{made_with}' and can't be used with '{asked}': a root "
@@ -210,12 +198,12 @@ def write_config(store: Store, config: DatasetConfig, text: str | None = None) -
     Raises:
         CsmvError: the root's own file was edited by a person and says something else.
     """
-    there = _text(store, CONFIG_FILE)
+    current = _text(store, CONFIG_FILE)
     new = signed(config) if text is None else text
-    if new == there or (text is None and read_config(store) == config):
+    if new == current or (text is None and read_config(store) == config):
         return
-    if not is_ours(there):
-        if DatasetConfig.from_yaml(there, CONFIG_FILE) == config and text is None:
+    if not is_ours(current):
+        if DatasetConfig.from_yaml(current, CONFIG_FILE) == config and text is None:
             return
         raise CsmvError(
             f"The root's {CONFIG_FILE} was written by a person, and something else is asked for now: edit "
@@ -239,9 +227,9 @@ def record_section(
 
 def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | TrainConfig) -> None:
     name_of = _NAME_OF[section]
-    there = _text(store, CONFIG_FILE)
-    written = DatasetConfig.from_yaml(there, f"{store.root}/{CONFIG_FILE}")
-    if is_ours(there):
+    current = _text(store, CONFIG_FILE)
+    written = DatasetConfig.from_yaml(current, f"{store.root}/{CONFIG_FILE}")
+    if is_ours(current):
         entries = _with(getattr(written, section), entry, name_of)
         if entries != getattr(written, section):
             store.write_file(CONFIG_FILE, signed(written.model_copy(update={section: entries})).encode())
@@ -249,7 +237,7 @@ def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | Tra
     if name_of(entry) in map(name_of, getattr(written, section)):
         return
     where = f"{store.root}/{RECORDED_FILE}"
-    data = _mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
+    data = yaml_mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
     recorded = parse(_Recorded, data, where)
     recorded = recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)})
     body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -291,10 +279,7 @@ def _sha256(text: str) -> str:
 
 
 def _text(store: Store, relative: str) -> str:
-    try:
-        return store.read_file(relative).decode()
-    except UnicodeDecodeError:
-        raise CsmvError(f"{store.root}/{relative}: expected YAML in UTF-8, found something else.") from None
+    return decoded(store.read_file(relative), f"{store.root}/{relative}")
 
 
 def _resolved(value: object) -> object:

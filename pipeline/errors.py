@@ -23,6 +23,10 @@ class CsmvError(Exception):
     """
 
 
+class UsageError(CsmvError):
+    """What was asked for can't be: a choice that does not exist, or wishes that contradict each other."""
+
+
 class UnfinishedError(CsmvError):
     """Nothing failed, and something is left that may succeed in a later run; the sentence says what."""
 

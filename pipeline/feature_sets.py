@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 class FeatureConfig(Validated):
     """One feature set of a dataset: which extractor, with which weights, how computed and stored."""
 
-    extractor: str = Field(min_length=1)
-    weights: str = Field(default="default", description="default, random, a path or a URL")
+    extractor: str = Field(min_length=1, description="name of an extractor, of those that `csmv extractors` lists")
+    weights: str = Field(default="default", description="weights of the network: default, random, a path or a URL")
     sha256: str | None = None
-    granularity: Literal["clip", "temporal"] = "clip"
-    dtype: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    device: str = "cpu"
-    storage: Literal["float32", "float16"] = "float32"
+    granularity: Literal["clip", "temporal"] = Field(
+        default="clip", description="vectors of a window: clip, one; temporal, several"
+    )
+    dtype: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        default="float32", description="numbers that the network computes with"
+    )
+    device: str = Field(
+        default="cpu", description="where the network runs: cpu, cuda, or one of several such as cuda:1"
+    )
+    storage: Literal["float32", "float16"] = Field(default="float32", description="numbers that are stored")
     batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")
     max_clips: int = Field(default=180, ge=1, le=100_000, description="windows of a video, at most")
     workers: int = Field(default=0, ge=0, description="decoding processes; 0 chooses by cores")

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from csmv.extractors.decoders import DEFAULT, require_decoder
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
-from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.feature_rows import (
     SHA,
@@ -161,6 +161,8 @@ def load(config: FeatureConfig) -> "Extractor":
             max_clips=config.max_clips,
             measure=True,
         )
+    except UnknownChoiceError as error:
+        raise UsageError(str(error)) from None
     except ExtractorError as error:
         raise CsmvError(str(error)) from None
 

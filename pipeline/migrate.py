@@ -25,6 +25,7 @@ from csmv.pipeline.pseudonym import key_fingerprint
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.schemas import FAILURES, reason_of_format_1, spec_of
 from csmv.pipeline.store import Store
+from csmv.pipeline.validated import decoded, yaml_mapping
 
 _OLD_STAGES = {"failures/source": "failures/tables", "failures/import": "failures/tables"}
 """Failures of format 1 by the stage that they are about now."""
@@ -88,10 +89,10 @@ def _unopened(root: str) -> Store:
     if not store.exists(CONFIG_FILE):
         raise CsmvError(f"'{root}' is not a dataset root: it has no {CONFIG_FILE}.")
     where = f"{root}/{CONFIG_FILE}"
+    config = yaml_mapping(decoded(store.read_file(CONFIG_FILE), where), where)
     try:
-        config = yaml.safe_load(store.read_file(CONFIG_FILE))
         name, kind, n_shards = str(config["name"]), str(config["source"]["kind"]), int(config["n_shards"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise CsmvError(f"{where}: a name, a source with its kind, and n_shards were expected in it.") from None
     key = store.make_key()
     store.header = Header(name, kind, n_shards, key_fingerprint(key))

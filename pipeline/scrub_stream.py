@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
-import yaml
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
@@ -23,23 +22,12 @@ from csmv.pipeline.known_names import known_names
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
 from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
+from csmv.pipeline.scrub.policy import StreamSettings
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import parse, read_text, yaml_mapping
 
 BATCH_LINES = 2000
 _SURROGATE = re.compile("[\ud800-\udfff]")
-Form = Literal["auto", "lines", "jsonl"]
-
-
-class Settings(Validated):
-    """How a stream is read and by which policy it is scrubbed."""
-
-    field: str = "text"
-    form: Form = "auto"
-    policy: Path | None = None
-    names: Path | None = None
-    root: str | None = None
-    jobs: int = Field(default=1, ge=1)
 
 
 @dataclass
@@ -56,7 +44,7 @@ class StreamSummary:
         return f"{self.lines:,} lines, {self.touched:,} with personal data" + (f": {kinds}." if kinds else ".")
 
 
-def scrub_stream(settings: Settings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
+def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
     """Scrub `file`, or standard input, to standard output.
 
     Raises CsmvError for a file that is not there, and for a JSON line that is no object or lacks the field.
@@ -69,13 +57,13 @@ def scrub_stream(settings: Settings, file: Path | None, *, explain: bool, as_jso
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
         tick = stack.enter_context(track("scrub", None))
         for batch, scrubbed in _scrubbed(settings, _batches(lines, jsonl, settings.field), stack):
-            for line, found in zip(batch, scrubbed, strict=True):
+            for line, cleaned in zip(batch, scrubbed, strict=True):
                 summary.lines += 1
-                summary.touched += bool(found.spans)
-                summary.kinds.update(span.kind for span in found.spans)
-                sys.stdout.buffer.write(_as_json(found, explain) if as_json else line.put(found))
+                summary.touched += bool(cleaned.spans)
+                summary.kinds.update(span.kind for span in cleaned.spans)
+                sys.stdout.buffer.write(_as_json(cleaned, explain) if as_json else line.put(cleaned))
                 if explain and not as_json:
-                    _explain(summary.lines, found)
+                    _explain(summary.lines, cleaned)
             tick(len(batch))
     sys.stdout.buffer.flush()
     return summary
@@ -94,11 +82,11 @@ class _Line:
     quoted: str | None
     """The text as it stands in JSON, or None in a plain line."""
 
-    def put(self, found: Scrubbed) -> bytes:
+    def put(self, cleaned: Scrubbed) -> bytes:
         """The line with its text scrubbed, as bytes."""
-        text = found.text
+        text = cleaned.text
         if self.quoted is not None:
-            text = _quoted(text) if found.spans else self.quoted
+            text = _quoted(text) if cleaned.spans else self.quoted
         return _bytes(self.before + text + self.after)
 
 
@@ -131,7 +119,7 @@ def _json_line(line: bytes, number: int, field: str) -> _Line:
 def _span_of_field(line: str, field: str) -> tuple[int, int, str] | None:
     """Where the value of a field of a JSON object stands, and the text it is; the last, if it is there twice."""
     decoder = json.JSONDecoder()
-    found: tuple[int, int, str] | None = None
+    span: tuple[int, int, str] | None = None
     at = _skip(line, 0)
     if line[at : at + 1] != "{":
         return None
@@ -145,13 +133,13 @@ def _span_of_field(line: str, field: str) -> tuple[int, int, str] | None:
             start = _skip(line, at + 1)
             value, end = decoder.raw_decode(line, start)
             if key == field:
-                found = (start, end, value) if isinstance(value, str) else None
+                span = (start, end, value) if isinstance(value, str) else None
             at = _skip(line, end)
             if line[at : at + 1] == ",":
                 at = _skip(line, at + 1)
     except (ValueError, RecursionError):
         return None
-    return found
+    return span
 
 
 def _skip(line: str, at: int) -> int:
@@ -190,7 +178,7 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 
 
 def _scrubbed(
-    settings: Settings, batches: Iterator[list[_Line]], stack: ExitStack
+    settings: StreamSettings, batches: Iterator[list[_Line]], stack: ExitStack
 ) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
     if settings.jobs == 1:
         for batch in batches:
@@ -203,12 +191,12 @@ def _scrubbed(
         yield from zip(ahead, pool.map(_scrub, [settings] * len(texts), texts), strict=True)
 
 
-def _scrub(settings: Settings, texts: list[str]) -> list[Scrubbed]:
+def _scrub(settings: StreamSettings, texts: list[str]) -> list[Scrubbed]:
     return _scrubber(settings).scrub(texts)
 
 
 @cache
-def _scrubber(settings: Settings) -> Scrubber:
+def _scrubber(settings: StreamSettings) -> Scrubber:
     policy, names, key = _policy(settings), _names(settings), None
     if settings.root is not None:
         store = Store.open(settings.root)
@@ -222,22 +210,16 @@ def _key_of_environment() -> SecretStr | None:
     return SecretStr(given) if given else None
 
 
-def _policy(settings: Settings) -> ScrubPolicy:
+def _policy(settings: StreamSettings) -> ScrubPolicy:
     if settings.policy is None:
         if settings.root is None:
             return ScrubPolicy()
         return read_config(Store.open(settings.root)).scrub
-    if not settings.policy.is_file():
-        raise CsmvError(f"The policy file '{settings.policy}' is not there.")
-    try:
-        data = yaml.safe_load(settings.policy.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise CsmvError(f"The policy file '{settings.policy}' is no YAML.") from None
-    section = data.get("scrub", data) if isinstance(data, dict) else data
-    return parse(ScrubPolicy, section or {}, str(settings.policy))
+    data = yaml_mapping(read_text(settings.policy), str(settings.policy))
+    return parse(ScrubPolicy, data.get("scrub", data) or {}, str(settings.policy))
 
 
-def _names(settings: Settings) -> list[str]:
+def _names(settings: StreamSettings) -> list[str]:
     if settings.names is None:
         return []
     if not settings.names.is_file():
@@ -248,18 +230,18 @@ def _names(settings: Settings) -> list[str]:
 # ---------------------------------------------------------------------- telling
 
 
-def _as_json(found: Scrubbed, explain: bool) -> bytes:
-    made: dict[str, object] = {"text": found.text, "kinds": list(found.kinds)}
+def _as_json(scrubbed: Scrubbed, explain: bool) -> bytes:
+    fields: dict[str, object] = {"text": scrubbed.text, "kinds": list(scrubbed.kinds)}
     if explain:
-        made["spans"] = [
+        fields["spans"] = [
             {"start": s.start, "end": s.end, "kind": s.kind, "score": s.score, "recognizer": s.recognizer}
-            for s in found.spans
+            for s in scrubbed.spans
         ]
-    return _bytes(_quoted(made) + "\n")
+    return _bytes(_quoted(fields) + "\n")
 
 
-def _explain(line: int, found: Scrubbed) -> None:
-    for span in found.spans:
+def _explain(line: int, scrubbed: Scrubbed) -> None:
+    for span in scrubbed.spans:
         print(
             f"line {line}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}",
             file=sys.stderr,

@@ -6,7 +6,7 @@ Rows come out the same for the same comments and seed, whatever their order.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,15 @@ from csmv.pipeline.validated import Validated
 class SplitConfig(Validated):
     """How one split is made. `published` reads what the source brought and takes neither seed nor ratios."""
 
-    kind: Literal["published", "comment", "video"]
-    name: str | None = Field(default=None, pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$", description="default: the kind")
-    seed: int = Field(default=3407, ge=0)
-    ratios: Annotated[tuple[float, float, float], "train, dev, test"] = (7, 1, 2)
+    kind: Literal["published", "comment", "video"] = Field(
+        default="video",
+        description="what stays together: a video, only a comment, or as the published split has it",
+    )
+    name: str | None = Field(
+        default=None, pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$", description="the split's name; left out, the kind"
+    )
+    seed: int = Field(default=3407, ge=0, description="decides who goes where")
+    ratios: tuple[float, float, float] = Field(default=(7, 1, 2), description="shares of train, dev and test")
 
     @model_validator(mode="after")
     def _sound(self) -> "SplitConfig":

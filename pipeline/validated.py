@@ -1,9 +1,11 @@
-"""Configuration sections that reject what they do not know and name the nearest thing they do."""
+"""Reading configuration: files, YAML, and sections that reject what they do not know and name the nearest they do."""
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from csmv.pipeline.errors import CsmvError
@@ -30,6 +32,39 @@ def parse(section: type[Section], data: object, where: str) -> Section:
         raise CsmvError(f"{where}: {_sentence(section, error)}") from None
 
 
+def read_text(path: Path) -> str:
+    """The text of a file that a person wrote. Raises CsmvError if it is not there, or not UTF-8."""
+    if not path.is_file():
+        raise CsmvError(f"The file '{path}' is not there.")
+    return decoded(path.read_bytes(), str(path))
+
+
+def decoded(data: bytes, where: str) -> str:
+    """Bytes as text. Raises CsmvError if they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CsmvError(f"{where}: expected YAML in UTF-8, found something else.") from None
+
+
+def yaml_value(text: str, where: str) -> Any:
+    """What a YAML text holds. Raises CsmvError, one sentence that begins with `where`, if it is not YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise CsmvError(f"{where}: this is not YAML{place}.") from None
+
+
+def yaml_mapping(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds, empty for an empty text. Raises CsmvError if it holds anything else."""
+    data = yaml_value(text, where)
+    if not isinstance(data, dict | None):
+        raise CsmvError(f"{where}: expected a mapping of configuration keys, found {type(data).__name__}.")
+    return data or {}
+
+
 def _sentence(section: type[BaseModel], error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False)
     # An unknown key explains more than the missing one it was meant to be.
@@ -38,20 +73,20 @@ def _sentence(section: type[BaseModel], error: ValidationError) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] != "extra_forbidden":
         return f"{path}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}."
-    known = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}."
+    keys = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
+    near = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(keys)}."
     return f"unknown key '{path}'{more}; {hint}"
 
 
 def _sections_of(section: type[BaseModel], path: tuple[int | str, ...]) -> list[type[BaseModel]]:
     """The sections that may stand at `path`; several where a field is a union."""
-    found = [section]
+    models = [section]
     for part in path:
-        fields = [model.model_fields[part] for model in found if part in model.model_fields]
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
         if fields:
-            found = [inner for field in fields for inner in _models_in(field.annotation)]
-    return found
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return models
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

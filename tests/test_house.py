@@ -35,7 +35,7 @@ HEAVY = {
 }
 HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", "rich", "httpx", "psutil"}
 """`csmv --help` answers at once, so the modules of the command line load nothing but typer before they are called."""
-COMMANDS = ("csmv.flows.commands", "csmv.flows.cli")
+COMMANDS = ("csmv.flows.commands", "csmv.flows.cli", "csmv.flows.options", "csmv.flows.terminal")
 
 INSIDE_TO_MOVE: set[tuple[str, str]] = {
     ("csmv.flows.commands.collect", "csmv.pipeline.sources.links"),

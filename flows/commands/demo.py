@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from csmv.pipeline.errors import CsmvError
+from csmv.flows.terminal import table
+from csmv.pipeline.errors import CsmvError, UnfinishedError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +42,7 @@ def demo(
     say = Console(stderr=True, highlight=False).print
     with prefect_here(str(root)):
         say(f"A sandbox TikTok on this machine, crawled with Chromium, into {crawl_root(root)}")
-        typer.echo(_crawl(crawl_root(root), seed))
+        obstacle = _crawl(crawl_root(root), seed)
         say(f"Sample videos and comments, then every stage through Prefect, into {root}")
         folder = root / "private" / "sample"
         make_sample(folder, seed, videos)
@@ -49,6 +50,10 @@ def demo(
     Console().print(results(Store.open(str(root))))
     typer.echo(f"Report: {(root / PATH).resolve()}")
     say(f"Done in {time.monotonic() - started:.0f} s.")
+    if obstacle:
+        raise UnfinishedError(
+            f"The crawl did not succeed: {obstacle} Then run the same command again: it does the rest."
+        )
 
 
 def crawl_root(root: Path) -> Path:
@@ -57,7 +62,7 @@ def crawl_root(root: Path) -> Path:
 
 
 def _crawl(root: Path, seed: int) -> str:
-    """Crawl the sandbox and say what came of it; without a browser, say that and go on."""
+    """Crawl the sandbox and say what came of it. Gives what kept it from that, such as a browser that is missing."""
     from csmv.flows.commands.collect import followed
     from csmv.flows.demo_crawl import crawl_sandbox
 
@@ -65,9 +70,11 @@ def _crawl(root: Path, seed: int) -> str:
         with followed() as watch:
             crawl = crawl_sandbox(str(root), seed, watch)
     except CsmvError as error:
-        return f"The crawl did not succeed, and the rest goes on without it. {error}"
+        typer.echo(f"The crawl did not succeed, and the rest goes on without it. {error}")
+        return str(error)
     missing = ", ".join(f"{count} {reason}" for reason, count in sorted(crawl.reasons.items()))
-    return f"Crawled {crawl.videos} videos, {crawl.comments} comments, {crawl.media} media files; not: {missing}."
+    typer.echo(f"Crawled {crawl.videos} videos, {crawl.comments} comments, {crawl.media} media files; not: {missing}.")
+    return ""
 
 
 def configuration(folder: Path, seed: int) -> dict[str, Any]:
@@ -84,18 +91,14 @@ def configuration(folder: Path, seed: int) -> dict[str, Any]:
 
 def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
-    from rich.table import Table
-
     from csmv.pipeline.config import read_config
     from csmv.pipeline.vccsa.config import default_run_name
     from csmv.pipeline.vccsa.metrics import HEADINGS, in_row
     from csmv.pipeline.vccsa.training import read_run
 
-    table = Table(title="Test videos, none of them seen in training (F1)")
-    for column in ("", *HEADINGS):
-        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    rows = []
     for config in read_config(store).train:
         _, result = read_run(store, default_run_name(config))
-        test = result.metrics["test"]
-        table.add_row(ROWS[config.model], *("-" if value is None else f"{value:.1%}" for value in in_row(test)))
-    return table
+        scores = ("-" if value is None else f"{value:.1%}" for value in in_row(result.metrics["test"]))
+        rows.append([ROWS[config.model], *scores])
+    return table(["", *HEADINGS], rows, "Test videos, none of them seen in training (F1)")

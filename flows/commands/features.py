@@ -1,7 +1,6 @@
 """The commands that compute features: `csmv extract` for a root, `csmv features` for loose files, `csmv extractors`."""
 
 import collections
-import json
 import multiprocessing
 import sys
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_named
-from csmv.pipeline.errors import CsmvError
+from csmv.extractors.decoders import DecoderName, require_decoder
+from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
+from csmv.flows.terminal import print_json, print_table
+from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from csmv.extractors.engine import VideoResult
@@ -19,48 +20,38 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-Names = Annotated[list[str], typer.Option("--extractor", "-e", help="Name of an extractor; may be given again.")]
-WeightsOf = Annotated[
-    str, typer.Option(help="default, random, a path or a URL; for one of several extractors: NAME=PATH,NAME=PATH.")
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or several with commas: one process each.")]
-DtypeOf = Annotated[str, typer.Option("--dtype", help="float32, tf32, bfloat16 or float16.")]
-GranularityOf = Annotated[str, typer.Option("--granularity", help="clip: one vector a window; temporal: several.")]
-BatchSize = Annotated[int, typer.Option(min=0, help="Windows a batch; 0 chooses by device.")]
-Workers = Annotated[int, typer.Option(min=0, help="Decoding processes; 0 chooses by cores.")]
-DecoderOf = Annotated[
-    str, typer.Option("--decoder", help="pyav, decord or torchcodec: what decodes pictures; sound is always pyav's.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+SECTION = "csmv.pipeline.feature_sets:FeatureConfig"
+COMMON = ("extractor", "weights", "device", "dtype", "granularity", "batch_size", "workers", "decoder")
+OF_SEVERAL = {"repeated": ("extractor",), "short": {"extractor": "-e"}}
 
 
-@commands.command("extract")
+@command(commands, "extract")
 def extract_command(
-    root: Annotated[str, typer.Option(help="The dataset root.")],
-    extractor: Names,
-    weights: WeightsOf = "default",
-    device: Device = "cpu",
-    dtype: DtypeOf = "float32",
-    granularity: GranularityOf = "clip",
-    storage: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
-    batch_size: BatchSize = 0,
-    workers: Workers = 0,
-    decoder: DecoderOf = DEFAULT,
+    *,
+    root: Root,
+    section: Annotated[Values, Fields(SECTION, *COMMON, "storage", **OF_SEVERAL)],
     as_json: AsJson = False,
 ) -> None:
-    """Features for every video of a root that has none yet; each video is decoded once for all extractors."""
+    """Features for every video of a root that has none yet; each video is decoded once for all extractors.
+
+    Several extractors take their weights as --weights NAME=PATH,NAME=PATH; several devices, with commas, get one
+    process each. Exit code 3 if a video may still succeed in a later run.
+    """
     from csmv.pipeline.config import record_section
     from csmv.pipeline.feature_sets import FeatureConfig
-    from csmv.pipeline.features import complete
+    from csmv.pipeline.features import complete, missing
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
 
+    names, devices = section.pop("extractor"), section.pop("device").split(",")
+    sections = [
+        section | {"extractor": name, "weights": weights, "device": devices[0]}
+        for name, weights in _chosen(names, section.pop("weights"))
+    ]
+    with usage():
+        configs = [parse(FeatureConfig, one, "csmv extract") for one in sections]
+    _check_names(names)
     store = Store.open(root)
-    devices = device.split(",")
-    common: dict[str, Any] = {"dtype": dtype, "granularity": granularity, "storage": storage}
-    common |= {"batch_size": batch_size, "workers": workers, "device": devices[0], "decoder": decoder}
-    sections = [{"extractor": name, "weights": chosen, **common} for name, chosen in _chosen(extractor, weights)]
-    configs = [parse(FeatureConfig, section, "csmv extract") for section in sections]
     if len(devices) > 1:
         _on_devices(store, configs, devices)
     else:
@@ -72,6 +63,16 @@ def extract_command(
         if counts[config.name]["videos"]:
             record_section(store, "features", config)
     _say(counts, as_json)
+    if left := sum(len(missing(store, shard, config)) for config in configs for shard in store.shards()):
+        raise UnfinishedError(f"{left:,} may succeed later: run the same command again.")
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises UnknownChoiceError, with the nearest name there is, for an extractor that there is not."""
+    from csmv.extractors.registry import extractor_class
+
+    for name in names:
+        extractor_class(name)
 
 
 def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
@@ -81,7 +82,7 @@ def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
         return [(name, weights) for name in names]
     strange = [name for name in pairs if name not in names]
     if strange:
-        raise CsmvError(f"--weights names '{strange[0]}', which is none of the extractors asked for.")
+        raise UsageError(f"--weights names '{strange[0]}', which is none of the extractors asked for.")
     return [(name, pairs.get(name, "default")) for name in names]
 
 
@@ -142,46 +143,46 @@ def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
         reasons.update([] if failed is None else failed["reason"].to_pylist())
         if config.dtype != "float32":
             deviation = deviation or (read_footer(store, config.table, shard) or {}).get("deviation_from_float32", "")
-    found = {"videos": done, "failed": dict(sorted(reasons.items()))}
-    return found | {"deviation_from_float32": deviation} if deviation else found
+    counts = {"videos": done, "failed": dict(sorted(reasons.items()))}
+    return counts | {"deviation_from_float32": deviation} if deviation else counts
 
 
 def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(counts, indent=1))
+        print_json(counts)
         return
-    for name, found in counts.items():
-        failed = ", ".join(f"{count} {reason}" for reason, count in found["failed"].items())
-        typer.echo(f"{name}: {found['videos']} videos have features" + (f"; failed: {failed}" if failed else ""))
-        if deviation := found.get("deviation_from_float32"):
+    for name, of_set in counts.items():
+        failed = ", ".join(f"{count} {reason}" for reason, count in of_set["failed"].items())
+        typer.echo(f"{name}: {of_set['videos']} videos have features" + (f"; failed: {failed}" if failed else ""))
+        if deviation := of_set.get("deviation_from_float32"):
             typer.echo(f"{name}: deviation from float32: {deviation}")
 
 
-@commands.command("features")
+@command(commands, "features")
 def features_command(
+    *,
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
-    extractor: Names,
     out: Annotated[Path, typer.Option(help="Where to: .npz or .parquet for any number of files, .npy for one.")],
-    weights: WeightsOf = "default",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: DtypeOf = "float32",
-    granularity: GranularityOf = "clip",
-    batch_size: BatchSize = 0,
-    workers: Workers = 0,
-    decoder: DecoderOf = DEFAULT,
+    section: Annotated[Values, Fields(SECTION, *COMMON, **OF_SEVERAL)],
     as_json: AsJson = False,
 ) -> None:
-    """Features of loose files; exit code 1 if a file gave none, with what was done kept."""
+    """Features of loose files; exit code 1 if a file gave none, with what was done kept.
+
+    Several extractors take their weights as --weights NAME=PATH,NAME=PATH.
+    """
     from csmv.extractors import create
     from csmv.extractors.engine import Engine, Settings
     from csmv.pipeline.progress import track
 
+    names, dtype = section["extractor"], section["dtype"]
     keys = _keys(videos)
-    _check_out(out, keys, extractor)
-    settings = Settings(workers=workers, batch_size=batch_size, decoder=decoder_named(decoder))
+    _check_out(out, keys, names)
+    _check_names(names)
+    require_decoder(section["decoder"])
+    settings = Settings(**{name: section[name] for name in ("workers", "batch_size", "decoder")})
+    way = {name: section[name] for name in ("device", "dtype", "granularity")}
     networks = {
-        name: create(name, chosen, device=device, dtype=dtype, granularity=granularity, measure=True)
-        for name, chosen in _chosen(extractor, weights)
+        name: create(name, weights, **way, measure=True) for name, weights in _chosen(names, section["weights"])
     }
     results: dict[str, VideoResult] = {}
     with (
@@ -203,17 +204,17 @@ def _keys(videos: list[Path]) -> list[str]:
     stems = [video.stem for video in videos]
     keys = stems if len(set(stems)) == len(stems) else [str(video) for video in videos]
     if len(set(keys)) < len(keys):
-        raise CsmvError("The same file was given twice.")
+        raise UsageError("The same file was given twice.")
     return keys
 
 
 def _check_out(out: Path, keys: list[str], extractors: list[str]) -> None:
     if out.suffix not in (".npz", ".npy", ".parquet"):
-        raise CsmvError(f"--out must end in .npz, .npy or .parquet, and '{out.name}' does not.")
+        raise UsageError(f"--out must end in .npz, .npy or .parquet, and '{out.name}' does not.")
     if out.suffix == ".npy" and (len(keys) > 1 or len(extractors) > 1):
-        raise CsmvError("A .npy file holds one video by one extractor: use .npz or .parquet for more.")
+        raise UsageError("A .npy file holds one video by one extractor: use .npz or .parquet for more.")
     if out.suffix == ".parquet" and len(extractors) > 1:
-        raise CsmvError("A .parquet file holds one extractor's features: use .npz for more.")
+        raise UsageError("A .parquet file holds one extractor's features: use .npz for more.")
     if not out.parent.is_dir():
         raise CsmvError(f"The folder '{out.parent}' of --out is not there.")
 
@@ -259,7 +260,7 @@ def _report(results: "dict[str, VideoResult]", as_json: bool) -> None:
         for key, result in results.items()
     }
     if as_json:
-        typer.echo(json.dumps(shapes, indent=1))
+        print_json(shapes)
     for key, result in results.items():
         for name, (reason, detail) in result.failures.items():
             typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
@@ -280,15 +281,18 @@ def extractors_command(
 
     if name is not None:
         card = extractor_class(name).card()
-        typer.echo(json.dumps(card, indent=1) if as_json else _as_lines(card))
+        if as_json:
+            print_json(card)
+        else:
+            typer.echo(_as_lines(card))
         return
     listed = [one for one in names() if not one.endswith(":NAME")]
     families = [one for one in names() if one.endswith(":NAME")]
     cards = [extractor_class(one).card() for one in listed]
     if as_json:
-        typer.echo(json.dumps(cards, indent=1))
+        print_json(cards)
         return
-    _table(cards)
+    print_table(["name", "kind", "dim", "vectors a window", "weights"], [_as_row(card) for card in cards])
     typer.echo("and any " + ", ".join(families) + "; `csmv extractors NAME` shows the card of one.")
 
 
@@ -307,13 +311,6 @@ def _one_line(value: Any) -> str:
     return "; ".join(f"{k} {v}" for k, v in value.items() if v) if isinstance(value, dict) else str(value)
 
 
-def _table(cards: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    table = Table(Column("name", no_wrap=True), "kind", "dim", "vectors a window", "weights")
-    for card in cards:
-        vectors = ", ".join(f"{kind} {count}" for kind, count in card["vectors a window"].items())
-        weights = ", ".join(card["weights"]) or "none needed"
-        table.add_row(card["name"], card["kind"], str(card["dim"]), vectors, weights)
-    Console().print(table)
+def _as_row(card: dict[str, Any]) -> list[str]:
+    vectors = ", ".join(f"{kind} {count}" for kind, count in card["vectors a window"].items())
+    return [card["name"], card["kind"], str(card["dim"]), vectors, ", ".join(card["weights"]) or "none needed"]

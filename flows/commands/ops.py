@@ -1,6 +1,5 @@
 """`csmv doctor` and `csmv deploy`: what this machine has, and the flows made known to a Prefect server."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from csmv.pipeline.errors import CsmvError
+from csmv.flows.options import AsJson
+from csmv.flows.terminal import print_json
+from csmv.pipeline.errors import CsmvError, UsageError
 
 commands = typer.Typer()
 
@@ -16,7 +17,7 @@ commands = typer.Typer()
 @commands.command()
 def doctor(
     root: Annotated[Path, typer.Option(help="Where a dataset would be kept; its disk is looked at.")] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is installed, what is missing, and how to get it. Fails only if something required is missing."""
 
@@ -25,7 +26,7 @@ def doctor(
     findings = examine(root)
     lacking = [finding for finding in findings if finding.required and not finding.present]
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             mark = "ok     " if finding.present else "MISSING" if finding.required else "absent "
@@ -47,18 +48,17 @@ def deploy(
     on_workers: Annotated[
         bool, typer.Option("--on-workers", help="build-dataset runs each stage as a run of its own deployment.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was registered as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
 
     from csmv.flows.server import CLIENT_SETTINGS, require_api
     from csmv.pipeline.config import DatasetConfig
+    from csmv.pipeline.validated import read_text
 
     if config is not None and root is None:
-        raise CsmvError("--config describes the dataset of a root: say which one with --root.")
-    if config is not None and not config.is_file():
-        raise CsmvError(f"The configuration '{config}' is not there.")
-    settings = DatasetConfig.from_yaml(config.read_text("utf-8"), str(config)) if config else None
+        raise UsageError("--config describes the dataset of a root: say which one with --root.")
+    settings = DatasetConfig.from_yaml(read_text(config), str(config)) if config else None
     url = os.environ.get("PREFECT_API_URL", "")
     if not url:
         raise CsmvError("PREFECT_API_URL is not set: start a server with `prefect server start`, then set it.")
@@ -74,7 +74,7 @@ def deploy(
     dataset = Build.model_validate({"root": root, "config": described, "stages_run": stages_run}) if root else None
     registered = register(dataset, pool, gpu_pool or pool)
     if as_json:
-        typer.echo(json.dumps([{"deployment": name, "work_pool": chosen} for name, chosen in registered], indent=2))
+        print_json([{"deployment": name, "work_pool": chosen} for name, chosen in registered])
         return
     for name, chosen in registered:
         typer.echo(f"{name:<20} on the work pool {chosen}")

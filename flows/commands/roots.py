@@ -1,19 +1,18 @@
 """`csmv verify` and `csmv migrate`: is a root as it was written, and a root of an older format brought up to date."""
 
-import json
 from typing import Annotated
 
 import typer
 
-commands = typer.Typer()
+from csmv.flows.options import AsJson, RootArgument
+from csmv.flows.terminal import print_json
 
-Root = Annotated[str, typer.Argument(help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+commands = typer.Typer()
 
 
 @commands.command()
 def verify(
-    root: Root,
+    root: RootArgument,
     media: Annotated[bool, typer.Option(help="Also read every media file and compare its SHA-256.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -22,22 +21,24 @@ def verify(
     from csmv.pipeline.verify import verify as check
 
     dataset = Dataset.open(root)
-    found = check(dataset.store, media=media, source=dataset.source)
+    verified = check(dataset.store, media=media, source=dataset.source)
     if as_json:
-        problems = [{"file": problem.file, "what": problem.what} for problem in found.problems]
-        counts = {"tables": found.tables, "rows": found.rows, "media": found.media}
-        typer.echo(json.dumps(counts | {"problems": problems}, indent=2))
+        problems = [{"file": problem.file, "what": problem.what} for problem in verified.problems]
+        counts = {"tables": verified.tables, "rows": verified.rows, "media": verified.media}
+        print_json(counts | {"problems": problems})
     else:
-        for problem in found.problems:
+        for problem in verified.problems:
             typer.echo(problem.what)
-        told = f"{len(found.problems)} problem(s)" if found.problems else "all as it was written"
-        typer.echo(f"{found.tables:,} tables with {found.rows:,} rows and {found.media:,} media files read: {told}.")
-    if found.problems:
+        verdict = f"{len(verified.problems)} problem(s)" if verified.problems else "all as it was written"
+        typer.echo(
+            f"{verified.tables:,} tables with {verified.rows:,} rows and {verified.media:,} media files: {verdict}."
+        )
+    if verified.problems:
         raise typer.Exit(1)
 
 
 @commands.command()
-def migrate(root: Root, as_json: AsJson = False) -> None:
+def migrate(root: RootArgument, as_json: AsJson = False) -> None:
     """Bring a root of an older format up to date, in place; run again if it was interrupted, it goes on."""
     from csmv.pipeline.dataset import Dataset
     from csmv.pipeline.heal import heal_root
@@ -50,7 +51,7 @@ def migrate(root: Root, as_json: AsJson = False) -> None:
     dataset = Dataset.open(root)
     healed = heal_root(dataset.store, dataset.source, dataset.scrub, note)
     if as_json:
-        typer.echo(json.dumps(vars(done) | {"healed": healed.comments, "lost": healed.lost}, indent=2))
+        print_json(vars(done) | {"healed": healed.comments, "lost": healed.lost})
         return
     if done.rewritten + done.kept:
         typer.echo(f"{root} has format 2 now: {done.rewritten} tables rewritten, {done.added} empty shards added.")

@@ -1,50 +1,41 @@
 """`csmv scrub`, `audit`, `forget`: text without personal data, the search for what is left, and deletion on request."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from csmv.pipeline.errors import CsmvError
+from csmv.flows.options import AsJson, Fields, Root, RootArgument, Values, command
+from csmv.flows.terminal import print_json
+from csmv.pipeline.errors import UsageError
 
 commands = typer.Typer()
 
-Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+STREAM = "csmv.pipeline.scrub.policy:StreamSettings"
 
 
-@commands.command("scrub")
+@command(commands, "scrub")
 def scrub(
+    *,
     file: Annotated[Path | None, typer.Argument(help="Text lines or JSONL; standard input if not given or -.")] = None,
-    field: Annotated[str, typer.Option(help="The field of a JSON line that is scrubbed; the others stay.")] = "text",
-    form: Annotated[str, typer.Option("--format", help="auto, lines or jsonl; auto looks at the first line.")] = "auto",
-    policy: Annotated[Path | None, typer.Option(help="A dataset.yaml, or only its `scrub` section.")] = None,
-    names: Annotated[Path | None, typer.Option(help="Names to remove wherever they are words, one a line.")] = None,
-    root: Annotated[str | None, typer.Option("--root", help="Take policy, names and key from this root.")] = None,
+    settings: Annotated[Values, Fields(STREAM, "field", "policy", "names", "root", "jobs", format="form")],
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, kinds and spans.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that scrub.")] = 1,
 ) -> None:
     """Scrub lines or JSONL to standard output, in the order given, everything else byte for byte as it was."""
-    from csmv.pipeline.scrub_stream import Settings, scrub_stream
-    from csmv.pipeline.validated import parse
+    from csmv.pipeline.scrub.policy import StreamSettings
+    from csmv.pipeline.scrub_stream import scrub_stream
 
-    settings = parse(
-        Settings,
-        {"field": field, "form": form, "policy": policy, "names": names, "root": root, "jobs": jobs},
-        "csmv scrub",
-    )
-    found = scrub_stream(settings, file, explain=explain, as_json=as_json)
-    typer.echo(found.sentence(), err=True)
+    summary = scrub_stream(StreamSettings(**settings), file, explain=explain, as_json=as_json)
+    typer.echo(summary.sentence(), err=True)
 
 
 @commands.command("audit")
 def audit_(
-    root: Annotated[str, typer.Argument(help="The dataset root.")],
+    root: RootArgument,
     also: Annotated[
         list[Path] | None, typer.Option(help="A file or folder outside the root, such as logs or Prefect's database.")
     ] = None,
@@ -57,9 +48,7 @@ def audit_(
     result = audit(Store.open(root), also or [])
     if as_json:
         hits = [asdict(hit) for hit in result.hits]
-        typer.echo(
-            json.dumps({"files": result.files, "values": result.values, "known": result.known, "hits": hits}, indent=2)
-        )
+        print_json({"files": result.files, "values": result.values, "known": result.known, "hits": hits})
     else:
         for hit in result.hits:
             typer.echo(f"{hit.file}: {hit.place}: {hit.kind} x {hit.count}")
@@ -90,7 +79,7 @@ def forget_(
     from csmv.pipeline.privacy.forget import forget
 
     if not (comment_id or video_id or handle):
-        raise CsmvError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")
+        raise UsageError("Say what to forget: --comment-id, --video-id or --handle, each as often as needed.")
     dataset = Dataset.open(root)
     removal = forget(
         dataset.store,
@@ -102,7 +91,7 @@ def forget_(
         source=dataset.source,
     )
     if as_json:
-        typer.echo(json.dumps(vars(removal), indent=2))
+        print_json(vars(removal))
         return
     for name, count in sorted(removal.rows.items()):
         typer.echo(f"{name}: {count} removed")

@@ -3,55 +3,60 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from csmv.pipeline.errors import CsmvError
+from csmv.flows.options import AsJson, Fields, Root, Values, command, one_value_each, set_values, usage
+from csmv.flows.terminal import print_json, print_table
+from csmv.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.config import TrainConfig
 
 commands = typer.Typer()
 
-Root = Annotated[str, typer.Option("--root", help="The dataset root: a folder or an fsspec URL such as s3://bucket/x.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+SECTION = "csmv.pipeline.vccsa.config:TrainConfig"
+BASE = "the configuration's"
+"""Where values come from that no option gives: --config's, --paper's or the root's."""
+
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="field=value, such as sizes.scales=2 or text.encoder=roberta-base.")
 ]
-Part = Annotated[str, typer.Option(help="dev or test.")]
+Config = Annotated[Path | None, typer.Option(help="A YAML file with a train section's fields.")]
 
 
-@commands.command()
+@command(commands, "train")
 def train(
+    *,
     root: Root,
-    model: Annotated[
-        str | None, typer.Option(help="majority, tfidf, text, video, early-fusion, vccsa, vccsa-paper.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Name of the split.")] = None,
-    features: Annotated[list[str] | None, typer.Option("--features", help="A feature set; may be given again.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file with a train section's fields.")] = None,
+    section: Annotated[Values, Fields(SECTION, "model", "split", "features", "seed", repeated=("seed",), base=BASE)],
+    config: Config = None,
     paper: Annotated[str | None, typer.Option(help="The paper's recipe for i3d, r21d or videomaev2.")] = None,
     settings: Settings = None,
-    seed: Annotated[list[int] | None, typer.Option(help="May be given again: one run a seed.")] = None,
     run: Annotated[str | None, typer.Option(help="The run's name, if there is only one.")] = None,
     log: Annotated[list[str] | None, typer.Option("--log", help="tensorboard, wandb or mlflow, if installed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated."""
+    """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated.
+
+    With several seeds, each is a run.
+    """
     from csmv.pipeline.config import record_section
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.metrics import HEADINGS
     from csmv.pipeline.vccsa.training import train as train_run
 
+    model, seeds = section.pop("model", None), section.pop("seed", [])
+    changes = one_value_each(settings) | section
+    base = _base(root, model, config, paper)
     store = Store.open(root)
-    changes = _changes(settings) | ({"split": split} if split else {}) | ({"features": features} if features else {})
-    base = _base(store, model, config, paper)
-    seeds: list[dict[str, Any]] = [{"seed": number} for number in seed or ()] or [{}]
-    configs = [one.replace(changes | chosen) for one in base for chosen in seeds]
+    with usage():
+        configs = [
+            one.replace(changes | chosen) for one in base for chosen in [{"seed": seed} for seed in seeds] or [{}]
+        ]
     if run and len(configs) > 1:
-        raise CsmvError(f"--run names one run and {len(configs)} were asked for; leave it out.")
+        raise UsageError(f"--run names one run and {len(configs)} were asked for; leave it out.")
     results = [train_run(store, one, run, trackers=tuple(log or ())) for one in configs]
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes that trained together tells what came of it
@@ -59,21 +64,21 @@ def train(
         for one in configs:
             record_section(store, "train", one)
     if as_json:
-        typer.echo(json.dumps([_summary(result) for result in results], indent=2))
+        print_json([_summary(result) for result in results])
         return
     for result in results:
         state = "trained" if result.trained else "was finished already"
         typer.echo(f"{result.run} {state} ({result.seconds:.0f} s, {result.parameters:,} parameters)")
         for part, counts in result.counts.items():
             typer.echo(f"  {part}: " + ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
-    _print_table([[r.run, r.model, *_percentages(r.metrics["test"])] for r in results], ["run", "model", *HEADINGS])
+    print_table(["run", "model", *HEADINGS], [[r.run, r.model, *_percentages(r.metrics["test"])] for r in results])
 
 
 @commands.command()
 def evaluate(
     runs: Annotated[list[str], typer.Argument(help="Finished runs, by name.")],
     root: Root,
-    part: Part = "test",
+    part: Annotated[Literal["dev", "test"], typer.Option(help="The part that is scored.")] = "test",
     against: Annotated[str | None, typer.Option(help="A run that each is compared with, comment by comment.")] = None,
     resamples: Annotated[int, typer.Option(min=10, help="Draws of videos for the intervals.")] = 2000,
     figures: Annotated[bool, typer.Option(help="Also draw confusion matrices and reliability diagrams.")] = True,
@@ -87,7 +92,7 @@ def evaluate(
     from csmv.pipeline.vccsa.tables import rows_of, write_figures, write_tables
 
     store = Store.open(root)
-    found = []
+    evaluations = []
     for run in runs:
         one = evaluate_run(store, run, part, resamples)
         if against:
@@ -97,19 +102,19 @@ def evaluate(
         write_tables(store, folder, rows_of([one]), _RUN, f"{part}-results")
         if figures:
             write_figures(store, folder, one)
-        found.append(one)
-    if len(found) > 1:
-        write_tables(store, "reports", rows_of(found), _RUN, f"runs-{part}")
+        evaluations.append(one)
+    if len(evaluations) > 1:
+        write_tables(store, "reports", rows_of(evaluations), _RUN, f"runs-{part}")
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(evaluations)
         return
     seen = [f"{which} {METRICS[0].short}" for which in ("seen", "unseen")]
-    _print_table([_evaluated(one) for one in found], ["run", *HEADINGS, "ECE", *seen])
-    for one in found:
+    print_table(["run", *HEADINGS, "ECE", *seen], [_evaluated(one) for one in evaluations])
+    for one in evaluations:
         if against:
             _print_comparison(one["compared"])
         typer.echo(f"Everything about {one['run']}: {root}/models/{one['run']}/evaluation/")
-    if len(found) > 1:
+    if len(evaluations) > 1:
         typer.echo(f"All of them in one table: {root}/reports/runs-{part}.md, .tex and .json")
 
 
@@ -131,7 +136,7 @@ def predict(
     if html:
         write_page(html, video, answers)
     if as_json:
-        typer.echo(json.dumps([answer.as_dict() for answer in answers], indent=2))
+        print_json([answer.as_dict() for answer in answers])
         return
     for answer in answers:
         typer.echo(answer.sentence())
@@ -139,12 +144,13 @@ def predict(
         typer.echo(f"Page: {html.resolve()}")
 
 
-@commands.command()
+@command(commands, "sweep")
 def sweep(
+    *,
     root: Root,
     name: Annotated[str, typer.Option(help="The sweep's name; with the same name it goes on where it was.")],
-    model: Annotated[str | None, typer.Option(help="The model, if no --config names it.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file with a train section's fields.")] = None,
+    section: Annotated[Values, Fields(SECTION, "model", base=BASE)],
+    config: Config = None,
     values: Annotated[
         list[str] | None, typer.Option("--set", help="field=v1,v2,...; several such fields are crossed.")
     ] = None,
@@ -156,14 +162,15 @@ def sweep(
     from csmv.flows.here import sweep_here
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
+    from csmv.pipeline.vccsa.config import TrainConfig
     from csmv.pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
     from csmv.pipeline.vccsa.sweep import results as results_of
 
-    store = Store.open(root)
-    [base] = _base(store, model or (None if config else "vccsa"), config, None)
-    grid = {field: tuple(_list(value)) for field, value in _changes(values).items()}
+    grid = {field: tuple(several) for field, several in set_values(values).items()}
     if not SWEEP_NAME.fullmatch(name):
-        raise CsmvError(f"A sweep's name is 1 to 40 letters, digits, - and _; '{name[:80]}' is not.")
+        raise UsageError(f"A sweep's name is 1 to 40 letters, digits, - and _; '{name[:80]}' is not.")
+    [base] = _base(root, section.get("model") or (None if config else TrainConfig().model), config, None)
+    store = Store.open(root)
     settings = {
         "name": name,
         "base": base,
@@ -171,12 +178,14 @@ def sweep(
         "points": TABLE_1 if table1 else (),
         "seeds": tuple(range(1, seeds + 1)),
     }
-    asked = parse(SweepConfig, settings, "sweep")
+    with usage():
+        asked = parse(SweepConfig, settings, "sweep")
+        list(asked.runs())
     write_sweep(store, asked)
     sweep_here(root, name)
     rows = results_of(store, name)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     from csmv.pipeline.vccsa.tables import markdown
 
@@ -185,69 +194,32 @@ def sweep(
     typer.echo(f"Tables: {root}/sweeps/{name}/results.md, .tex and .json")
 
 
-def _base(store: "Store", model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
+def _base(root: str, model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
     from csmv.pipeline.config import read_config
-    from csmv.pipeline.validated import parse
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.validated import parse, read_text, yaml_mapping
     from csmv.pipeline.vccsa.config import TrainConfig
 
     if config is not None and paper is not None:
-        raise CsmvError("--config and --paper are two places to start from; give one of them, and --set what differs.")
+        raise UsageError("--config and --paper are two places to start from; give one of them, and --set what differs.")
     if config is not None:
-        if not config.is_file():
-            raise CsmvError(f"There is no configuration file '{config}'.")
-        data = _yaml(config.read_text(), str(config)) or {}
-        if not isinstance(data, dict):
-            raise CsmvError(
-                f"{config}: expected the fields of a training run, such as 'model: text', and found a list."
-            )
+        data = yaml_mapping(read_text(config), str(config))
         return [parse(TrainConfig, data | ({"model": model} if model else {}), str(config))]
     if paper is not None:
-        return [TrainConfig.paper(paper).replace({"model": model} if model else {})]
+        with usage():
+            return [TrainConfig.paper(paper).replace({"model": model} if model else {})]
+    store = Store.open(root)
     if model is not None:
-        known = [one.features for one in read_config(store).train if one.needs_features]
-        defaults: dict[str, Any] = {"features": known[0]} if known else {}
+        listed = [one.features for one in read_config(store).train if one.needs_features]
+        defaults: dict[str, Any] = {"features": listed[0]} if listed else {}
         names = store.split_names()
         if names and TrainConfig().split not in names:
             defaults["split"] = names[0]
         return [TrainConfig().replace({**defaults, "model": model})]
     if not read_config(store).train:
-        raise CsmvError("dataset.yaml lists no training run; say which model with --model.")
+        raise UsageError("dataset.yaml lists no training run; say which model with --model.")
     return list(read_config(store).train)
-
-
-def _yaml(text: str, where: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or "it can't be read"
-        raise CsmvError(f"{where} is not YAML: {problem}.") from None
-
-
-def _changes(settings: list[str] | None) -> dict[str, Any]:
-
-    found = {}
-    for setting in settings or []:
-        field, equals, value = setting.partition("=")
-        if not equals or not field:
-            raise CsmvError(f"--set takes field=value, and got '{setting[:80]}'.")
-        told = f"the value of --set {field}"
-        found[field] = _yaml(f"[{value}]", told) if "," in value else _number(_yaml(value, told))
-    return found
-
-
-def _number(value: Any) -> Any:
-    # YAML reads 2e-5 as text; nobody who writes it means text.
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _list(value: Any) -> list[Any]:
-    return [_number(one) for one in value] if isinstance(value, list) else [value]
 
 
 _RUN = ["run", "model", "split", "part"]
@@ -284,13 +256,13 @@ def _evaluated(one: dict[str, Any]) -> list[str]:
     ece = " / ".join(f"{metrics[task]['calibration']['ece']:.3f}" for task in ("opinion", "emotion"))
     short = []
     for name in ("seen", "unseen"):
-        found = one["by_video_seen_in_train"][name]
-        values = [found[task].get(METRICS[0].name) for task in ("opinion", "emotion")]
+        metrics = one["by_video_seen_in_train"][name]
+        values = [metrics[task].get(METRICS[0].name) for task in ("opinion", "emotion")]
         short.append(" / ".join("-" if value is None else f"{100 * value:.2f}" for value in values))
     return [one["run"], *cells, ece, *short]
 
 
-def _print_comparison(found: dict[str, Any]) -> None:
+def _print_comparison(comparison: dict[str, Any]) -> None:
     from csmv.pipeline.vccsa.metrics import COLUMNS
 
     rows = [
@@ -303,16 +275,6 @@ def _print_comparison(found: dict[str, Any]) -> None:
             f"{one['p']:.4f}",
         ]
         for task, metric in COLUMNS
-        for one in (found["tasks"][task][metric.name],)
+        for one in (comparison["tasks"][task][metric.name],)
     ]
-    _print_table(rows, ["", found["first"], found["second"], "difference", "95 %", "p"])
-
-
-def _print_table(rows: list[list[str]], heading: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*heading)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
+    print_table(["", comparison["first"], comparison["second"], "difference", "95 %", "p"], rows)

@@ -1,6 +1,7 @@
 """What a scrub looks for and what it puts in its place, as data for `dataset.yaml`. Removes nothing itself."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -106,3 +107,16 @@ class ScrubPolicy(Validated):
     def needs_key(self) -> bool:
         """Whether a kind that is on is replaced by a keyed hash."""
         return any(self.rule(kind).operator is Operator.HASH for kind in self.kinds)
+
+
+class StreamSettings(Validated):
+    """How `csmv scrub` reads a stream, and by which policy it scrubs it. Not part of a dataset's configuration."""
+
+    field: str = Field(default="text", description="the field of a JSON line that is scrubbed; the others stay")
+    form: Literal["auto", "lines", "jsonl"] = Field(
+        default="auto", description="what the stream holds; auto looks at the first line"
+    )
+    policy: Path | None = Field(default=None, description="a dataset.yaml, or only its `scrub` section")
+    names: Path | None = Field(default=None, description="names to remove wherever they are words, one a line")
+    root: str | None = Field(default=None, description="a root to take policy, names and key from")
+    jobs: int = Field(default=1, ge=1, description="processes that scrub")

@@ -17,8 +17,8 @@ FLOOR_S = 1.0
 class Limits(Validated):
     """How much is collected. A limit that is left out is none."""
 
-    videos: int | None = Field(default=100, ge=1, description="per hashtag")
-    comments: int | None = Field(default=200, ge=0, description="per video, replies included")
+    videos: int | None = Field(default=100, ge=1, description="at most so many videos a hashtag")
+    comments: int | None = Field(default=200, ge=0, description="at most so many comments a video, replies included")
     replies: bool = Field(default=True, description="open the threads below comments")
     since: date | None = Field(default=None, description="videos published on this day or later, UTC")
     until: date | None = Field(default=None, description="videos published on this day or earlier, UTC")
@@ -28,7 +28,7 @@ class Limits(Validated):
 class Manners(Validated):
     """How politely. The interval is shared by all workers of a run."""
 
-    interval_s: float = Field(default=3.0, ge=0, le=3600, description="between two requests to the site")
+    interval_s: float = Field(default=3.0, ge=0, le=3600, description="seconds between two requests to the site")
     scroll_pause_s: tuple[float, float] = Field(default=(1.2, 3.5), description="shortest and longest, drawn anew")
     page_timeout_s: float = Field(default=45.0, gt=0, le=600, description="for the first answer of a page")
     list_timeout_s: float = Field(default=12.0, gt=0, le=600, description="for the next answer after a scroll")
@@ -50,10 +50,30 @@ class Manners(Validated):
 class Connection(Validated):
     """How this machine reaches the site. Not part of a dataset's configuration."""
 
-    proxy: str | None = Field(default=None, pattern=r"^https?://[^@]+$", description="without a password in it")
-    ca_file: Path | None = Field(default=None, description="a certificate to trust besides the system's")
+    proxy: str | None = Field(
+        default=None, pattern=r"^https?://[^@]+$", description="a proxy, http://HOST:PORT, without a password in it"
+    )
+    ca_file: Path | None = Field(default=None, description="a certificate (PEM) to trust besides the system's")
     browser: Path | None = Field(default=None, description="Chromium's executable; found by itself if left out")
     profile: Path | None = Field(default=None, description="folder of the persistent browser profile")
-    cookies: Path | None = Field(default=None, description="a cookie file in Netscape's format")
+    cookies: Path | None = Field(default=None, description="a cookie file in Netscape's format; or set CSMV_COOKIES")
     headed: bool = Field(default=False, description="show the browser's window")
-    locale: str = Field(default="en-US", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    locale: str = Field(
+        default="en-US", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="the browser's language"
+    )
+
+
+class RunSettings(Validated):
+    """What one run is asked to do differently. Not part of a dataset's configuration."""
+
+    interval_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="seconds between two requests, shared by all workers; left out, as the source's manners say",
+    )
+    workers: int = Field(default=1, ge=1, le=32, description="browsers at once; the pace is shared by all")
+    links: Path | None = Field(
+        default=None, description="a file of links to collect, besides the hashtags: xlsx, csv, tsv, txt or jsonl"
+    )
+    again: bool = Field(default=False, description="read hashtags anew that were read to their end")
+    retry_failed: bool = Field(default=False, description="try media once more that failed for good")

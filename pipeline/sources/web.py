@@ -44,7 +44,7 @@ class WebSource(Validated):
     """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
 
     kind: Literal["web"] = "web"
-    hashtags: tuple[str, ...] = Field(default=(), description="without #")
+    hashtags: tuple[str, ...] = Field(default=(), description="hashtags to collect, without #")
     limits: Limits = Limits()
     manners: Manners = Manners()
 

@@ -102,7 +102,7 @@ class OptimizerConfig(Validated):
 class TrainConfig(Validated):
     """One training run: what is trained, on what, and how."""
 
-    model: ModelName = "vccsa"
+    model: ModelName = Field("vccsa", description="what is trained, from the floor to the two full models")
     split: str = Field("comment", description="name of the split")
     features: tuple[str, ...] = Field(("r2plus1d_18",), description="feature sets, as named under features/")
     combine: Literal["concatenate", "streams"] = Field(
@@ -115,7 +115,7 @@ class TrainConfig(Validated):
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: PositiveInt = 15
     batch_size: PositiveInt = 32
-    seed: int = Field(3407, ge=0, lt=1 << 31)
+    seed: int = Field(3407, ge=0, lt=1 << 31, description="decides all that is drawn from chance")
     bucket_by_length: bool = Field(True, description="comments of like length share a batch")
     comments_per_video: PositiveInt = Field(
         1,

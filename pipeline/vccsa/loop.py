@@ -21,7 +21,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import nn
 
-from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.progress import track
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.batches import Batches, Rows
@@ -271,7 +271,7 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
         return Accelerator(mixed_precision=precision, kwargs_handlers=several)
     for name in trackers:
         if name not in TRACKERS:
-            raise CsmvError(f"--log takes {', '.join(TRACKERS)}, and got '{name[:40]}'.")
+            raise UsageError(f"--log takes {', '.join(TRACKERS)}, and got '{name[:40]}'.")
         if find_spec(name) is None:
             raise CsmvError(f"--log {name} needs the package {name}: pip install {name}.")
     # Trackers name the machine in their files, and what is outside private/ is fit to publish.

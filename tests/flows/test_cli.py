@@ -1,20 +1,29 @@
 """The command line: quick to answer, short and clear about what goes wrong, and never a traceback unasked."""
 
+import inspect
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from csmv.flows import cli
-from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.flows.options import Fields, fields_of
+from csmv.pipeline.config import DatasetConfig, FolderSource, WebSource
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.media.stage import MediaReport
+from csmv.pipeline.root import media_path
+from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.sources.web_visits import Report
+from csmv.pipeline.stage import UnitReport
 from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -51,6 +60,67 @@ def test_every_command_has_help() -> None:
     for name, command in commands.items():
         assert command.help, name
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
+
+
+def options_of(command: Any) -> list[Any]:
+    """What a command takes: options and arguments."""
+    return list(command.get_params(typer.Context(command, info_name=command.name)))
+
+
+def test_names_of_commands_and_options_are_as_promised() -> None:
+    """`commands.txt` may get longer; what stands in it was promised to those who use it."""
+    listing = []
+    for name, command in sorted(get_command(cli.build_app()).commands.items()):  # type: ignore[attr-defined]
+        words = [
+            "|".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else param.name.upper()
+            for param in options_of(command)
+        ]
+        listing.append(" ".join([name, *sorted(words)]))
+
+    assert listing == (Path(__file__).with_name("commands.txt")).read_text().splitlines()
+
+
+def commands_with_fields() -> dict[str, dict[str, Fields]]:
+    """Command -> parameter -> the fields that it has options for."""
+    functions = [
+        function
+        for group in cli.GROUPS
+        for function in vars(import_module(f"csmv.flows.commands.{group}")).values()
+        if inspect.isfunction(function) and function.__module__ == f"csmv.flows.commands.{group}"
+    ]
+    marked = {function.__name__: fields_of(function) for function in functions}
+    return {name.removesuffix("_command").strip("_"): fields for name, fields in marked.items() if fields}
+
+
+COMMANDS_WITH_FIELDS = commands_with_fields()
+
+
+def test_commands_that_set_fields_are_seen_by_the_next_test() -> None:
+    assert sorted(COMMANDS_WITH_FIELDS) == [
+        *("build", "collect", "download", "extract", "features", "import", "run", "sandbox", "scrub", "split"),
+        *("sweep", "train"),
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_FIELDS)
+def test_help_of_an_option_is_its_fields_description_and_default(
+    csmv_inside: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    # The help page is made for a terminal's width, which rich reads once.
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+
+    page = csmv_inside(command, "--help").stdout.splitlines()
+
+    for fields in COMMANDS_WITH_FIELDS[command].values():
+        module, _, section = fields.section.partition(":")
+        for option, name in fields.fields.items():
+            field = getattr(import_module(module), section).model_fields[name]
+            [line] = [line for line in page if line.lstrip("│* ").startswith(f"--{option.replace('_', '-')} ")]
+            assert field.description and field.description[1:] in line
+            if isinstance(field.default, str | int | float) and field.default is not False:
+                shown = "yes" if field.default is True else str(field.default)
+                assert f"default: {shown}]" in line or f"else {shown})]" in line
 
 
 def test_version(csmv: Run) -> None:
@@ -131,7 +201,6 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
         (["split", "--root", "nosuch://place"], "can't be used"),
         (["import", "{tmp}/none.json", "--links", "{tmp}/none.xlsx", "--root", "{tmp}/r"], "is not there"),
         (["deploy", "--config", "{tmp}/none.yaml", "--root", "r"], "is not there"),
-        (["deploy", "--config", "{tmp}/none.yaml"], "--root"),
         (["deploy", "--root", "r"], "PREFECT_API_URL is not set"),
         (["demo", "--root", "{tmp}/broken/dataset.yaml"], "name another root"),
     ],
@@ -155,3 +224,93 @@ def test_what_a_person_gets_wrong_is_told_in_a_sentence(
     assert found.returncode == 1
     assert found.stderr.startswith("csmv: ") and found.stderr.count("\n") == 1
     assert expected in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["collect"], "Say with --root"),
+        (["collect", "--dry-run"], "--links"),
+        (["collect", "--root", "r"], "Say what to collect"),
+        (["collect", "--root", "r", "--hashtag", "x", "--proxy", "http://u:p@h:1"], "--proxy"),
+        (["collect", "--root", "r", "--hashtag", "x", "--since", "yesterday"], "--since"),
+        (["collect", "--root", "r", "--hashtag", "x", "--locale", "?"], "--locale"),
+        (["download", "--root", "r", "--retention", "forever"], "'keep'"),
+        (["download", "--root", "r", "--quota-gb", "-1"], "--quota-gb"),
+        (["run", "nothing", "--root", "r"], "no stage 'nothing'"),
+        (["run", "tables", "--root", "r", "--shards", "x"], "--shards takes numbers"),
+        (["run", "tables", "--root", "r", "--set", "threshold"], "field=value"),
+        (["split", "--root", "r", "--kind", "person"], "'video'"),
+        (["split", "--root", "r", "--ratios", "7:1"], "--ratios"),
+        (["split", "--root", "r", "--ratios", "0:1:1"], "train above 0"),
+        (["extract", "--root", "r", "-e", "i3e"], "did you mean 'i3d'"),
+        (["extract", "--root", "r", "-e", "mfcc", "--weights", "i3d=x.pt"], "none of the extractors"),
+        (["extractors", "i3e"], "did you mean 'i3d'"),
+        (["train", "--root", "r", "--model", "vcca"], "'majority'"),
+        (["train", "--root", "r", "--paper", "c3d"], "feature sets are"),
+        (["evaluate", "x", "--root", "r", "--part", "train"], "'dev'"),
+        (["sweep", "--root", "r", "--name", "x", "--set", "epochs"], "field=value"),
+        (["forget", "--root", "r"], "Say what to forget"),
+        (["scrub", "--format", "csv"], "'jsonl'"),
+        (["deploy", "--config", "x.yaml"], "--root"),
+        (["verify"], "root"),
+        (["verfy"], "verfy"),
+    ],
+)
+def test_a_wrong_command_ends_with_2(
+    csmv_inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = csmv_inside(*arguments)
+
+    assert (found.returncode, found.stdout) == (2, "")
+    assert expected in found.stderr
+    assert "u:p" not in found.stderr
+    assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A root whose one video is in place and has no features yet."""
+    store = Store.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=1, source=WebSource(hashtags=("x",))))
+    store.write("videos", 0, pa.Table.from_pylist([{"video_id": "v", "media_status": "ok"}], schema=VIDEOS.schema))
+    store.write_file(media_path(0, "v"), b"never decoded here")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "came_of_it", "code", "says"),
+    [
+        ("collect --hashtag x", "commands.collect._collect_here", Report(), 0, ""),
+        ("collect --hashtag x", "commands.collect._collect_here", Report(left=2), 3, "2 may succeed later. Run the"),
+        ("collect --hashtag x", "commands.collect._collect_here", Report(stopped="a wall"), 3, "a wall. Run the same"),
+        ("download", "here.download_here", MediaReport(done=1), 0, ""),
+        ("download", "here.download_here", MediaReport(left=2), 3, "2 may succeed later. Run the same"),
+        ("run media", "here.stage_here", UnitReport(), 0, ""),
+        ("run media", "here.stage_here", UnitReport(stopped="2 videos are left"), 3, "2 videos are left. Run the same"),
+        ("extract -e mfcc", "commands.features._extract_shards", None, 3, "1 may succeed later: run the same command"),
+        ("status ROOT", "", None, 0, ""),
+        ("verify --no-media ROOT", "", None, 0, ""),
+        ("evaluate nobody", "", None, 1, "no finished run 'nobody'"),
+    ],
+)
+def test_what_may_succeed_later_ends_with_3_and_says_how(
+    csmv_inside: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    films: Path,
+    arguments: str,
+    place: str,
+    came_of_it: Any,
+    code: int,
+    says: str,
+) -> None:
+    """What the command says of the end of its work; the work itself is left out."""
+    if place:
+        monkeypatch.setattr(f"csmv.flows.{place}", lambda *_, **__: came_of_it)
+    command = arguments.replace("ROOT", str(films)).split()
+
+    done = csmv_inside(*command, *(() if "ROOT" in arguments else ("--root", films)))
+
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert says in done.stderr

@@ -150,14 +150,10 @@ def test_a_dry_run_counts_the_published_links(csmv_inside: Any, shared: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["collect", "--dry-run"], "--links"),
-        (["collect", "--hashtag", "x"], "--root"),
-        (["collect", "--root", "ROOT"], "Say what to collect"),
-        (["collect", "--root", "ROOT", "--hashtag", "x", "--proxy", "http://u:p@h:1"], "proxy"),
         (["collect", "--root", "ROOT", "--hashtag", "x", "--config", "nowhere.yaml"], "not there"),
         (["collect", "--links", "nowhere.csv", "--dry-run"], "no file"),
         (["download", "--root", "ROOT"], "not a dataset root"),
-        (["sandbox", "--config", "nowhere.yaml"], "can't be read"),
+        (["sandbox", "--config", "nowhere.yaml"], "is not there"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(csmv_inside: Any, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -177,7 +173,7 @@ def test_the_sandbox_command_serves_until_it_is_interrupted(start_csmv: Any) -> 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     end = time.monotonic() + 30
     with opener.open(f"{found[0]}/status", timeout=30) as answer:
-        assert len(json.loads(answer.read())["collected"]) == 6
+        assert len(json.loads(answer.read())["collected"]) == 4
     assert time.monotonic() < end
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)

@@ -50,7 +50,7 @@ def test_collect_takes_another_source_only_where_it_is_asked_to(
     monkeypatch.setattr(collect, "_collect_here", lambda *_: LandReport())
 
     nameless = csmv_inside("collect", "--root", root, "--replace-source")
-    assert nameless.returncode == 1
+    assert nameless.returncode == 2
     assert "name it with --config" in nameless.stderr
     csmv_inside("collect", "--root", root, "--config", other, "--replace-source")
     assert read_config(Store.open(str(root))).source.path == str(tmp_path / "second")

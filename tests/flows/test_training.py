@@ -187,25 +187,24 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "says"),
     [
-        (["train", "--model", "vcca"], "majority"),
-        (["train", "--model", "text", "--set", "sizes.scalse=2"], "did you mean 'scales'"),
-        (["train", "--model", "text", "--split", "other"], "no split 'other'"),
-        (["train", "--config", "nowhere.yaml"], "no configuration file"),
-        (["train", "--config", "nowhere.yaml", "--paper", "i3d"], "give one of them"),
-        (["train", "--model", "text", "--set", "sizes.scales=[1"], "is not YAML"),
-        (["train", "--model", "text", "--set", "text.tiny_dim=30"], "multiple of 4"),
-        (["train", "--model", "text", "--seed", "9000000000"], "less than 2147483648"),
-        (["train", "--model", "text", "--log", "numpy"], "--log takes tensorboard, wandb, mlflow"),
-        (["sweep", "--name", "a b"], "1 to 40 letters"),
-        (["evaluate", "nobody"], "no finished run 'nobody'"),
-        (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], "no finished run 'nobody'"),
+        (["train", "--model", "text", "--set", "sizes.scalse=2"], 2, "did you mean 'scales'"),
+        (["train", "--model", "text", "--split", "other"], 1, "no split 'other'"),
+        (["train", "--config", "nowhere.yaml"], 1, "'nowhere.yaml' is not there"),
+        (["train", "--config", "nowhere.yaml", "--paper", "i3d"], 2, "give one of them"),
+        (["train", "--model", "text", "--set", "sizes.scales=[1"], 2, "not YAML"),
+        (["train", "--model", "text", "--set", "text.tiny_dim=30"], 2, "multiple of 4"),
+        (["train", "--model", "text", "--seed", "9000000000"], 2, "less than 2147483648"),
+        (["train", "--model", "text", "--log", "numpy"], 2, "--log takes tensorboard, wandb, mlflow"),
+        (["sweep", "--name", "a b"], 2, "1 to 40 letters"),
+        (["evaluate", "nobody"], 1, "no finished run 'nobody'"),
+        (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], 1, "no finished run 'nobody'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(csmv_inside: Run, root: str, arguments: list[str], says: str) -> None:
+def test_what_is_wrong_is_one_sentence(csmv_inside: Run, root: str, arguments: list[str], code: int, says: str) -> None:
     found = csmv_inside(*arguments, "--root", root)
-    assert found.returncode == 1
-    assert says in found.stderr
+    assert found.returncode == code
+    assert says in " ".join(found.stderr.replace("│", " ").split())
     assert "Traceback" not in found.stderr
     assert found.stdout == ""

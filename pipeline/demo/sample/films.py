@@ -50,7 +50,7 @@ class Film:
 
 
 def plan_films(count: int, seed: int) -> list[Film]:
-    """`count` films: moods in turn, sizes and rates spread evenly over them, 0.8 to 1.6 seconds each: one window of features or two."""
+    """`count` films: moods in turn, sizes and rates spread evenly over them, each of one window of features or two."""
     chance = random.Random(f"films:{seed}")
     order = [MOODS[number % len(MOODS)] for number in range(count)]
     chance.shuffle(order)

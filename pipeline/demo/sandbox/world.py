@@ -19,11 +19,13 @@ FIRST_DAY = 1_788_000_000
 class SandboxSettings(Validated):
     """How large the sandbox's world is and how badly it behaves."""
 
-    seed: int = 1
-    hashtags: int = Field(default=2, ge=1, le=200)
-    videos: int = Field(default=12, ge=1, le=2000, description="under each hashtag")
-    comments: int = Field(default=6, ge=0, le=2000, description="of each video, replies among them")
-    fault_rate: float = Field(default=0.0, ge=0, le=1, description="share of targets struck, drawn for each place")
+    seed: int = Field(default=1, description="decides everything in it")
+    hashtags: int = Field(default=2, ge=1, le=200, description="how many hashtags")
+    videos: int = Field(default=12, ge=1, le=2000, description="videos under each hashtag")
+    comments: int = Field(default=6, ge=0, le=2000, description="comments of each video, replies among them")
+    fault_rate: float = Field(
+        default=0.0, ge=0, le=1, description="share of targets that misbehave, drawn for each place"
+    )
     faults: dict[str, Fault] = Field(default_factory=dict, description="'tag:NAME', 'video:ID', ... -> fault")
     heal_after: int = Field(default=1, ge=0, description="visits that a passing fault spoils")
     retry_after_s: float = Field(default=2.0, ge=0, description="what a 429 asks for")
