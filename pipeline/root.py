@@ -17,6 +17,7 @@ from csmv.pipeline.manifest import HEADER_FILE, Header
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 
 CONFIG_FILE = "dataset.yaml"
+MEDIA = "private/media"
 _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
@@ -30,11 +31,16 @@ def is_safe_id(key: str) -> bool:
     return _SAFE_ID.fullmatch(key) is not None
 
 
+def media_folder(shard: int) -> str:
+    """The folder of the video files of a shard."""
+    return f"{MEDIA}/{shard:04d}"
+
+
 def media_path(shard: int, video_id: str) -> str:
     """Where a video's file is kept in the root. Raises CsmvError for an id that may not become a file name."""
     if not is_safe_id(video_id):
         raise CsmvError("A video id that is not 1 to 64 letters, digits, - and _ can't become a file name.")
-    return f"private/media/{shard:04d}/{video_id}.mp4"
+    return f"{media_folder(shard)}/{video_id}.mp4"
 
 
 class _SourceKind(Protocol):
