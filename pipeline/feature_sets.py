@@ -105,9 +105,12 @@ def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
             metadata = None if file is None else file.schema_arrow.metadata
         if metadata is not None:
             break
-    if metadata is None:
-        return None
-    return {key.decode(): value.decode() for key, value in without_identity(metadata).items()}
+    return None if metadata is None else said_by(metadata)
+
+
+def said_by(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What the metadata of a feature shard say of how it was made."""
+    return {key.decode(): value.decode() for key, value in without_identity(dict(metadata)).items()}
 
 
 def set_footer(store: Store, name: str) -> dict[str, str]:

@@ -177,18 +177,27 @@ class TableReader(Root):
         metadata = self.footer(table, shard, remake=True)
         return None if metadata is None else made_from_of(metadata)
 
-    def read_all(self, table: str) -> pa.Table:
+    def read_all(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All shards of a table, one after the other; an empty table if none has been written.
+
+        Args:
+            table: its name.
+            columns: only these, without reading the rest; all if left out.
 
         Raises:
             CsmvError: a shard is damaged or lost, or the table is only begun: some shards alone are a smaller dataset.
         """
-        shards = [rows for shard in self.shards() if (rows := self.read(table, shard)) is not None]
+        parts = (
+            self.read(table, shard) if columns is None else self.read_columns(table, shard, columns)
+            for shard in self.shards()
+        )
+        shards = [rows for rows in parts if rows is not None]
         spec = spec_of(table)
         if not shards:
             if spec is None:
                 raise CsmvError(f"The root '{self.root}' has no table '{table}' yet; make it with `csmv extract`.")
-            return spec.schema.empty_table()
+            empty = spec.schema.empty_table()
+            return empty if columns is None else empty.select(list(columns))
         if table in _WHOLE and len(shards) < self.n_shards:
             raise CsmvError(
                 f"The table '{table}' of the root '{self.root}' has {len(shards)} of its {self.n_shards} shards: the "

@@ -4,6 +4,7 @@ Comments of one video are not independent, so intervals come from drawing videos
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from csmv.pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
 BINS = 15
+_DRAWN_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,10 @@ def confusion_by_video(found: Predictions, task: str) -> NDArray[np.float64]:
 
 def bootstrap(found: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
     """95 % percentile intervals of the headline metrics over draws of as many videos, with replacement."""
-    drawn = _draws(len(set(found.videos.tolist())), resamples, seed)
+    drawn = _resampled([confusion_by_video(found, task) for task in TASKS], resamples, seed)
     intervals = {}
-    for task in TASKS:
-        drawn_metrics = headline(_resampled(drawn, confusion_by_video(found, task)))
+    for task, confusions in zip(TASKS, drawn, strict=True):
+        drawn_metrics = headline(confusions)
         intervals[task] = {name: _interval(values) for name, values in drawn_metrics.items()}
     return intervals
 
@@ -181,13 +183,14 @@ def compare(
             f"'{first}' and '{second}' did not answer the same {part} comments ({len(a.comment_ids)} and "
             f"{len(b.comment_ids)}); a paired comparison needs two runs on one split of one state of the data."
         )
-    drawn = _draws(len(set(a.videos.tolist())), resamples, seed)
+    by_video = {task: [confusion_by_video(run, task) for run in (a, b)] for task in TASKS}
+    drawn = iter(_resampled([one for pair in by_video.values() for one in pair], resamples, seed))
     tasks: dict[str, Any] = {}
     for task in TASKS:
-        one, two = confusion_by_video(a, task), confusion_by_video(b, task)
+        one, two = by_video[task]
         whole = {name: float(value) for name, value in headline(two.sum(0)).items()}
         base = {name: float(value) for name, value in headline(one.sum(0)).items()}
-        drawn_one, drawn_two = headline(_resampled(drawn, one)), headline(_resampled(drawn, two))
+        drawn_one, drawn_two = headline(next(drawn)), headline(next(drawn))
         tasks[task] = {}
         for name in whole:
             differences = drawn_two[name] - drawn_one[name]
@@ -208,15 +211,20 @@ def _only_one_right(a: Predictions, b: Predictions, task: str) -> dict[str, int]
     return {"first": int((right[0] & ~right[1]).sum()), "second": int((right[1] & ~right[0]).sum())}
 
 
-def _draws(videos: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each video is drawn: (resamples, videos)."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+def _resampled(by_video: Sequence[NDArray[np.float64]], resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """Confusion matrices (resamples, K, K) of draws of as many videos, the same draws for each of (videos, K, K).
 
-
-def _resampled(drawn: NDArray[np.float64], confusion: NDArray[np.float64]) -> NDArray[np.float64]:
-    summed: NDArray[np.float64] = (drawn @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
-    return summed
+    A few draws at a time: all of them at once would be as many numbers as resamples times videos.
+    """
+    videos = len(by_video[0])
+    random, even = np.random.default_rng(seed), np.full(videos, 1 / videos)
+    most = max(1, _DRAWN_AT_ONCE // videos)
+    sums: list[list[NDArray[np.float64]]] = [[] for _ in by_video]
+    for start in range(0, resamples, most):
+        drawn = random.multinomial(videos, even, size=min(most, resamples - start)).astype(np.float64)
+        for pieces, confusions in zip(sums, by_video, strict=True):
+            pieces.append((drawn @ confusions.reshape(videos, -1)).reshape(-1, *confusions.shape[1:]))
+    return [np.concatenate(pieces) for pieces in sums]
 
 
 def _interval(values: NDArray[np.float64]) -> list[float]:
