@@ -230,7 +230,7 @@ class SplitsStage(Stage):
 
 def require_labels(store: Store, what: str) -> None:
     """Raises CsmvError, which begins with `what` needs them, if a root has no labels."""
-    if store.num_rows("labels") == 0:
+    if not store.has_rows("labels"):
         raise CsmvError(
             f"{what} needs labelled comments, and the root '{store.root}' has none: its source brings no labels. "
             "Take splits and train out of the configuration, or add labels first."

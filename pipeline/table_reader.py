@@ -133,6 +133,11 @@ class TableReader(Root):
         ends = (self.file_metadata(table, shard) for shard in self.shards())
         return sum(metadata.num_rows for metadata in ends if metadata is not None)
 
+    def has_rows(self, table: str) -> bool:
+        """Whether a table has a row, without reading one."""
+        ends = (self.file_metadata(table, shard) for shard in self.shards())
+        return any(metadata is not None and metadata.num_rows > 0 for metadata in ends)
+
     def footer_sha256(self, table: str, shard: int | None) -> str | None:
         """SHA-256 of a shard's footer, which was checked against the manifest; None if there is no shard."""
         end = self._end(table, shard, remake=True)
