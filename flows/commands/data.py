@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from csmv.pipeline.errors import CsmvError, UnfinishedError
-from csmv.pipeline.failures import failures_of
 
 commands = typer.Typer()
 
@@ -70,6 +69,7 @@ def build(
     from csmv.flows.here import build_here
     from csmv.flows.server import require_api
     from csmv.pipeline.config import DatasetConfig, create_root
+    from csmv.pipeline.failures import failures_of
     from csmv.pipeline.manifest import HEADER_FILE
     from csmv.pipeline.root import CONFIG_FILE
     from csmv.pipeline.sources.settings import Connection

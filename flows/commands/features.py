@@ -276,15 +276,15 @@ def extractors_command(
     as_json: AsJson = False,
 ) -> None:
     """What extractors there are, those of installed plugins too; or the card of one."""
-    from csmv.extractors.registry import extractor_class, names
+    from csmv.extractors.registry import card_of, names
 
     if name is not None:
-        card = extractor_class(name).card()
+        card = dict(card_of(name))
         typer.echo(json.dumps(card, indent=1) if as_json else _as_lines(card))
         return
     listed = [one for one in names() if not one.endswith(":NAME")]
     families = [one for one in names() if one.endswith(":NAME")]
-    cards = [extractor_class(one).card() for one in listed]
+    cards = [dict(card_of(one)) for one in listed]
     if as_json:
         typer.echo(json.dumps(cards, indent=1))
         return
