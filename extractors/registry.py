@@ -7,8 +7,8 @@ Families such as `timm:NAME` make a class of any name after their prefix.
 import json
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from importlib import import_module
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar

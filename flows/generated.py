@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
         return 0
     differing = [path.name for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
     for name in differing:
-        print(f"{name} is not as the lists of stages and extractors have it: run `python -m csmv.flows.generated`.", file=sys.stderr)
+        print(
+            f"{name} is not as the lists of stages and extractors have it: run `python -m csmv.flows.generated`.",
+            file=sys.stderr,
+        )
     return 1 if differing else 0
 
 

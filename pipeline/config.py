@@ -132,10 +132,11 @@ class _Written:
 def read_config(store: Store) -> DatasetConfig:
     """The configuration of a root: its dataset.yaml, and what commands recorded beside it."""
     config = DatasetConfig.from_yaml(_text(store, CONFIG_FILE), f"{store.root}/{CONFIG_FILE}")
-    if not store.exists(RECORDED_FILE):
-        return config
     where = f"{store.root}/{RECORDED_FILE}"
-    data = _mapping(_text(store, RECORDED_FILE), where)
+    recorded = store.read_if_there(RECORDED_FILE)
+    if recorded is None:
+        return config
+    data = _mapping(_decoded(recorded, where), where)
     added = parse(_Recorded, data, where)
     merged = {}
     for section, name_of in _NAME_OF.items():
@@ -291,10 +292,14 @@ def _sha256(text: str) -> str:
 
 
 def _text(store: Store, relative: str) -> str:
+    return _decoded(store.read_file(relative), f"{store.root}/{relative}")
+
+
+def _decoded(data: bytes, where: str) -> str:
     try:
-        return store.read_file(relative).decode()
+        return data.decode()
     except UnicodeDecodeError:
-        raise CsmvError(f"{store.root}/{relative}: expected YAML in UTF-8, found something else.") from None
+        raise CsmvError(f"{where}: expected YAML in UTF-8, found something else.") from None
 
 
 def _resolved(value: object) -> object:

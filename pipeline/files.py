@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import fsspec
 import psutil
@@ -40,6 +40,9 @@ _STALE_AFTER_S = 24 * 3600
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _NOT_CONDITIONAL = ("NotImplemented", "InvalidArgument", "InvalidRequest")
+
+
+_T = TypeVar("_T")
 
 
 class Listed(NamedTuple):
@@ -62,6 +65,31 @@ class Files:
         self.is_local = isinstance(self.fs, LocalFileSystem)
         protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
         self._is_s3 = "s3" in protocols
+        self._remembered: dict[tuple[str, ...], Any] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Within the block, ask for each listing and each table's footer once: for looking at a root as it is now.
+
+        What this object writes or removes meanwhile ends it; what others write is seen after the block.
+        """
+        before, self._remembered = self._remembered, {} if self._remembered is None else self._remembered
+        try:
+            yield
+        finally:
+            self._remembered = before
+
+    def _once(self, key: tuple[str, ...], ask: Callable[[], _T]) -> _T:
+        if self._remembered is None:
+            return ask()
+        if key not in self._remembered:
+            self._remembered[key] = ask()
+        answer: _T = self._remembered[key]
+        return answer
+
+    def _changed(self) -> None:
+        if self._remembered is not None:
+            self._remembered.clear()
 
     def path(self, relative: str) -> str:
         """The filesystem's own path of a file. Raises CsmvError for a path that would leave the root."""
@@ -104,6 +132,7 @@ class Files:
 
     def write_file(self, relative: str, data: bytes) -> None:
         """Commit `data` as a file, whole or not at all."""
+        self._changed()
         if not self.is_local:
             self.fs.pipe_file(self.path(relative), data)
             return
@@ -118,6 +147,7 @@ class Files:
         Returns:
             Whether the file is this call's; False if it was there already, and is left as it is.
         """
+        self._changed()
         if not self.is_local:
             return self._create_remote(self.path(relative), data)
         final = Path(self.path(relative))
@@ -158,6 +188,7 @@ class Files:
         For data that is better streamed than held; a remote root gets it in one upload at the end. `before_commit`
         gets the whole file, open for reading, just before it appears.
         """
+        self._changed()
         final = self.path(relative)
         if not self.is_local:
             with tempfile.TemporaryFile() as file:
@@ -227,6 +258,7 @@ class Files:
 
     def remove(self, relative: str) -> None:
         """Delete a file; nothing happens if it is not there."""
+        self._changed()
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path(relative))
 
@@ -240,15 +272,19 @@ class Files:
         Of an object store one listing, however many files there are (one request a thousand files), and none of it is
         remembered: other processes write too.
         """
+        return self._once(("listing", prefix), lambda: self._listed(self._below(prefix)))
+
+    def _below(self, prefix: str) -> dict[str, Any]:
         if self._is_s3:
             # Without `prefix` s3fs asks twice more about a folder that has no files.
-            entries = self.fs.find(self._base, prefix=f"{prefix}/" if prefix else "", detail=True)
-            return self._listed(entries)
-        base = self.path(prefix) if prefix else self._base
-        return self._listed(self.fs.find(base, detail=True))
+            return dict(self.fs.find(self._base, prefix=f"{prefix}/" if prefix else "", detail=True))
+        return dict(self.fs.find(self.path(prefix) if prefix else self._base, detail=True))
 
     def files_beginning(self, beginning: str) -> list[str]:
         """The files whose relative path begins with these characters, sorted: `a/b` finds `a/b.json` and `a/b/c`."""
+        return self._once(("beginning", beginning), lambda: self._beginning(beginning))
+
+    def _beginning(self, beginning: str) -> list[str]:
         if self._is_s3:
             return sorted(self._listed(self.fs.find(self._base, prefix=beginning, detail=True)))
         folder, _, name = beginning.rpartition("/")

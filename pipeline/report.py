@@ -58,8 +58,9 @@ Count = dict[str, Any]
 
 def write_report(store: Store, path: str = PATH, progress: Sequence[StageStatus] = ()) -> str:
     """Write the page about `store` to `path` inside it, with how far its stages are; gives its address."""
-    made_from = _state(store)
-    page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
+    with store.remembering():
+        made_from = _state(store)
+        page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
     store.write_file(path, page.encode())
     return f"{store.root.rstrip('/')}/{path}"
 

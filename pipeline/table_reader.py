@@ -97,6 +97,7 @@ class TableReader(Root):
             if rows is not None:
                 return rows
             # Another writer may have put another file in its place since the footer was read.
+            self._changed()
             tail, end = end.tail, self._end(table, shard, remake=remake)
             if end is not None and end.tail == tail:
                 break
@@ -278,15 +279,23 @@ class TableReader(Root):
 
     def _end(self, table: str, shard: int | None, *, remake: bool = False) -> "_End | None":
         """The end of a shard's file, checked against the manifest and its place; None if there is no file."""
+        end = self._once(("end", table_file(table, shard)), lambda: self._end_now(table, shard))
+        if end is None and not remake:
+            self._refuse_lost(table, shard)
+        return end
+
+    def _end_now(self, table: str, shard: int | None) -> "_End | None":
         relative = table_file(table, shard)
         if self.is_local:
             self._path_of_file(relative)
         tail = self.read_end(relative, _TAIL)
-        if tail is not None and _TAIL == len(tail) < (needed := _footer_size(tail)) <= _LARGEST_FOOTER:
-            tail = self.read_end(relative, needed)
+        if tail is not None and len(tail) == _TAIL:
+            footer_size = _footer_size(tail)
+            if _TAIL < footer_size <= _LARGEST_FOOTER:
+                tail = self.read_end(relative, footer_size)
+            elif footer_size <= _TAIL:
+                tail = tail[-footer_size:]
         if tail is None:
-            if not remake:
-                self._refuse_lost(table, shard)
             return None
         readable = b"PAR1" + tail  # the magic that a Parquet reader looks for first
         try:

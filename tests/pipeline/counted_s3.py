@@ -10,19 +10,24 @@ from typing import Any
 class CountedS3:
     """moto's S3, started on a free port.
 
-    `requests` counts by what was asked: LIST, HEAD, GET, PUT, POST, DELETE; `sent` counts the bytes of answers to GET.
+    `requests` counts by what was asked: LIST, HEAD, GET, PUT, POST, DELETE; `got` has the paths of GET requests, and
+    `sent` the number of bytes in the answers to them.
     """
 
     def __init__(self) -> None:
         from moto.server import DomainDispatcherApplication, create_backend_app
-        from werkzeug.serving import make_server
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Silent(WSGIRequestHandler):
+            def log_request(self, *_: object) -> None:
+                pass
 
         self.requests: Counter[str] = Counter()
+        self.got: list[str] = []
         self.sent = 0
         self._lock = Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        self._server.log = lambda *_: None  # type: ignore[method-assign]
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -58,6 +63,8 @@ class CountedS3:
         kind = "LIST" if method == "GET" and ("list-type" in query or "prefix=" in query) else method
         with self._lock:
             self.requests[kind] += 1
+            if kind == "GET":
+                self.got.append(environ["PATH_INFO"])
         for part in self._moto(environ, start):
             if kind == "GET":
                 with self._lock:
