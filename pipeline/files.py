@@ -41,7 +41,6 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _NOT_CONDITIONAL = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 
-
 _T = TypeVar("_T")
 
 
@@ -109,10 +108,12 @@ class Files:
             raise CsmvError(f"'{relative}' was expected in the root '{self.root}' and is not there.")
         return data
 
-    def read_if_there(self, relative: str) -> bytes | None:
-        """A file's bytes, in one request; None if it is not there."""
-        # s3fs would ask for the size first, to get the parts of large files side by side.
-        options: dict[str, Any] = {"max_concurrency": 1} if self._is_s3 else {}
+    def read_if_there(self, relative: str, *, at_once: int = 1) -> bytes | None:
+        """A file's bytes; None if it is not there.
+
+        S3 is asked once, or with `at_once` for the size first, and then for so many parts of a large file at once.
+        """
+        options: dict[str, Any] = {"max_concurrency": at_once} if self._is_s3 else {}
         try:
             return bytes(self.fs.cat_file(self.path(relative), **options))
         except FileNotFoundError:
@@ -275,10 +276,11 @@ class Files:
         return self._once(("listing", prefix), lambda: self._listed(self._below(prefix)))
 
     def _below(self, prefix: str) -> dict[str, Any]:
-        if self._is_s3:
-            # Without `prefix` s3fs asks twice more about a folder that has no files.
-            return dict(self.fs.find(self._base, prefix=f"{prefix}/" if prefix else "", detail=True))
-        return dict(self.fs.find(self.path(prefix) if prefix else self._base, detail=True))
+        folder = self.path(prefix) if prefix else self._base
+        if self._is_s3 and prefix:
+            # Asked for a folder, s3fs asks twice more where it has no files.
+            return dict(self.fs.find(self._base, prefix=f"{prefix}/", detail=True))
+        return dict(self.fs.find(folder, detail=True))
 
     def files_beginning(self, beginning: str) -> list[str]:
         """The files whose relative path begins with these characters, sorted: `a/b` finds `a/b.json` and `a/b/c`."""
@@ -289,15 +291,15 @@ class Files:
             return sorted(self._listed(self.fs.find(self._base, prefix=beginning, detail=True)))
         folder, _, name = beginning.rpartition("/")
         try:
-            beside = self.fs.ls(self.path(folder), detail=True)
+            beside = self.fs.ls(self.path(folder) if folder else self._base, detail=True)
         except FileNotFoundError:
             return []
-        found: list[str] = []
+        names: list[str] = []
         for entry in beside:
             relative = str(entry["name"])[len(self._base) + 1 :]
             if relative.rsplit("/", 1)[-1].startswith(name):
-                found += self.files(relative) if entry["type"] == "directory" else [relative]
-        return sorted(one for one in found if not _TEMPORARY.search(one))
+                names += self.files(relative) if entry["type"] == "directory" else [relative]
+        return sorted(one for one in names if not _TEMPORARY.search(one))
 
     def _listed(self, entries: dict[str, Any]) -> dict[str, Listed]:
         relative = ((str(name)[len(self._base) + 1 :], entry) for name, entry in entries.items())

@@ -50,26 +50,30 @@ class Header:
     def from_json(cls, data: bytes, where: str) -> "Header":
         """Raises CsmvError if it is damaged, edited, or of another format."""
         try:
-            kept: dict[str, Any] = json.loads(data)
-            found = cls(
-                str(kept["name"]), str(kept["source"]), int(kept["n_shards"]), str(kept["key"]), int(kept["format"])
+            fields: dict[str, Any] = json.loads(data)
+            header = cls(
+                str(fields["name"]),
+                str(fields["source"]),
+                int(fields["n_shards"]),
+                str(fields["key"]),
+                int(fields["format"]),
             )
-            root = kept["root"]
+            root = fields["root"]
         except (ValueError, KeyError, TypeError):
             raise CsmvError(
                 f"{where}: this file should say what the root is, and is damaged: put it back from a copy of the root."
             ) from None
-        if found.format != FORMAT:
+        if header.format != FORMAT:
             raise CsmvError(
-                f"{where}: this root has format {found.format} and this csmv reads format {FORMAT}: "
+                f"{where}: this root has format {header.format} and this csmv reads format {FORMAT}: "
                 "use the csmv that made it, or a newer one."
             )
-        if root != found.root:
+        if root != header.root:
             raise CsmvError(
                 f"{where}: this file was changed by hand (its fields don't give its root identity): put back what it "
                 "said; to have another number of shards, make a new root."
             )
-        return found
+        return header
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ from csmv.pipeline.schemas import spec_of
 _TAIL = 1 << 16
 _LARGEST_FOOTER = 64 << 20
 _GAP = 1 << 18
+"""Bytes that are read along, rather than asked for in two requests."""
 _TRIES = 3
+_PARTS_AT_ONCE = 8
 _WHOLE = ("videos", "comments", "labels")
 """Tables of which some shards alone would be a smaller dataset."""
 
@@ -228,7 +230,8 @@ class TableReader(Root):
     def _buffer(self, relative: str) -> Iterator[pa.Buffer | None]:
         """All bytes of a file: of a local one mapped into memory, else read; None if it is not there."""
         if not self.is_local:
-            data = self.read_if_there(relative)
+            many_parts = relative.startswith("features/")
+            data = self.read_if_there(relative, at_once=_PARTS_AT_ONCE if many_parts else 1)
             yield None if data is None else pa.py_buffer(data)
             return
         path = self._path_of_file(relative)
@@ -363,8 +366,8 @@ class TableReader(Root):
         )
 
     @cached_property
-    def _entries_by_name(self) -> dict[str, Entry]:
-        """Manifest entries that were read. A file of that name never changes, so none is read twice."""
+    def _read_entries(self) -> dict[str, dict[str, Entry]]:
+        """Manifest entries that were read, by folder and name. None ever changes, so none is read twice."""
         return {}
 
     @cached_property
@@ -394,8 +397,7 @@ class TableReader(Root):
     def _entry_of_footer(self, table: str, shard: int | None, digest: str) -> Entry | None:
         """The entry of a file with this footer."""
         folder = entries_of(table, shard)
-        seen = (one for name, one in self._entries_by_name.items() if name.rpartition("/")[0] == folder)
-        for entries in (seen, self._entries(table, shard)):
+        for entries in (list(self._read_entries.get(folder, {}).values()), self._entries(table, shard)):
             for entry in entries:
                 if entry.footer_sha256 == digest:
                     return entry
@@ -404,16 +406,17 @@ class TableReader(Root):
     def _entries(self, table: str, shard: int | None) -> Iterator[Entry]:
         """The readable entries of a shard, each read only when it is asked for; none of an earlier one twice."""
         folder = entries_of(table, shard)
+        entries = self._read_entries.setdefault(folder, {})
         for name in self.files(folder):
             if not name.endswith(".json") or name.rpartition("/")[0] != folder:
                 continue
-            if name not in self._entries_by_name:
+            if name not in entries:
                 data = self.read_if_there(name)
                 try:
-                    self._entries_by_name[name] = Entry(**json.loads(data or b""))
+                    entries[name] = Entry(**json.loads(data or b""))
                 except (ValueError, TypeError):
                     continue  # verify names it, or it was swept
-            yield self._entries_by_name[name]
+            yield entries[name]
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,10 @@ class Forgotten:
         if not names and not format_1:
             return _NOTHING
         state = (names, format_1)
-        known = _READ.get(store.root)
-        if known is None or known[0] != state:
-            known = (state, _read(store, names, format_1))
-            _READ[store.root] = known
-        return known[1]
+        earlier = _READ.get(store.root)
+        if earlier is None or earlier[0] != state:
+            earlier = _READ[store.root] = (state, _read(store, names, format_1))
+        return earlier[1]
 
     def drop(self, rows: pa.Table) -> pa.Table:
         """`rows` without what is forgotten, the same table if nothing is; a reply to a forgotten comment stays and no

@@ -86,12 +86,14 @@ def evaluate(
 
     Seen: the run was trained on another comment of the same video.
     """
-    found = read_predictions(store, run, part)
-    metrics: dict[str, dict[str, Any]] = both_tasks(found.labels, found.probabilities)
-    intervals = bootstrap(found, resamples, seed)
+    predictions = read_predictions(store, run, part)
+    metrics: dict[str, dict[str, Any]] = both_tasks(predictions.labels, predictions.probabilities)
+    intervals = bootstrap(predictions, resamples, seed)
     for task in TASKS:
-        known = found.labels[task] != NO_LABEL
-        metrics[task]["calibration"] = calibration(found.labels[task][known], found.probabilities[task][known])
+        labelled = predictions.labels[task] != NO_LABEL
+        metrics[task]["calibration"] = calibration(
+            predictions.labels[task][labelled], predictions.probabilities[task][labelled]
+        )
         metrics[task]["intervals_95"] = intervals[task]
     config, result = read_run(store, run)
     return {
@@ -100,19 +102,19 @@ def evaluate(
         "split": config.split,
         "part": part,
         "seed": config.seed,
-        "comments": len(found.comment_ids),
-        "videos": len(set(found.videos.tolist())),
+        "comments": len(predictions.comment_ids),
+        "videos": len(set(predictions.videos.tolist())),
         "resamples": resamples,
         "metrics": metrics,
-        "by_video_seen_in_train": _seen_and_unseen(found),
+        "by_video_seen_in_train": _seen_and_unseen(predictions),
         "data": result.counts,
     }
 
 
-def _seen_and_unseen(found: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
+def _seen_and_unseen(predictions: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
     short: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, chosen in (("seen", found.seen), ("unseen", ~found.seen)):
-        part = found.where(chosen)
+    for name, chosen in (("seen", predictions.seen), ("unseen", ~predictions.seen)):
+        part = predictions.where(chosen)
         metrics = both_tasks(part.labels, part.probabilities)
         short[name] = {
             task: {key: metrics[task][key] for key in ("n", *(one.name for one in METRICS)) if key in metrics[task]}
@@ -147,20 +149,20 @@ def calibration(label: NDArray[np.int64], probability: NDArray[np.float64], bins
 # ---------------------------------------------------------------- intervals
 
 
-def confusion_by_video(found: Predictions, task: str) -> NDArray[np.float64]:
+def confusion_by_video(predictions: Predictions, task: str) -> NDArray[np.float64]:
     """One confusion matrix a video: (videos, K, K), rows the true class."""
     classes = len(TASKS[task])
-    _, video = np.unique(found.videos, return_inverse=True)
-    known = found.labels[task] != NO_LABEL
-    label, predicted = found.labels[task][known], found.probabilities[task].argmax(1)[known]
-    cell = (video[known] * classes + label) * classes + predicted
+    _, video = np.unique(predictions.videos, return_inverse=True)
+    labelled = predictions.labels[task] != NO_LABEL
+    label, predicted = predictions.labels[task][labelled], predictions.probabilities[task].argmax(1)[labelled]
+    cell = (video[labelled] * classes + label) * classes + predicted
     counts = np.bincount(cell, minlength=(video.max() + 1) * classes * classes)
     return counts.reshape(-1, classes, classes).astype(np.float64)
 
 
-def bootstrap(found: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
+def bootstrap(predictions: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
     """95 % percentile intervals of the headline metrics over draws of as many videos, with replacement."""
-    drawn = _resampled([confusion_by_video(found, task) for task in TASKS], resamples, seed)
+    drawn = _resampled([confusion_by_video(predictions, task) for task in TASKS], resamples, seed)
     intervals = {}
     for task, confusions in zip(TASKS, drawn, strict=True):
         drawn_metrics = headline(confusions)
@@ -206,8 +208,8 @@ def compare(
 
 
 def _only_one_right(a: Predictions, b: Predictions, task: str) -> dict[str, int]:
-    known = a.labels[task] != NO_LABEL
-    right = [(p.probabilities[task].argmax(1) == p.labels[task])[known] for p in (a, b)]
+    labelled = a.labels[task] != NO_LABEL
+    right = [(p.probabilities[task].argmax(1) == p.labels[task])[labelled] for p in (a, b)]
     return {"first": int((right[0] & ~right[1]).sum()), "second": int((right[1] & ~right[0]).sum())}
 
 
