@@ -11,6 +11,7 @@ from pydantic import Field
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version
 from csmv.extractors.errors import ExtractorError
+from csmv.extractors.registry import extractor_class
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import without_identity
 from csmv.pipeline.parts import open_part, part_names
@@ -78,8 +79,6 @@ def decoder_used(config: FeatureConfig) -> DecoderName:
     """The decoder that decides a set's numbers: the default for a set of sound, which no other decodes."""
     if config.decoder == DEFAULT:
         return DEFAULT
-    from csmv.extractors.registry import extractor_class
-
     try:
         return DEFAULT if extractor_class(config.extractor).kind == "audio" else config.decoder
     except ExtractorError:  # a plugin that this machine lacks

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_named
+from csmv.extractors.registry import card_of, names
 from csmv.pipeline.errors import CsmvError
 
 if TYPE_CHECKING:
@@ -276,8 +277,6 @@ def extractors_command(
     as_json: AsJson = False,
 ) -> None:
     """What extractors there are, those of installed plugins too; or the card of one."""
-    from csmv.extractors.registry import card_of, names
-
     if name is not None:
         card = dict(card_of(name))
         typer.echo(json.dumps(card, indent=1) if as_json else _as_lines(card))
