@@ -24,6 +24,7 @@ from csmv.extractors.decoders import DecoderName, require_decoder
 from csmv.extractors.errors import ExtractorError
 from csmv.extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
 from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.registry import create
 from csmv.extractors.worker import Limits
 
 Vectors = NDArray[np.float32]
@@ -285,8 +286,6 @@ def extract(
     `extractors` are names (then loaded with the options given here) or loaded ones. Files that give nothing have
     their reason in the result. ExtractorError for an extractor that cannot be had.
     """
-    from csmv.extractors.registry import create
-
     if isinstance(extractors, dict):
         loaded = extractors
     else:

@@ -4,14 +4,19 @@ An extractor elsewhere is a class named by an entry point, of the extractor's na
 Families such as `timm:NAME` make a class of any name after their prefix.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from csmv.extractors.base import Extractor
 from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+
+if TYPE_CHECKING:
+    from csmv.extractors.base import Extractor
 
 GROUP = "csmv.extractors"
 HOUSE = {
@@ -33,25 +38,30 @@ HOUSE = {
 """The extractors of this package and their modules, imported only when asked for: some take seconds."""
 FAMILIES = {"timm": "timm_frames"}
 
-_classes: dict[str, type[Extractor]] = {}
-_families: dict[str, Callable[[str], type[Extractor]]] = {}
+CARDS = Path(__file__).parent / "cards.json"
+"""The cards of HOUSE, written by `python -m csmv.flows.generated`: listing them loads no network library."""
 
-Class = TypeVar("Class", bound=type[Extractor])
+_classes: "dict[str, type[Extractor]]" = {}
+_families: "dict[str, Callable[[str], type[Extractor]]]" = {}
+
+Class = TypeVar("Class", bound="type[Extractor]")
 
 
 def register(cls: Class) -> Class:
     """Class decorator: make an extractor known by its `name`."""
-    known = _classes.get(cls.name)
-    if known is not None and known.__qualname__ != cls.__qualname__:
-        raise ExtractorError(f"Two extractors call themselves '{cls.name}': {known.__module__}, {cls.__module__}.")
+    earlier = _classes.get(cls.name)
+    if earlier is not None and earlier.__qualname__ != cls.__qualname__:
+        raise ExtractorError(f"Two extractors call themselves '{cls.name}': {earlier.__module__}, {cls.__module__}.")
     _classes[cls.name] = cls
     return cls
 
 
-def register_family(prefix: str) -> Callable[[Callable[[str], type[Extractor]]], Callable[[str], type[Extractor]]]:
+def register_family(
+    prefix: str,
+) -> "Callable[[Callable[[str], type[Extractor]]], Callable[[str], type[Extractor]]]":
     """Decorator for a function that makes the class of `prefix:NAME`."""
 
-    def keep(make: Callable[[str], type[Extractor]]) -> Callable[[str], type[Extractor]]:
+    def keep(make: "Callable[[str], type[Extractor]]") -> "Callable[[str], type[Extractor]]":
         _families[prefix] = make
         return make
 
@@ -62,20 +72,22 @@ def _plugins() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _load_plugin(point: Any) -> type[Extractor]:
+def _load_plugin(point: Any) -> "type[Extractor]":
+    from csmv.extractors.base import Extractor
+
     try:
-        found = point.load()
+        loaded = point.load()
     except Exception as error:
         raise ExtractorError(
             f"The extractor plugin '{point.name}' ({point.value}) could not be loaded "
             f"({type(error).__name__}: {error}): mend or uninstall that package."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Extractor) and found.name == point.name):
+    if not (isinstance(loaded, type) and issubclass(loaded, Extractor) and loaded.name == point.name):
         raise ExtractorError(
             f"The entry point '{point.name}' ({point.value}) should name an Extractor class of that name: "
             "mend or uninstall that package."
         )
-    return register(found)
+    return register(loaded)
 
 
 def names() -> list[str]:
@@ -83,7 +95,28 @@ def names() -> list[str]:
     return sorted({*HOUSE, *_classes, *_plugins()}) + [f"{prefix}:NAME" for prefix in sorted(FAMILIES)]
 
 
-def extractor_class(name: str) -> type[Extractor]:
+def card_of(name: str) -> Mapping[str, Any]:
+    """The card of an extractor: one of this package's is read, and any other's class is loaded and asked.
+
+    Raises:
+        ExtractorError: there is none of that name, or its plugin can't be loaded.
+    """
+    return _house_cards().get(name) or extractor_class(name).card()
+
+
+@cache
+def _house_cards() -> Mapping[str, Mapping[str, Any]]:
+    cards: Mapping[str, Mapping[str, Any]] = json.loads(CARDS.read_text(encoding="utf-8"))
+    return cards
+
+
+def cards_text() -> str:
+    """What `cards.json` should say."""
+    cards = {name: extractor_class(name).card() for name in sorted(HOUSE)}
+    return json.dumps(cards, indent=1, ensure_ascii=False) + "\n"
+
+
+def extractor_class(name: str) -> "type[Extractor]":
     """The class called `name`. ExtractorError names the nearest one there is."""
     if name in HOUSE:
         import_module(f"csmv.extractors.{HOUSE[name]}")
@@ -100,7 +133,7 @@ def extractor_class(name: str) -> type[Extractor]:
     raise UnknownChoiceError(f"There is no extractor '{name}': {hint}")
 
 
-def create(name: str, weights: Any = "default", **options: Any) -> Extractor:
+def create(name: str, weights: Any = "default", **options: Any) -> "Extractor":
     """An extractor by name, loaded and on its device.
 
     weights: "default" (the published file), a name from its card, a path, a URL, or "random" (seeded by `seed`).

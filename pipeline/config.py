@@ -120,10 +120,11 @@ class _Written:
 def read_config(store: Store) -> DatasetConfig:
     """The configuration of a root: its dataset.yaml, and what commands recorded beside it."""
     config = DatasetConfig.from_yaml(_text(store, CONFIG_FILE), f"{store.root}/{CONFIG_FILE}")
-    if not store.exists(RECORDED_FILE):
-        return config
     where = f"{store.root}/{RECORDED_FILE}"
-    data = yaml_mapping(_text(store, RECORDED_FILE), where)
+    recorded = store.read_if_there(RECORDED_FILE)
+    if recorded is None:
+        return config
+    data = yaml_mapping(decoded(recorded, where), where)
     added = parse(_Recorded, data, where)
     merged = {}
     for section, name_of in _NAME_OF.items():

@@ -128,8 +128,9 @@ class Dataset:
 
     def status(self) -> list[StageStatus]:
         """How far each stage is: units done and missing, what is stale and why, failures by reason."""
-        failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in failures_of(self.store).items()}
-        return [self._status_of(stage, failed) for stage in STAGES]
+        with self.store.remembering():
+            failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in failures_of(self.store).items()}
+            return [self._status_of(stage, failed) for stage in STAGES]
 
     def _status_of(self, stage: Stage, failed: Mapping[str, Counter[str]]) -> StageStatus:
         units, missing, stale = stage.units(self), stage.missing(self), stage.stale(self)

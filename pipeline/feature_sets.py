@@ -11,6 +11,7 @@ from pydantic import Field
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version
 from csmv.extractors.errors import ExtractorError
+from csmv.extractors.registry import extractor_class
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import without_identity
 from csmv.pipeline.parts import open_part, part_names
@@ -84,8 +85,6 @@ def decoder_used(config: FeatureConfig) -> DecoderName:
     """The decoder that decides a set's numbers: the default for a set of sound, which no other decodes."""
     if config.decoder == DEFAULT:
         return DEFAULT
-    from csmv.extractors.registry import extractor_class
-
     try:
         return DEFAULT if extractor_class(config.extractor).kind == "audio" else config.decoder
     except ExtractorError:  # a plugin that this machine lacks
@@ -111,9 +110,12 @@ def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
             metadata = None if file is None else file.schema_arrow.metadata
         if metadata is not None:
             break
-    if metadata is None:
-        return None
-    return {key.decode(): value.decode() for key, value in without_identity(metadata).items()}
+    return None if metadata is None else said_by(metadata)
+
+
+def said_by(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What the metadata of a feature shard say of how it was made."""
+    return {key.decode(): value.decode() for key, value in without_identity(dict(metadata)).items()}
 
 
 def set_footer(store: Store, name: str) -> dict[str, str]:

@@ -6,13 +6,9 @@ the same bytes however often it was. Decoding and networks are in `extractors/`;
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
 
 from csmv.extractors.decoders import DEFAULT, require_decoder
 from csmv.extractors.errors import ExtractorError, UnknownChoiceError
@@ -31,8 +27,10 @@ from csmv.pipeline.feature_rows import (
     rows_made_from,
 )
 from csmv.pipeline.feature_sets import FeatureConfig, check_settings, check_weights, footer, made_from_of_footer
+from csmv.pipeline.files import Listed
+from csmv.pipeline.manifest import table_file
 from csmv.pipeline.parts import add_part, files_in_parts, part_names
-from csmv.pipeline.root import media_path
+from csmv.pipeline.root import media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus, features_spec
 from csmv.pipeline.store import Store
 
@@ -74,13 +72,15 @@ def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
     """
     videos = media_of(store, shard)
     done = _done(store, shard, config)
+    undone = [video for video, (sha, _status) in sorted(videos.items()) if not is_current(sha, done.get(video, ()))]
+    if not undone:
+        return []
     given_up = {row["key"]: row for row in failure_rows(store, config.table, shard)}
+    media = store.listing(media_folder(shard))
     wanted = []
-    for video, (sha, _status) in sorted(videos.items()):
-        media = media_path(shard, video)
-        if is_current(sha, done.get(video, ())) or not store.exists(media):
-            continue
-        if video in given_up and not _worth_another_try(store, media, given_up[video], config):
+    for video in undone:
+        file = media.get(media_path(shard, video))
+        if file is None or (video in given_up and not _worth_another_try(file, given_up[video], config)):
             continue
         wanted.append(video)
     return wanted
@@ -125,16 +125,13 @@ def _record_deleted(store: Store, shard: int, config: FeatureConfig) -> None:
     record_failures(store, config.table, shard, lost)
 
 
-def _worth_another_try(store: Store, media: str, failure: Mapping[str, Any], config: FeatureConfig) -> bool:
+def _worth_another_try(media: Listed, failure: Mapping[str, Any], config: FeatureConfig) -> bool:
     """Whether the file is newer than its failure, or failed in a way that may pass, or that the default decoder may."""
     if failure["reason"] == FailureReason.DECODER_LIMIT and config.decoder == DEFAULT:
         return True
-    changed = store.fs.modified(store.path(media))
-    if changed.tzinfo is None:
-        changed = changed.replace(tzinfo=UTC)
     at: datetime = failure["at"]
     may_pass = not FailureReason(failure["reason"]).final
-    return changed > at or (may_pass and failure["attempts"] < RETRIES)
+    return media.modified > at or (may_pass and failure["attempts"] < RETRIES)
 
 
 def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
@@ -176,18 +173,15 @@ def _extract(
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
     way = configs[0]
     settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder)
-    with ExitStack() as files, Engine(networks, settings) as engine:
-        for video, result in zip(videos, engine.run(_local_files(store, shard, videos, files)), strict=True):
+    names = [media_path(shard, video) for video in videos]
+    with store.local_files(names) as files, Engine(networks, settings) as engine:
+        for video, result in zip(videos, engine.run(files.paths), strict=True):
             for writer in writers:
                 writer.add(video, result)
+            files.give_back(result.path)
             tick(1)
     for writer in writers:
         writer.commit()
-
-
-def _local_files(store: Store, shard: int, videos: Sequence[str], files: ExitStack) -> Iterator[Path]:
-    for video in videos:
-        yield files.enter_context(store.local_file(media_path(shard, video)))
 
 
 class _ShardWriter:
@@ -232,19 +226,16 @@ def complete(store: Store, config: FeatureConfig) -> None:
 
     Only where some shard says what the set is made of; nothing is done for a shard that still misses a video.
     """
-    schemas = (_schema(store, shard, config) for shard in store.shards())
+    written, videos = (set(store.files(table)) for table in (config.table, "videos"))
+    shards = [shard for shard in store.shards() if table_file("videos", shard) in videos]
+    absent = [shard for shard in shards if table_file(config.table, shard) not in written]
+    if not absent or not written:
+        return
+    schemas = (store.schema(config.table, shard) for shard in store.shards() if shard not in absent)
     schema = next((schema for schema in schemas if schema is not None), None)
     if schema is None:
         return
-    for shard in store.shards():
-        absent = not store.exists(f"{config.table}/{shard:04d}.parquet")
-        if absent and store.exists(f"videos/{shard:04d}.parquet") and not missing(store, shard, config):
+    for shard in absent:
+        if not missing(store, shard, config):
             with store.writing_table(config.table, shard, schema, made_from=made_from_of_footer(schema.metadata)):
                 pass
-
-
-def _schema(store: Store, shard: int, config: FeatureConfig) -> pa.Schema | None:
-    if not store.exists(f"{config.table}/{shard:04d}.parquet"):
-        return None
-    with store.open_table(config.table, shard) as file:
-        return None if file is None else file.schema_arrow

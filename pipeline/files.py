@@ -13,10 +13,16 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from threading import Event
+from typing import IO, Any, NamedTuple, TypeVar
 
 import fsspec
 import psutil
@@ -32,7 +38,17 @@ GROUP_VARIABLE = "CSMV_PRIVATE_GROUP"
 _TEMPORARY = re.compile(r"\.csmv-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp$")
 _STALE_AFTER_S = 24 * 3600
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _NOT_CONDITIONAL = ("NotImplemented", "InvalidArgument", "InvalidRequest")
+
+_T = TypeVar("_T")
+
+
+class Listed(NamedTuple):
+    """What a listing says of a file: its size in bytes, and when it was written."""
+
+    size: int
+    modified: datetime
 
 
 class Files:
@@ -46,6 +62,33 @@ class Files:
         self.root = root
         self._base = str(path).rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
+        self._is_s3 = "s3" in protocols
+        self._remembered: dict[tuple[str, ...], Any] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Within the block, ask for each listing and each table's footer once: for looking at a root as it is now.
+
+        What this object writes or removes meanwhile ends it; what others write is seen after the block.
+        """
+        before, self._remembered = self._remembered, {} if self._remembered is None else self._remembered
+        try:
+            yield
+        finally:
+            self._remembered = before
+
+    def _once(self, key: tuple[str, ...], ask: Callable[[], _T]) -> _T:
+        if self._remembered is None:
+            return ask()
+        if key not in self._remembered:
+            self._remembered[key] = ask()
+        answer: _T = self._remembered[key]
+        return answer
+
+    def _changed(self) -> None:
+        if self._remembered is not None:
+            self._remembered.clear()
 
     def path(self, relative: str) -> str:
         """The filesystem's own path of a file. Raises CsmvError for a path that would leave the root."""
@@ -60,15 +103,37 @@ class Files:
 
     def read_file(self, relative: str) -> bytes:
         """A file's bytes. Raises CsmvError if it is not there."""
+        data = self.read_if_there(relative)
+        if data is None:
+            raise CsmvError(f"'{relative}' was expected in the root '{self.root}' and is not there.")
+        return data
+
+    def read_if_there(self, relative: str, *, at_once: int = 1) -> bytes | None:
+        """A file's bytes; None if it is not there.
+
+        S3 is asked once, or with `at_once` for the size first, and then for so many parts of a large file at once.
+        """
+        options: dict[str, Any] = {"max_concurrency": at_once} if self._is_s3 else {}
         try:
-            return bytes(self.fs.cat_file(self.path(relative)))
+            return bytes(self.fs.cat_file(self.path(relative), **options))
         except FileNotFoundError:
-            raise CsmvError(f"'{relative}' was expected in the root '{self.root}' and is not there.") from None
+            return None
         except IsADirectoryError:
             raise CsmvError(f"'{relative}' in the root '{self.root}' should be a file and is a folder.") from None
 
+    def read_end(self, relative: str, size: int) -> bytes | None:
+        """The last `size` bytes of a file, or all of a shorter one; None if it is not there.
+
+        Counted from the end and read at once: another writer may put a longer file in its place at any moment.
+        """
+        try:
+            return bytes(self.fs.cat_file(self.path(relative), start=-size))
+        except FileNotFoundError:
+            return None
+
     def write_file(self, relative: str, data: bytes) -> None:
         """Commit `data` as a file, whole or not at all."""
+        self._changed()
         if not self.is_local:
             self.fs.pipe_file(self.path(relative), data)
             return
@@ -83,6 +148,7 @@ class Files:
         Returns:
             Whether the file is this call's; False if it was there already, and is left as it is.
         """
+        self._changed()
         if not self.is_local:
             return self._create_remote(self.path(relative), data)
         final = Path(self.path(relative))
@@ -123,6 +189,7 @@ class Files:
         For data that is better streamed than held; a remote root gets it in one upload at the end. `before_commit`
         gets the whole file, open for reading, just before it appears.
         """
+        self._changed()
         final = self.path(relative)
         if not self.is_local:
             with tempfile.TemporaryFile() as file:
@@ -192,18 +259,55 @@ class Files:
 
     def remove(self, relative: str) -> None:
         """Delete a file; nothing happens if it is not there."""
-        path = self.path(relative)
-        if self.fs.exists(path):
-            with suppress(FileNotFoundError):
-                self.fs.rm_file(path)
+        self._changed()
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(relative))
 
     def files(self, prefix: str = "") -> list[str]:
         """The files below a folder of the root, sorted, as relative paths; temporary ones left out."""
-        base = self.path(prefix) if prefix else self._base
-        if not self.fs.exists(base):
+        return sorted(self.listing(prefix))
+
+    def listing(self, prefix: str = "") -> dict[str, Listed]:
+        """Size and time of every file below a folder of the root, by relative path; temporary files left out.
+
+        Of an object store one listing, however many files there are (one request a thousand files), and none of it is
+        remembered: other processes write too.
+        """
+        return self._once(("listing", prefix), lambda: self._listed(self._below(prefix)))
+
+    def _below(self, prefix: str) -> dict[str, Any]:
+        folder = self.path(prefix) if prefix else self._base
+        if self._is_s3 and prefix:
+            # Asked for a folder, s3fs asks twice more where it has no files.
+            return dict(self.fs.find(self._base, prefix=f"{prefix}/", detail=True))
+        return dict(self.fs.find(folder, detail=True))
+
+    def files_beginning(self, beginning: str) -> list[str]:
+        """The files whose relative path begins with these characters, sorted: `a/b` finds `a/b.json` and `a/b/c`."""
+        return self._once(("beginning", beginning), lambda: self._beginning(beginning))
+
+    def _beginning(self, beginning: str) -> list[str]:
+        if self._is_s3:
+            return sorted(self._listed(self.fs.find(self._base, prefix=beginning, detail=True)))
+        folder, _, name = beginning.rpartition("/")
+        try:
+            beside = self.fs.ls(self.path(folder) if folder else self._base, detail=True)
+        except FileNotFoundError:
             return []
-        names = (str(name)[len(self._base) + 1 :] for name in self.fs.find(base))
-        return sorted(name for name in names if not _TEMPORARY.search(name))
+        names: list[str] = []
+        for entry in beside:
+            relative = str(entry["name"])[len(self._base) + 1 :]
+            if relative.rsplit("/", 1)[-1].startswith(name):
+                names += self.files(relative) if entry["type"] == "directory" else [relative]
+        return sorted(one for one in names if not _TEMPORARY.search(one))
+
+    def _listed(self, entries: dict[str, Any]) -> dict[str, Listed]:
+        relative = ((str(name)[len(self._base) + 1 :], entry) for name, entry in entries.items())
+        return {
+            name: Listed(int(entry.get("size") or 0), _modified(entry))
+            for name, entry in relative
+            if name and not _TEMPORARY.search(name)
+        }
 
     @contextmanager
     def local_file(self, relative: str) -> Iterator[Path]:
@@ -212,9 +316,44 @@ class Files:
             yield Path(self.path(relative))
             return
         with tempfile.TemporaryDirectory(prefix="csmv-") as folder:
-            copy = Path(folder) / relative.rsplit("/", 1)[-1]
-            self.fs.get_file(self.path(relative), str(copy))
-            yield copy
+            yield self._copied(relative, Path(folder))
+
+    @contextmanager
+    def local_files(self, relative: Sequence[str], ahead: int = 2) -> "Iterator[LocalFiles]":
+        """Local paths to read files from, one after the other: the files themselves on a local root, else copies.
+
+        Up to `ahead` copies are fetched before they are asked for, while earlier ones are read. Each copy is there
+        until it is given back, and no longer than the block.
+        """
+        if self.is_local:
+            yield LocalFiles(iter([Path(self.path(name)) for name in relative]), lambda _path: None)
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="csmv-") as folder,
+            ThreadPoolExecutor(ahead, thread_name_prefix="csmv-copies") as threads,
+        ):
+            stopped = Event()
+            try:
+                yield LocalFiles(self._ahead(relative, Path(folder), threads, ahead, stopped), _delete)
+            finally:
+                stopped.set()
+
+    def _ahead(
+        self, relative: Sequence[str], folder: Path, threads: ThreadPoolExecutor, ahead: int, stopped: Event
+    ) -> Iterator[Path]:
+        waiting: deque[Future[Path]] = deque()
+        names = iter(relative)
+        while not stopped.is_set():
+            for name in islice(names, ahead + 1 - len(waiting)):
+                waiting.append(threads.submit(self._copied, name, folder))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+
+    def _copied(self, relative: str, folder: Path) -> Path:
+        copy = folder / relative.rsplit("/", 1)[-1]
+        self.fs.get_file(self.path(relative), str(copy))
+        return copy
 
     def sweep(self) -> int:
         """Remove the temporary files that killed processes left; gives their number.
@@ -226,11 +365,31 @@ class Files:
         self.close_private()
         removed = 0
         for name in self.fs.find(self._base):
-            found = _TEMPORARY.search(str(name))
-            if found and _is_stale(Path(str(name)), found):
+            temporary = _TEMPORARY.search(str(name))
+            if temporary and _is_stale(Path(str(name)), temporary):
                 Path(str(name)).unlink(missing_ok=True)
                 removed += 1
         return removed
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Local paths of files, to go through once; `give_back` each when it has been read."""
+
+    paths: Iterator[Path]
+    give_back: Callable[[Path], None]
+
+
+def _delete(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _modified(entry: Mapping[str, Any]) -> datetime:
+    """When a file of a listing was written: file systems call it by different names; the beginning of time if none."""
+    when = next((entry[key] for key in _TIMES if entry.get(key)), 0)
+    if isinstance(when, datetime):
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(float(when), UTC) if isinstance(when, int | float) else datetime.fromisoformat(when)
 
 
 def _is_private(relative: str) -> bool:

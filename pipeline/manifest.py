@@ -8,7 +8,7 @@ listed, lies under another shard's number or was made for another root is damage
 import hashlib
 import json
 import mmap
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,26 +50,30 @@ class Header:
     def from_json(cls, data: bytes, where: str) -> "Header":
         """Raises CsmvError if it is damaged, edited, or of another format."""
         try:
-            kept: dict[str, Any] = json.loads(data)
-            found = cls(
-                str(kept["name"]), str(kept["source"]), int(kept["n_shards"]), str(kept["key"]), int(kept["format"])
+            fields: dict[str, Any] = json.loads(data)
+            header = cls(
+                str(fields["name"]),
+                str(fields["source"]),
+                int(fields["n_shards"]),
+                str(fields["key"]),
+                int(fields["format"]),
             )
-            root = kept["root"]
+            root = fields["root"]
         except (ValueError, KeyError, TypeError):
             raise CsmvError(
                 f"{where}: this file should say what the root is, and is damaged: put it back from a copy of the root."
             ) from None
-        if found.format != FORMAT:
+        if header.format != FORMAT:
             raise CsmvError(
-                f"{where}: this root has format {found.format} and this csmv reads format {FORMAT}: "
+                f"{where}: this root has format {header.format} and this csmv reads format {FORMAT}: "
                 "use the csmv that made it, or a newer one."
             )
-        if root != found.root:
+        if root != header.root:
             raise CsmvError(
                 f"{where}: this file was changed by hand (its fields don't give its root identity): put back what it "
                 "said; to have another number of shards, make a new root."
             )
-        return found
+        return header
 
 
 @dataclass(frozen=True)
@@ -179,20 +183,30 @@ def column_digests(
         ValueError: the footer names bytes that the file does not have.
     """
     view = memoryview(data)
-    found: dict[str, Any] = {}
+    digests: dict[str, Any] = {}
+    for column, start, end in _chunks(metadata):
+        if only is not None and column not in only:
+            continue
+        if start < 0 or end > len(view):
+            raise ValueError("a column lies outside its file")
+        digests.setdefault(column, hashlib.sha256()).update(view[start:end])
+    return {column: digest.hexdigest() for column, digest in digests.items()}
+
+
+def column_ranges(metadata: pq.FileMetaData, columns: Collection[str]) -> list[tuple[int, int]]:
+    """(first byte, byte after the last) of each piece of a file that these columns are in."""
+    return [(start, end) for column, start, end in _chunks(metadata) if column in columns]
+
+
+def _chunks(metadata: pq.FileMetaData) -> Iterator[tuple[str, int, int]]:
+    """Column, first byte and byte after the last of every column chunk."""
     for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
         for number in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(number)
-            column = chunk.path_in_schema.split(".", 1)[0]
-            if only is not None and column not in only:
-                continue
+            chunk = row_group.column(number)
             start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
             start = min(start, chunk.data_page_offset)
-            end = start + chunk.total_compressed_size
-            if start < 0 or end > len(view):
-                raise ValueError("a column lies outside its file")
-            found.setdefault(column, hashlib.sha256()).update(view[start:end])
-    return {column: digest.hexdigest() for column, digest in found.items()}
+            yield chunk.path_in_schema.split(".", 1)[0], start, start + chunk.total_compressed_size
 
 
 def footer_digest(data: "bytes | mmap.mmap | pa.Buffer") -> str:

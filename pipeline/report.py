@@ -12,14 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from csmv.pipeline.errors import parsed_json
 from csmv.pipeline.failures import failures_of
-from csmv.pipeline.feature_sets import read_footer
+from csmv.pipeline.feature_sets import read_footer, said_by
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
+from csmv.pipeline.manifest import place_of
 from csmv.pipeline.schemas import SPLIT_NAMES, MediaStatus
 from csmv.pipeline.scrub import Kind
 from csmv.pipeline.splits import overlap
@@ -43,6 +46,8 @@ MODEL_TITLES = {
     "vccsa-paper": "VC-CSA as released",
 }
 
+_OF_VIDEOS = ("duration_s", "width", "height", "fps", "has_audio", "media_status")
+_OF_COMMENTS = ("video_id", "text", "pii")
 _EXAMPLES = 3
 _BINS = 12
 _RESAMPLES = 500
@@ -53,25 +58,31 @@ Count = dict[str, Any]
 
 def write_report(store: Store, path: str = PATH, progress: Sequence[StageStatus] = ()) -> str:
     """Write the page about `store` to `path` inside it, with how far its stages are; gives its address."""
-    made_from = _state(store)
-    page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
+    with store.remembering():
+        made_from = _state(store)
+        page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
     store.write_file(path, page.encode())
     return f"{store.root.rstrip('/')}/{path}"
 
 
 def facts(store: Store) -> dict[str, Any]:
     """All that the page says, as plain data."""
-    videos, comments = store.read_all("videos"), store.read_all("comments")
-    labels = labelled(resolve(store.read_all("labels")))
+    videos, comments = store.read_all("videos", _OF_VIDEOS), store.read_all("comments", _OF_COMMENTS)
+    all_labels = store.read_all("labels")
+    labels = labelled(resolve(all_labels))
     feature_sets = _features(store)
-    runs = _runs(store, {found["name"]: found for found in feature_sets})
+    failures = failures_of(store)
+    runs = _runs(store, {one["name"]: one for one in feature_sets})
+    rows = {"videos": videos.num_rows, "comments": comments.num_rows, "labels": all_labels.num_rows}
+    rows |= {f"features/{one['name']}": one["videos"] for one in feature_sets}
+    rows |= {f"failures/{stage}": table.num_rows for stage, table in failures.items()}
     return {
         "name": store.header.name,
         "source": store.header.source,
         "n_shards": store.n_shards,
         "format_version": store.header.format,
         "tiles": _tiles(videos, comments, labels),
-        "tables": _tables(store),
+        "tables": _tables(store, rows),
         "media": _media(videos),
         "durations": _histogram(videos["duration_s"], "s"),
         "lengths": _histogram(pc.utf8_length(comments["text"]), "characters"),
@@ -84,7 +95,7 @@ def facts(store: Store) -> dict[str, Any]:
         "splits": [_split(store, name) for name in store.split_names()],
         "runs": runs,
         "leaderboards": _leaderboards(runs),
-        "failures": _failures(store),
+        "failures": _failures(failures),
         "imported": _import_report(store),
         "tasks": TASKS,
         "metrics": METRICS,
@@ -132,24 +143,18 @@ def _tiles(videos: pa.Table, comments: pa.Table, labels: pa.Table) -> list[tuple
     ]
 
 
-def _tables(store: Store) -> list[dict[str, Any]]:
-    found: Counter[str] = Counter()
-    for name in store.files():
-        folder, _, file = name.rpartition("/")
-        if file.endswith(".parquet") and not folder.startswith(("private", "models", "splits", "release")):
-            found[folder] += 1
-    return [{"name": name, "rows": _rows(store, name), "shards": shards} for name, shards in sorted(found.items())]
-
-
-def _rows(store: Store, table: str) -> int:
-    shards = (store.read(table, shard) for shard in store.shards())
-    return sum(shard.num_rows for shard in shards if shard is not None)
+def _tables(store: Store, rows: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Every table with its rows, which were counted already, and the number of its shards."""
+    shards: Counter[str] = Counter()
+    for folder in ("videos", "comments", "labels", "features", "failures"):
+        shards.update(name.rpartition("/")[0] for name in store.files(folder) if place_of(name) is not None)
+    return [{"name": name, "rows": rows.get(name, 0), "shards": count} for name, count in sorted(shards.items())]
 
 
 def _media(videos: pa.Table) -> dict[str, Any]:
-    known = videos.filter(pc.is_valid(videos["width"]))
-    wide = pc.subtract(known["width"], known["height"])
-    rates = Counter(round(rate) for rate in known["fps"].to_pylist())
+    measured = videos.filter(pc.is_valid(videos["width"]))
+    wide = pc.subtract(measured["width"], measured["height"])
+    rates = _tally(pc.cast(pc.round(measured["fps"]), pa.int64()))
     return {
         "status": _counts(videos["media_status"], [status for status in MediaStatus if _status(videos, status)]),
         "shape": _bars(
@@ -160,24 +165,25 @@ def _media(videos: pa.Table) -> dict[str, Any]:
             ]
         ),
         "rates": _bars([(f"{rate}", count) for rate, count in sorted(rates.most_common(8))]),
-        "sound": _true(known["has_audio"]),
-        "known": known.num_rows,
+        "sound": _true(measured["has_audio"]),
+        "known": measured.num_rows,
     }
 
 
 def _personal_data(comments: pa.Table) -> list[Count]:
-    kinds = Counter(pc.list_flatten(comments["pii"]).to_pylist())
+    kinds = _tally(pc.list_flatten(comments["pii"]))
     return [bar | {"share": _share(bar["count"], comments.num_rows)} for bar in _bars(kinds.most_common())]
 
 
 def _placeholders(comments: pa.Table) -> int:
     """How many places in all comments hold a placeholder."""
-    found = pc.count_substring_regex(comments["text"], rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
-    return int(pc.sum(found).as_py() or 0)
+    places = pc.count_substring_regex(comments["text"], rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
+    return int(pc.sum(places).as_py() or 0)
 
 
 def _joint(labels: pa.Table) -> dict[str, Any]:
-    pairs = Counter(zip(labels["opinion"].to_pylist(), labels["emotion"].to_pylist(), strict=True))
+    counted = labels.select(["opinion", "emotion"]).group_by(["opinion", "emotion"]).aggregate([([], "count_all")])
+    pairs = Counter({(row["opinion"], row["emotion"]): row["count_all"] for row in counted.to_pylist()})
     cells = [[pairs[opinion, emotion] for emotion in EMOTIONS] for opinion in OPINIONS]
     largest = max((cell for row in cells for cell in row), default=0)
     return {"cells": cells, "largest": largest}
@@ -185,18 +191,18 @@ def _joint(labels: pa.Table) -> dict[str, Any]:
 
 def _histogram(values: pa.ChunkedArray, unit: str) -> dict[str, Any]:
     """Counts in at most twelve bins of equal, round width; what is far out goes into the last."""
-    known = [float(value) for value in values.drop_null().to_pylist()]
-    if not known:
+    numbers = np.sort(values.drop_null().to_numpy().astype(np.float64))
+    if not len(numbers):
         return {"bins": [], "unit": unit, "median": None}
-    known.sort()
-    high = known[int(0.99 * (len(known) - 1))]
+    high = float(numbers[int(0.99 * (len(numbers) - 1))])
     width = _round_up((high or 1) / _BINS)
-    counts = Counter(min(int(value // width), _BINS - 1) for value in known)
+    bins, sizes = np.unique(np.minimum(numbers // width, _BINS - 1).astype(int), return_counts=True)
+    counts = Counter(dict(zip(bins.tolist(), sizes.tolist(), strict=True)))
     last = max(counts)
     bars = _bars([(f"{n * width:g} to {(n + 1) * width:g}", counts[n]) for n in range(min(counts), last + 1)])
-    if known[-1] >= (last + 1) * width:
+    if numbers[-1] >= (last + 1) * width:
         bars[-1]["name"] = f"{last * width:g} and more"
-    return {"bins": bars, "unit": unit, "median": known[len(known) // 2]}
+    return {"bins": bars, "unit": unit, "median": float(numbers[len(numbers) // 2])}
 
 
 def _round_up(width: float) -> float:
@@ -215,13 +221,14 @@ def _feature_set(store: Store, name: str) -> dict[str, Any]:
     videos = vectors = dim = 0
     footers: list[dict[str, str]] = []
     for shard in store.shards():
-        found = store.read(table, shard)
-        if found is None:
+        metadata = store.file_metadata(table, shard)
+        if metadata is None:
             continue
-        videos += found.num_rows
-        vectors += int(pc.sum(pc.list_value_length(found["features"])).as_py() or 0)
-        dim = found.schema.field("features").type.value_type.list_size
-        footers.append(read_footer(store, table, shard) or {})
+        schema = metadata.schema.to_arrow_schema()
+        dim = schema.field("features").type.value_type.list_size
+        videos += metadata.num_rows
+        vectors += _numbers(metadata, "features") // dim
+        footers.append(said_by(schema.metadata or {}))
     first = footers[0] if footers else {}
     return {
         "name": name,
@@ -234,6 +241,18 @@ def _feature_set(store: Store, name: str) -> dict[str, Any]:
         "storage": first.get("storage", ""),
         "versions": first.get("versions", ""),
     }
+
+
+def _numbers(metadata: pq.FileMetaData, column: str) -> int:
+    """How many numbers the lists of a column hold, by the statistics of its parts."""
+    total = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            chunk = row_group.column(number)
+            if chunk.path_in_schema.split(".", 1)[0] == column:
+                total += chunk.num_values if chunk.statistics is None else chunk.statistics.num_values
+    return total
 
 
 def _split(store: Store, name: str) -> dict[str, Any]:
@@ -252,20 +271,21 @@ def _split(store: Store, name: str) -> dict[str, Any]:
     return {"name": name, "comments": table.num_rows, "parts": parts}
 
 
-def _failures(store: Store) -> list[dict[str, Any]]:
-    found = []
-    for stage, table in failures_of(store).items():
+def _failures(failures: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
+    lines = []
+    for stage, table in failures.items():
         rows = sorted(table.to_pylist(), key=lambda row: (row["reason"], row["key"]))
         for reason, count in Counter(row["reason"] for row in rows).most_common():
             examples = [row for row in rows if row["reason"] == reason][:_EXAMPLES]
-            found.append({"stage": stage, "reason": reason, "count": count, "examples": examples})
-    return found
+            lines.append({"stage": stage, "reason": reason, "count": count, "examples": examples})
+    return lines
 
 
 def _import_report(store: Store) -> list[tuple[str, str]]:
-    if not store.exists("import_report.json"):
+    data = store.read_if_there("import_report.json")
+    if data is None:
         return []
-    report = parsed_json(store.read_file("import_report.json"), "import_report.json")
+    report = parsed_json(data, "import_report.json")
     return [(name.replace("_", " "), _value(value)) for name, value in report.items()]
 
 
@@ -310,10 +330,10 @@ def _judged(store: Store, run: str) -> dict[str, Any]:
     """
     if not store.exists(f"models/{run}/predictions.parquet"):
         return {"intervals": {}, "seen": {}}
-    found = evaluate(store, run, resamples=_RESAMPLES)
-    groups = found["by_video_seen_in_train"]
+    judged = evaluate(store, run, resamples=_RESAMPLES)
+    groups = judged["by_video_seen_in_train"]
     both = all(group[task].get("n") for group in groups.values() for task in TASKS)
-    intervals = {task: found["metrics"][task]["intervals_95"] for task in TASKS}
+    intervals = {task: judged["metrics"][task]["intervals_95"] for task in TASKS}
     return {"intervals": intervals, "seen": groups if both else {}}
 
 
@@ -325,12 +345,12 @@ def _leaderboards(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "split": split,
-            "runs": sorted(found, key=lambda run: (sum(_score(run, task, METRICS[0]) for task in TASKS), run["name"])),
+            "runs": sorted(rows, key=lambda run: (sum(_score(run, task, METRICS[0]) for task in TASKS), run["name"])),
             "best": {
-                f"{task}.{metric.name}": max(_score(run, task, metric) for run in found) for task, metric in COLUMNS
+                f"{task}.{metric.name}": max(_score(run, task, metric) for run in rows) for task, metric in COLUMNS
             },
         }
-        for split, found in sorted(by_split.items())
+        for split, rows in sorted(by_split.items())
     ]
 
 
@@ -343,9 +363,14 @@ def _score(run: Mapping[str, Any], task: str, metric: Metric) -> float:
 
 def _counts(column: pa.ChunkedArray, names: Iterable[str]) -> list[Count]:
     """How often each of `names` stands in a column, and how often nothing does."""
-    found = Counter(column.to_pylist())
-    missing = [("none settled", found[None])] if found[None] else []
-    return _bars([*((str(name), found[str(name)]) for name in names), *missing])
+    tally = _tally(column)
+    missing = [("none settled", tally[None])] if tally[None] else []
+    return _bars([*((str(name), tally[str(name)]) for name in names), *missing])
+
+
+def _tally(column: pa.Array | pa.ChunkedArray) -> Counter[Any]:
+    """How often each value stands in a column, in the order in which they first do."""
+    return Counter({one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()})
 
 
 def _bars(counts: Iterable[tuple[str, int]]) -> list[Count]:
@@ -371,6 +396,8 @@ def _share(part: int, whole: int) -> float:
 
 # ---------------------------------------------------------------------- the stage
 
+_END_OF_PREDICTIONS = 1 << 16
+"""Bytes at the end of a run's predictions, with the sums and sizes of their columns, that tell one from another."""
 _MADE_FROM = re.compile(rb'<meta name="made-from" content="([0-9a-f]{64})">')
 _SHOWN = ("videos", "comments", "labels", "splits", "failures", "features", "models")
 """The folders of a root that the page speaks of."""
@@ -378,19 +405,28 @@ _SHOWN = ("videos", "comments", "labels", "splits", "failures", "features", "mod
 
 def _state(store: Store) -> str:
     """A digest of everything that the page shows; of features and models what says how they were made."""
-    told = []
+    lines = []
+    states = {
+        name: sha256 for table in ("videos", "comments", "labels") for name, sha256 in store.states(table).items()
+    }
     for name in (name for folder in _SHOWN for name in store.files(folder)):
         table, _, file = name.rpartition("/")
         if table.startswith("features/"):
-            told.append(f"{name} {read_footer(store, table, int(file[:4]))}")
+            lines.append(f"{name} {read_footer(store, table, int(file[:4]))}")
         elif table.startswith("failures/"):
             rows = store.read(table, int(file[:4]))
-            told.append(
-                f"{name} {digest('' if rows is None else rows.drop_columns(['at']))}"
-            )  # the page gives no times
+            # The page gives no times.
+            lines.append(f"{name} {digest('' if rows is None else rows.drop_columns(['at']))}")
+        elif name in states:
+            lines.append(f"{name} {states[name]}")
+        elif table == "splits":
+            lines.append(f"{name} {store.sha256_of(name.removesuffix('.parquet'), None)}")
+        elif name.endswith("/predictions.parquet"):
+            end = store.read_end(name, _END_OF_PREDICTIONS) or b""
+            lines.append(f"{name} {hashlib.sha256(end).hexdigest()}")
         elif name.endswith((".parquet", ".json")):
-            told.append(f"{name} {hashlib.sha256(store.read_file(name)).hexdigest()}")
-    return digest(*told)
+            lines.append(f"{name} {hashlib.sha256(store.read_file(name)).hexdigest()}")
+    return digest(*lines)
 
 
 class ReportStage(RootStage):
@@ -411,8 +447,8 @@ class ReportStage(RootStage):
         """The root, if the page shows something else than there is."""
         if not dataset.store.exists(PATH):
             return {}
-        found = _MADE_FROM.search(dataset.store.read_file(PATH))
-        is_current = found is not None and found[1].decode() == _state(dataset.store)
+        named = _MADE_FROM.search(dataset.store.read_file(PATH))
+        is_current = named is not None and named[1].decode() == _state(dataset.store)
         return {} if is_current else {ROOT: "the tables or models have changed since the page was written"}
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:

@@ -17,6 +17,7 @@ from csmv.pipeline.manifest import HEADER_FILE, Header
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key_fingerprint, new_key
 
 CONFIG_FILE = "dataset.yaml"
+MEDIA = "private/media"
 _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
@@ -30,11 +31,16 @@ def is_safe_id(key: str) -> bool:
     return _SAFE_ID.fullmatch(key) is not None
 
 
+def media_folder(shard: int) -> str:
+    """The folder of the video files of a shard."""
+    return f"{MEDIA}/{shard:04d}"
+
+
 def media_path(shard: int, video_id: str) -> str:
     """Where a video's file is kept in the root. Raises CsmvError for an id that may not become a file name."""
     if not is_safe_id(video_id):
         raise CsmvError("A video id that is not 1 to 64 letters, digits, - and _ can't become a file name.")
-    return f"private/media/{shard:04d}/{video_id}.mp4"
+    return f"{media_folder(shard)}/{video_id}.mp4"
 
 
 class _SourceKind(Protocol):
@@ -101,14 +107,15 @@ class Root(Files):
     @cached_property
     def header(self) -> Header:
         """What never changes in this root. Raises CsmvError if there is none or it can't be trusted."""
-        if not self.exists(HEADER_FILE):
+        data = self.read_if_there(HEADER_FILE)
+        if data is None:
             if self.exists(CONFIG_FILE):
                 raise CsmvError(self._without_header())
             raise CsmvError(
                 f"'{self.root}' is not a dataset root: it has no {CONFIG_FILE}. Make one with `csmv import` or "
                 "`csmv build`."
             )
-        return Header.from_json(self.read_file(HEADER_FILE), f"{self.root}/{HEADER_FILE}")
+        return Header.from_json(data, f"{self.root}/{HEADER_FILE}")
 
     def _without_header(self) -> str:
         data = self.read_file(CONFIG_FILE)
@@ -141,12 +148,13 @@ class Root(Files):
             CsmvError: there is none, or it is not the one that the root was made with.
         """
         given = os.environ.get(KEY_VARIABLE)
-        if not given and not self.exists(KEY_FILE):
+        data = None if given else self.read_if_there(KEY_FILE)
+        if not given and data is None:
             raise MissingKeyError(
                 f"The key of this root's pseudonyms is not in {KEY_FILE} nor in {KEY_VARIABLE}: put it back. "
                 "Without it nobody can tell which comment is which."
             )
-        key = SecretStr(given or self.read_file(KEY_FILE).decode("ascii", "replace").strip())
+        key = SecretStr(given or (data or b"").decode("ascii", "replace").strip())
         if key_fingerprint(key) != self.header.key:
             where = KEY_VARIABLE if given else KEY_FILE
             raise CsmvError(

@@ -73,7 +73,7 @@ def labelled_comments(store: Store) -> pa.Table:
     `csmv.pipeline.labels.resolve` says which label counts.
     """
     labels = labelled(resolve(store.read_all("labels")))
-    comments = store.read_all("comments").select(["comment_id", "video_id"])
+    comments = store.read_all("comments", ["comment_id", "video_id"])
     rows = labels.join(comments, keys="comment_id", join_type="inner").sort_by("comment_id")
     opinion, emotion = (pc.fill_null(rows[task], "-") for task in ("opinion", "emotion"))
     kinds = pc.binary_join_element_wise(opinion, emotion, "/")
@@ -163,16 +163,16 @@ def overlap(split: pa.Table, part: str) -> int:
 
 def summary(splits: Sequence[str], store: Store) -> list[dict[str, str | int]]:
     """For each split its name, comments and videos a part, and how much of dev and test train has seen."""
-    found: list[dict[str, str | int]] = []
+    rows: list[dict[str, str | int]] = []
     for name in splits:
         table = store.read_split(name)
-        sizes = Counter(table["split"].to_pylist())
-        found.append(
+        sizes = Counter({one["values"]: one["counts"] for one in pc.value_counts(table["split"]).to_pylist()})
+        rows.append(
             {"split": name}
             | {part: sizes[part] for part in SPLIT_NAMES}
             | {f"{part}_seen": overlap(table, part) for part in ("dev", "test")}
         )
-    return found
+    return rows
 
 
 def _draw(seed: int, key: str) -> int:
@@ -200,13 +200,13 @@ class SplitsStage(Stage):
 
     def missing(self, dataset: DatasetView) -> list[str]:
         """Splits that have not been built, or were built over other labels or with other settings."""
-        there, stale = set(dataset.store.split_names()), self.stale(dataset)
-        return [unit for unit in self.units(dataset) if unit not in there or unit in stale]
+        built, stale = set(dataset.store.split_names()), self.stale(dataset)
+        return [unit for unit in self.units(dataset) if unit not in built or unit in stale]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:
         """Splits over other labelled comments, or with other settings, than there are now."""
-        there = set(dataset.store.split_names())
-        built = [one for one in self._entries(dataset) if one.title in there and one.kind != "published"]
+        names = set(dataset.store.split_names())
+        built = [one for one in self._entries(dataset) if one.title in names and one.kind != "published"]
         if not built:
             return {}
         rows = labelled_comments(dataset.store)
@@ -235,7 +235,7 @@ class SplitsStage(Stage):
 
 def require_labels(store: Store, what: str) -> None:
     """Raises CsmvError, which begins with `what` needs them, if a root has no labels."""
-    if store.read_all("labels").num_rows == 0:
+    if not store.has_rows("labels"):
         raise CsmvError(
             f"{what} needs labelled comments, and the root '{store.root}' has none: its source brings no labels. "
             "Take splits and train out of the configuration, or add labels first."

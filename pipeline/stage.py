@@ -8,7 +8,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -23,6 +23,8 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 Section = TypeVar("Section", bound=Validated)
+
+_ROWS_AT_ONCE = 1 << 14
 
 Tick = Callable[[int], None]
 """Called with the number of items just finished, for a progress bar."""
@@ -222,11 +224,26 @@ def digest(*parts: "str | pa.Table") -> str:
 
     Of a table only the values count and not how it is kept, so it is the same on every machine.
     """
-    found = hashlib.sha256()
+    whole = hashlib.sha256()
     for part in parts:
-        text = part if isinstance(part, str) else json.dumps(part.to_pydict(), default=str, sort_keys=True)
-        found.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-    return found.hexdigest()
+        inner = hashlib.sha256()
+        for text in (part,) if isinstance(part, str) else _as_json(part):
+            inner.update(text.encode("utf-8", "surrogatepass"))
+        whole.update(inner.digest())
+    return whole.hexdigest()
+
+
+def _as_json(table: pa.Table) -> Iterator[str]:
+    """`json.dumps(table.to_pydict(), default=str, sort_keys=True)` in pieces: a large table is never all objects."""
+    yield "{"
+    for number, name in enumerate(sorted(table.column_names)):
+        yield f"{', ' if number else ''}{json.dumps(name)}: ["
+        column = table[name]
+        for start in range(0, len(column), _ROWS_AT_ONCE):
+            yield ", " if start else ""
+            yield json.dumps(column.slice(start, _ROWS_AT_ONCE).to_pylist(), default=str, sort_keys=True)[1:-1]
+        yield "]"
+    yield "}"
 
 
 def summary_of(units: Sequence[str], why: Mapping[str, str]) -> str:

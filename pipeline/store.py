@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.manifest import HEADER_FILE, Entry, entry_for, footer_digest, identity, table_file, with_identity
+from csmv.pipeline.files import Listed
+from csmv.pipeline.manifest import HEADER_FILE, Entry, entry_for, identity, table_file, with_identity
 from csmv.pipeline.privacy.forgotten import settling
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import SPLITS, TableSpec, spec_of
@@ -79,7 +80,7 @@ class Store(TableReader):
         data = parquet_bytes(rows)
         entry = entry_for(self.header, table, shard, data, made_from)
         relative = table_file(table, shard)
-        if self.exists(relative) and self._is_file(relative, data) and self.exists(entry.file):
+        if self._is_listed(entry.file) and self.read_if_there(relative) == data:
             return
         self.create_file(entry.file, entry.to_json())
         self.write_file(relative, data)
@@ -109,9 +110,6 @@ class Store(TableReader):
             yield writer
         self._note(entries[0])
 
-    def _is_file(self, relative: str, data: bytes) -> bool:
-        return self.fs.size(self.path(relative)) == len(data) and self.read_file(relative) == data
-
     def _note(self, entry: Entry) -> None:
         """Leave a line in the history: which shard of a published table was written, when, with how many rows."""
         if entry.table.startswith("failures/"):
@@ -132,28 +130,29 @@ class Store(TableReader):
         """
         removed = super().sweep()
         by_folder: dict[str, list[str]] = {}
-        for name in self.files("manifest"):
+        listing = self.listing("manifest")
+        for name in sorted(listing):
             if name != HEADER_FILE:
                 by_folder.setdefault(name.rsplit("/", 1)[0], []).append(name)
-        for folder, names in by_folder.items():
+        for names in by_folder.values():
             if len(names) > 1:
-                self._sweep_entries(folder, names)
+                self._sweep_entries({name: listing[name] for name in names})
         return removed
 
-    def _sweep_entries(self, folder: str, names: list[str]) -> None:
+    def _sweep_entries(self, listing: Mapping[str, Listed]) -> None:
+        """Remove the superseded ones of a shard's entries."""
+        now = datetime.now(UTC)
+        old = [name for name, listed in listing.items() if now - listed.modified > _SUPERSEDED_AFTER]
+        if not old:
+            return
         try:
-            entries = [Entry(**json.loads(self.read_file(name))) for name in names]
-            relative = table_file(entries[0].table, entries[0].shard)
-            if not self.exists(relative):
-                return
-            current = footer_digest(self._tail(relative))
+            entries = {name: Entry(**json.loads(self.read_file(name))) for name in listing}
+            first = next(iter(entries.values()))
+            current = self.footer_sha256(first.table, first.shard)
         except (ValueError, TypeError, CsmvError):
             return  # verify tells
-        if not any(entry.footer_sha256 == current for entry in entries):
-            return
-        for entry, name in zip(entries, names, strict=True):
-            old = datetime.now(UTC) - _aware(self.fs.modified(self.path(name))) > _SUPERSEDED_AFTER
-            if entry.footer_sha256 != current and old:
+        for name in old if current is not None else ():
+            if entries[name].footer_sha256 != current:
                 self.remove(name)
 
 
@@ -162,7 +161,3 @@ def parquet_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=1 << 16, **PARQUET)
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

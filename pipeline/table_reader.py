@@ -5,8 +5,12 @@ What is wrong with a file is a sentence that names it and says how to get it bac
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +19,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import (
     Entry,
     column_digests,
+    column_ranges,
     entries_of,
     footer_digest,
     made_from_of,
@@ -26,6 +31,10 @@ from csmv.pipeline.schemas import spec_of
 
 _TAIL = 1 << 16
 _LARGEST_FOOTER = 64 << 20
+_GAP = 1 << 18
+"""Bytes that are read along, rather than asked for in two requests."""
+_TRIES = 3
+_PARTS_AT_ONCE = 8
 _WHOLE = ("videos", "comments", "labels")
 """Tables of which some shards alone would be a smaller dataset."""
 
@@ -61,13 +70,13 @@ class TableReader(Root):
     def open_table(self, table: str, shard: int | None, *, remake: bool = False) -> Iterator[pq.ParquetFile | None]:
         """A shard's Parquet file, open and checked whole, for reading it piece by piece; None if there is none."""
         relative = table_file(table, shard)
-        if not self.exists(relative):
-            if not remake:
-                self._refuse_lost(table, shard)
-            yield None
-            return
         with self._buffer(relative) as data:
-            if not self.exists(f"{entries_of(table, shard)}/{hashlib.sha256(data).hexdigest()}.json"):
+            if data is None:
+                if not remake:
+                    self._refuse_lost(table, shard)
+                yield None
+                return
+            if not self._is_listed(f"{entries_of(table, shard)}/{hashlib.sha256(data).hexdigest()}.json"):
                 raise CsmvError(self._damage(table, shard, data))
             try:
                 file = pq.ParquetFile(pa.BufferReader(data))
@@ -77,68 +86,126 @@ class TableReader(Root):
             yield file
 
     def read_columns(self, table: str, shard: int, columns: Sequence[str], *, remake: bool = False) -> pa.Table | None:
-        """Some columns of a shard, checked as `read` does, without reading the rest of a local file.
+        """Some columns of a shard, checked as `read` does, without reading the rest of the file.
 
         Raises:
             CsmvError: as `read` does.
         """
-        relative = table_file(table, shard)
-        if not self.exists(relative):
-            if not remake:
-                self._refuse_lost(table, shard)
-            return None
-        with self._buffer(relative) as data:
+        end = self._end(table, shard, remake=remake)
+        for _ in range(_TRIES):
+            if end is None:
+                return None
+            rows = self._columns_of(end, columns)
+            if rows is not None:
+                return rows
+            # Another writer may have put another file in its place since the footer was read.
+            self._changed()
+            tail, end = end.tail, self._end(table, shard, remake=remake)
+            if end is not None and end.tail == tail:
+                break
+        raise CsmvError(self._damage(table, shard, b"" if end is None else end.readable))
+
+    def _columns_of(self, end: "_End", columns: Sequence[str]) -> pa.Table | None:
+        """Some columns of the file with this end; None if their bytes are not as the manifest has them."""
+        with self._buffer_of(end, columns) as data:
             try:
-                digest = footer_digest(data)
-                entry = next((one for one in self._entries(table, shard) if one.footer_sha256 == digest), None)
                 file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
                 present = [name for name in columns if name in file.schema_arrow.names]
-                sound = entry is not None and all(
-                    entry.columns.get(column) == sha256
-                    for column, sha256 in column_digests(data, file.metadata, present).items()
-                )
-                if sound:
-                    self._refuse_foreign(table, shard, file.schema_arrow.metadata)
-                    return _without_place(file.read(columns=present))
+                digests = column_digests(data, file.metadata, present)
+                return _without_place(file.read(columns=present)) if self._are_listed(end, digests) else None
             except (ValueError, pa.ArrowException, OSError):
-                pass
-            raise CsmvError(self._damage(table, shard, data))
+                return None
 
     def footer(self, table: str, shard: int | None, *, remake: bool = False) -> dict[bytes, bytes] | None:
         """The metadata of a shard's footer, which was checked against the manifest; None if there is no shard."""
-        relative = table_file(table, shard)
-        if not self.exists(relative):
-            if not remake:
-                self._refuse_lost(table, shard)
+        end = self._end(table, shard, remake=remake)
+        return None if end is None else dict(end.schema.metadata or {})
+
+    def file_metadata(self, table: str, shard: int | None, *, remake: bool = False) -> pq.FileMetaData | None:
+        """Parquet's own metadata of a shard (row groups, sizes, statistics), checked; None if there is no shard."""
+        end = self._end(table, shard, remake=remake)
+        return None if end is None else pq.read_metadata(pa.BufferReader(end.readable))
+
+    def schema(self, table: str, shard: int | None, *, remake: bool = False) -> pa.Schema | None:
+        """The schema of a shard, checked, with its footer's metadata; None if there is no shard."""
+        end = self._end(table, shard, remake=remake)
+        return None if end is None else end.schema
+
+    def num_rows(self, table: str) -> int:
+        """How many rows a table has, without reading them."""
+        ends = (self.file_metadata(table, shard) for shard in self.shards())
+        return sum(metadata.num_rows for metadata in ends if metadata is not None)
+
+    def has_rows(self, table: str) -> bool:
+        """Whether a table has a row, without reading one."""
+        ends = (self.file_metadata(table, shard) for shard in self.shards())
+        return any(metadata is not None and metadata.num_rows > 0 for metadata in ends)
+
+    def footer_sha256(self, table: str, shard: int | None) -> str | None:
+        """SHA-256 of a shard's footer, which was checked against the manifest; None if there is no shard."""
+        end = self._end(table, shard, remake=True)
+        return None if end is None else end.entry.footer_sha256
+
+    def sha256_of(self, table: str, shard: int | None) -> str | None:
+        """SHA-256 of a shard's file as the manifest has it, mostly without reading its rows; None if there is none.
+
+        Raises:
+            CsmvError: the shard's footer is damaged or foreign; a flipped bit before it is not noticed.
+        """
+        end = self._end(table, shard, remake=True)
+        if end is None:
             return None
-        tail = self._tail(relative)
-        try:
-            digest = footer_digest(tail)
-            metadata = pq.read_schema(pa.BufferReader(tail)).metadata or {}
-        except (ValueError, pa.ArrowException, OSError):
-            raise CsmvError(self._damage(table, shard, tail)) from None
-        if not any(entry.footer_sha256 == digest for entry in self._entries(table, shard)):
-            raise CsmvError(self._damage(table, shard, tail))
-        self._refuse_foreign(table, shard, metadata)
-        return dict(metadata)
+        same = [entry for entry in self._entries(table, shard) if entry.footer_sha256 == end.entry.footer_sha256]
+        if len(same) == 1:
+            return same[0].sha256
+        with self._buffer(table_file(table, shard)) as data:  # files that differ in values of equal size alone
+            return None if data is None else hashlib.sha256(data).hexdigest()
+
+    def states(self, table: str) -> dict[str, str]:
+        """SHA-256 of each file of a table, by its path: of a large table mostly from one listing of the manifest.
+
+        What the manifest lists counts as what there is, where it lists one file only: enough to tell whether anything
+        was written since, not to tell whether a file is damaged.
+        """
+        by_folder: dict[str, list[str]] = {}
+        for name in self.files(f"manifest/{table}"):
+            if name.endswith(".json"):
+                by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+        states = {}
+        for shard in self.shards():
+            names = by_folder.get(entries_of(table, shard), [])
+            if len(names) == 1:
+                states[table_file(table, shard)] = _digest_in(names[0])
+            elif names and (sha256 := self.sha256_of(table, shard)) is not None:
+                states[table_file(table, shard)] = sha256
+        return states
 
     def made_from(self, table: str, shard: int | None) -> str | None:
         """The digest of what a shard was made from, as its footer records it; None if there is no shard."""
         metadata = self.footer(table, shard, remake=True)
         return None if metadata is None else made_from_of(metadata)
 
-    def read_all(self, table: str) -> pa.Table:
+    def read_all(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All shards of a table, one after the other; an empty table if none has been written.
+
+        Args:
+            table: its name.
+            columns: only these, without reading the rest; all if left out.
 
         Raises:
             CsmvError: a shard is damaged or lost, or the table is only begun: some shards alone are a smaller dataset.
         """
-        shards = [rows for shard in self.shards() if (rows := self.read(table, shard)) is not None]
+        parts = (
+            self.read(table, shard) if columns is None else self.read_columns(table, shard, columns)
+            for shard in self.shards()
+        )
+        shards = [rows for rows in parts if rows is not None]
         spec = spec_of(table)
         if not shards:
             if spec is None:
                 raise CsmvError(f"The root '{self.root}' has no table '{table}' yet; make it with `csmv extract`.")
-            return spec.schema.empty_table()
+            empty = spec.schema.empty_table()
+            return empty if columns is None else empty.select(list(columns))
         if table in _WHOLE and len(shards) < self.n_shards:
             raise CsmvError(
                 f"The table '{table}' of the root '{self.root}' has {len(shards)} of its {self.n_shards} shards: the "
@@ -160,26 +227,90 @@ class TableReader(Root):
         return [name.removeprefix("splits/").removesuffix(".parquet") for name in names]
 
     @contextmanager
-    def _buffer(self, relative: str) -> Iterator[pa.Buffer]:
+    def _buffer(self, relative: str) -> Iterator[pa.Buffer | None]:
+        """All bytes of a file: of a local one mapped into memory, else read; None if it is not there."""
         if not self.is_local:
-            yield pa.py_buffer(self.read_file(relative))
+            many_parts = relative.startswith("features/")
+            data = self.read_if_there(relative, at_once=_PARTS_AT_ONCE if many_parts else 1)
+            yield None if data is None else pa.py_buffer(data)
             return
         path = self._path_of_file(relative)
-        if self.fs.size(path) == 0:
-            yield pa.py_buffer(b"")
+        try:
+            if self.fs.size(path) == 0:
+                yield pa.py_buffer(b"")
+                return
+            mapped = pa.memory_map(path)
+        except FileNotFoundError:
+            yield None
             return
-        with pa.memory_map(path) as mapped:
+        with mapped:
             yield mapped.read_buffer()
 
-    def _tail(self, relative: str) -> bytes:
-        """The end of a file, long enough for its footer, behind the magic that a Parquet reader looks for first."""
-        path = self._path_of_file(relative)
-        # Counted from the end and read at once: another writer may put a longer file in its place at any moment.
-        tail = bytes(self.fs.cat_file(path, start=-_TAIL))
-        needed = int.from_bytes(tail[-8:-4], "little") + 8
-        if _TAIL == len(tail) < needed <= _LARGEST_FOOTER:
-            tail = bytes(self.fs.cat_file(path, start=-needed))
-        return b"PAR1" + tail
+    @contextmanager
+    def _buffer_of(self, end: "_End", columns: Sequence[str]) -> Iterator[pa.Buffer]:
+        """A file of which the footer and some columns can be read: of a local one all of it, else the ranges of these.
+
+        The rest of a remote file is zeros that take no memory. What comes is not checked yet.
+        """
+        relative = table_file(end.entry.table, end.entry.shard)
+        if self.is_local:
+            with self._buffer(relative) as data:
+                yield pa.py_buffer(b"") if data is None else data
+            return
+        size = end.entry.size
+        start = size - len(end.tail)
+        if start <= 0:
+            yield pa.py_buffer(end.tail)
+            return
+        metadata = pq.read_metadata(pa.BufferReader(end.readable))
+        ranges = [(a, min(b, start)) for a, b in _joined(column_ranges(metadata, columns)) if a < start]
+        memory = mmap.mmap(-1, size)  # closed with the last table that was read from it
+        memory[start:] = end.tail
+        parts = self.fs.cat_ranges(
+            [self.path(relative)] * len(ranges),
+            [first for first, _ in ranges],
+            [last for _, last in ranges],
+            on_error="return",
+        )
+        for (first, last), part in zip(ranges, parts, strict=True):
+            if isinstance(part, FileNotFoundError) or (isinstance(part, bytes) and len(part) < last - first):
+                continue  # another file is there now, or none: the columns' digests tell
+            if isinstance(part, Exception):
+                raise part
+            memory[first:last] = part
+        yield pa.py_buffer(memory)
+
+    def _end(self, table: str, shard: int | None, *, remake: bool = False) -> "_End | None":
+        """The end of a shard's file, checked against the manifest and its place; None if there is no file."""
+        end = self._once(("end", table_file(table, shard)), lambda: self._end_now(table, shard))
+        if end is None and not remake:
+            self._refuse_lost(table, shard)
+        return end
+
+    def _end_now(self, table: str, shard: int | None) -> "_End | None":
+        relative = table_file(table, shard)
+        if self.is_local:
+            self._path_of_file(relative)
+        tail = self.read_end(relative, _TAIL)
+        if tail is not None and len(tail) == _TAIL:
+            footer_size = _footer_size(tail)
+            if _TAIL < footer_size <= _LARGEST_FOOTER:
+                tail = self.read_end(relative, footer_size)
+            elif footer_size <= _TAIL:
+                tail = tail[-footer_size:]
+        if tail is None:
+            return None
+        readable = b"PAR1" + tail  # the magic that a Parquet reader looks for first
+        try:
+            digest = footer_digest(readable)
+            schema = pq.read_schema(pa.BufferReader(readable))
+        except (ValueError, pa.ArrowException, OSError):
+            raise CsmvError(self._damage(table, shard, readable)) from None
+        entry = self._entry_of_footer(table, shard, digest)
+        if entry is None:
+            raise CsmvError(self._damage(table, shard, readable))
+        self._refuse_foreign(table, shard, schema.metadata)
+        return _End(tail, schema, entry)
 
     def _path_of_file(self, relative: str) -> str:
         path = self.path(relative)
@@ -193,10 +324,10 @@ class TableReader(Root):
 
     def is_lost(self, table: str, shard: int | None) -> bool:
         """Whether a shard is listed and not there: it was lost, or its first writer was killed just before it."""
-        return not self.exists(table_file(table, shard)) and bool(self._entries(table, shard))
+        return any(self._entries(table, shard)) and not self.exists(table_file(table, shard))
 
     def _refuse_lost(self, table: str, shard: int | None) -> None:
-        if self.is_lost(table, shard):
+        if any(self._entries(table, shard)) and not self.exists(table_file(table, shard)):
             raise CsmvError(
                 f"'{table_file(table, shard)}' should be in the root '{self.root}' and is not there: put it back "
                 f"from a copy, or make it anew with {_remake(table)}."
@@ -234,16 +365,92 @@ class TableReader(Root):
             f"anew with {_remake(table)}."
         )
 
-    def _entries(self, table: str, shard: int | None) -> list[Entry]:
-        entries = []
+    @cached_property
+    def _read_entries(self) -> dict[str, dict[str, Entry]]:
+        """Manifest entries that were read, by folder and name. None ever changes, so none is read twice."""
+        return {}
+
+    @cached_property
+    def _seen_entries(self) -> set[str]:
+        return set()
+
+    def _is_listed(self, name: str) -> bool:
+        """Whether the manifest has an entry of this name."""
+        if name not in self._seen_entries and not self.exists(name):
+            return False
+        self._seen_entries.add(name)
+        return True
+
+    def _are_listed(self, end: "_End", digests: Mapping[str, str]) -> bool:
+        """Whether some columns are as the manifest has them, of a file with this footer.
+
+        Files that differ in a few values may have equal footers, and then each has its entry.
+        """
+        table, shard = end.entry.table, end.entry.shard
+        candidates = chain([end.entry], self._entries(table, shard))
+        return any(
+            entry.footer_sha256 == end.entry.footer_sha256
+            and all(entry.columns.get(column) == sha256 for column, sha256 in digests.items())
+            for entry in candidates
+        )
+
+    def _entry_of_footer(self, table: str, shard: int | None, digest: str) -> Entry | None:
+        """The entry of a file with this footer."""
         folder = entries_of(table, shard)
+        for entries in (list(self._read_entries.get(folder, {}).values()), self._entries(table, shard)):
+            for entry in entries:
+                if entry.footer_sha256 == digest:
+                    return entry
+        return None
+
+    def _entries(self, table: str, shard: int | None) -> Iterator[Entry]:
+        """The readable entries of a shard, each read only when it is asked for; none of an earlier one twice."""
+        folder = entries_of(table, shard)
+        entries = self._read_entries.setdefault(folder, {})
         for name in self.files(folder):
-            if name.endswith(".json") and name.count("/") == folder.count("/") + 1:
+            if not name.endswith(".json") or name.rpartition("/")[0] != folder:
+                continue
+            if name not in entries:
+                data = self.read_if_there(name)
                 try:
-                    entries.append(Entry(**json.loads(self.read_file(name))))
+                    entries[name] = Entry(**json.loads(data or b""))
                 except (ValueError, TypeError):
-                    continue  # verify names it
-        return entries
+                    continue  # verify names it, or it was swept
+            yield entries[name]
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of a table's file: its bytes, what its footer says of it, and its entry in the manifest."""
+
+    tail: bytes
+    schema: pa.Schema
+    entry: Entry
+
+    @property
+    def readable(self) -> bytes:
+        """What a Parquet reader takes for a file, as long as it reads no rows."""
+        return b"PAR1" + self.tail
+
+
+def _footer_size(tail: bytes) -> int:
+    return int.from_bytes(tail[-8:-4], "little") + 8
+
+
+def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that nearly touch as one: a request costs more than the bytes between."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first - joined[-1][1] <= _GAP:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _digest_in(name: str) -> str:
+    """The SHA-256 that a manifest entry is named by."""
+    return name.rpartition("/")[2].removesuffix(".json")
 
 
 def _without_place(table: pa.Table) -> pa.Table:

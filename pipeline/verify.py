@@ -20,12 +20,12 @@ from csmv.pipeline.files import PRIVATE
 from csmv.pipeline.heal import strangers
 from csmv.pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
 from csmv.pipeline.progress import track
-from csmv.pipeline.root import media_path
+from csmv.pipeline.root import MEDIA, media_path
 from csmv.pipeline.schemas import MediaStatus, spec_of
 from csmv.pipeline.sources.base import Source
 from csmv.pipeline.store import Store
 
-_CHUNK = 1 << 20
+_CHUNK = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ def verify(store: Store, *, media: bool = True, source: Source | None = None) ->
     rows = 0
     with track("verify", len(tables)) as tick:
         for name in tables:
-            found, count = _table(store, name)
-            problems += found
+            damage, count = _table(store, name)
+            problems += damage
             rows += count
             tick(1)
     problems += _manifest(store, names)
     problems += _begun(store, tables)
     problems += _documents(store, names)
     problems += _strangers(store, source) if source is not None else ()
-    checked, found = _media(store) if media else (0, [])
-    return Verification(len(tables), rows, checked, tuple(problems + found))
+    checked, damage = _media(store) if media else (0, [])
+    return Verification(len(tables), rows, checked, tuple(problems + damage))
 
 
 def _key(store: Store) -> Iterator[Problem]:
@@ -119,7 +119,7 @@ def _rows(store: Store, table: str, shard: int | None, file: pq.ParquetFile) -> 
 
 def _manifest(store: Store, names: list[str]) -> Iterator[Problem]:
     """Entries that can't be read, and files that are listed and not there."""
-    there = set(names)
+    files = set(names)
     wanted: dict[str, str] = {}
     for name in names:
         if not name.startswith("manifest/") or name == HEADER_FILE:
@@ -133,7 +133,7 @@ def _manifest(store: Store, names: list[str]) -> Iterator[Problem]:
             yield Problem(name, f"'{name}' is a damaged manifest entry: put it back from a copy of the root.")
             continue
         file = table_file(entry.table, entry.shard)
-        if file not in there:
+        if file not in files:
             wanted[file] = entry.table
     for file, table in sorted(wanted.items()):
         place = place_of(file)
@@ -182,7 +182,7 @@ def _strangers(store: Store, source: Source) -> Iterator[Problem]:
 
 def _media(store: Store) -> tuple[int, list[Problem]]:
     """Every media file against the SHA-256 in `videos`."""
-    found: list[tuple[int, str, str]] = []
+    wanted: dict[str, str] = {}
     for shard in store.shards():
         try:
             rows = store.read_columns("videos", shard, ["video_id", "media_status", "media_sha256"])
@@ -190,24 +190,23 @@ def _media(store: Store) -> tuple[int, list[Problem]]:
             continue  # named above
         for row in [] if rows is None else rows.to_pylist():
             if row["media_status"] == MediaStatus.OK:
-                found.append((shard, row["video_id"], row["media_sha256"]))
+                wanted[media_path(shard, row["video_id"])] = row["media_sha256"]
     problems = []
-    with track("verify media", len(found)) as tick:
-        for shard, video, wanted in found:
-            name = media_path(shard, video)
-            if not store.exists(name):
+    files = store.listing(MEDIA)
+    with track("verify media", len(wanted)) as tick:
+        for name, sha256 in wanted.items():
+            if name not in files:
                 problems.append(Problem(name, f"'{name}' is gone: `csmv run media` gets it again."))
-            elif _sha256(store, name) != wanted:
+            elif _sha256(store, name, files[name].size) != sha256:
                 problems.append(
                     Problem(name, f"'{name}' is not the file that was kept: delete it, then run `csmv run media`.")
                 )
             tick(1)
-    return len(found), problems
+    return len(wanted), problems
 
 
-def _sha256(store: Store, name: str) -> str:
+def _sha256(store: Store, name: str, size: int) -> str:
     digest = hashlib.sha256()
-    with store.fs.open(store.path(name), "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    for start in range(0, size, _CHUNK):
+        digest.update(store.fs.cat_file(store.path(name), start=start, end=min(start + _CHUNK, size)))
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.extractors.decoders import DecoderName, require_decoder
+from csmv.extractors.registry import card_of, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
@@ -277,10 +278,8 @@ def extractors_command(
     as_json: AsJson = False,
 ) -> None:
     """What extractors there are, those of installed plugins too; or the card of one."""
-    from csmv.extractors.registry import extractor_class, names
-
     if name is not None:
-        card = extractor_class(name).card()
+        card = dict(card_of(name))
         if as_json:
             print_json(card)
         else:
@@ -288,7 +287,7 @@ def extractors_command(
         return
     listed = [one for one in names() if not one.endswith(":NAME")]
     families = [one for one in names() if one.endswith(":NAME")]
-    cards = [extractor_class(one).card() for one in listed]
+    cards = [dict(card_of(one)) for one in listed]
     if as_json:
         print_json(cards)
         return

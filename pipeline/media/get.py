@@ -84,7 +84,7 @@ class Room:
         self._stop = stop
         self._left = float("inf")
         if quota_bytes is not None:
-            used = sum(int(store.fs.size(store.path(name)) or 0) for name in store.files("private/media"))
+            used = sum(file.size for file in store.listing("private/media").values())
             self._left = quota_bytes - used
             if self._left <= 0:
                 self._end()
@@ -187,7 +187,7 @@ class Downloads:
     def _try(self, video_id: str) -> Got | Verdict | None:
         downloader = self._downloader()
         promise: Promise | Verdict = Verdict(Outcome.NETWORK)
-        found: Path | Verdict = Verdict(Outcome.NETWORK)
+        file: Path | Verdict = Verdict(Outcome.NETWORK)
         reread = False
         for _ in range(_TRIES):
             if self.stop:
@@ -200,16 +200,16 @@ class Downloads:
                     return promise
                 continue
             self.pacer.wait()
-            found = downloader.fetch(promise)
-            if isinstance(found, Path):
+            file = downloader.fetch(promise)
+            if isinstance(file, Path):
                 seconds = float(promise.item.video.duration if promise.item.video else 0)
-                return Got(video_id, found, downloaded=True, promised_s=seconds)
-            if found.outcome is Outcome.FORBIDDEN and not reread:
+                return Got(video_id, file, downloaded=True, promised_s=seconds)
+            if file.outcome is Outcome.FORBIDDEN and not reread:
                 # The address has expired, or belongs to another page load: the page is read once more.
-                promise, reread = found, True
-            elif found.outcome not in _MAY_PASS_AT_ONCE:
-                return found
-        last = promise if isinstance(promise, Verdict) else found
+                promise, reread = file, True
+            elif file.outcome not in _MAY_PASS_AT_ONCE:
+                return file
+        last = promise if isinstance(promise, Verdict) else file
         return last if isinstance(last, Verdict) else Verdict(Outcome.NETWORK)
 
     def _downloader(self) -> "Downloader":

@@ -6,7 +6,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_sets import FeatureConfig
 from csmv.pipeline.features import missing
 from csmv.pipeline.media.keep import fill
-from csmv.pipeline.root import media_path
+from csmv.pipeline.root import media_folder, media_path
 from csmv.pipeline.schemas import MediaStatus
 from csmv.pipeline.store import Store
 
@@ -30,15 +30,15 @@ def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> 
     """
     if not sets:
         raise CsmvError("The retention rule deletes media after features, and the configuration has no feature set.")
-    videos = store.read("videos", shard)
+    videos = store.read_columns("videos", shard, ["video_id", "media_status"])
     if videos is None:
         return 0
     status = dict(zip(videos["video_id"].to_pylist(), videos["media_status"].to_pylist(), strict=True))
-    kept = set(store.files(f"private/media/{shard:04d}"))
+    files = set(store.files(media_folder(shard)))
     waiting = {video_id for config in sets for video_id in missing(store, shard, config)}
-    there = {video_id for video_id in status if media_path(shard, video_id) in kept}
-    used = {video_id for video_id in there - waiting if status[video_id] == MediaStatus.OK}
+    with_file = {video_id for video_id in status if media_path(shard, video_id) in files}
+    used = {video_id for video_id in with_file - waiting if status[video_id] == MediaStatus.OK}
     fill(store, shard, {video_id: {"media_status": str(MediaStatus.DELETED)} for video_id in used})
-    for video_id in used | {video_id for video_id in there if status[video_id] == MediaStatus.DELETED}:
+    for video_id in used | {video_id for video_id in with_file if status[video_id] == MediaStatus.DELETED}:
         store.remove(media_path(shard, video_id))
     return len(used)

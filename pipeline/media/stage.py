@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
+from csmv.pipeline.files import Listed
 from csmv.pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folder
 from csmv.pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.media.verify import Verified, verify
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
-from csmv.pipeline.root import is_safe_id, media_path
+from csmv.pipeline.root import is_safe_id, media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
@@ -118,17 +118,17 @@ class _Videos:
     store: Store
     shard: int
     rows: Sequence[Mapping[str, Any]]
-    kept: frozenset[str]
+    files: Mapping[str, Listed]
     failures: frozenset[str]
 
     @classmethod
     def read(cls, store: Store, shard: int) -> "_Videos":
-        videos = store.read("videos", shard)
+        videos = store.read_columns("videos", shard, ["video_id", "media_status", "media_sha256"])
         return cls(
             store,
             shard,
-            [] if videos is None else videos.select(["video_id", "media_status", "media_sha256"]).to_pylist(),
-            frozenset(store.files(f"private/media/{shard:04d}")),
+            [] if videos is None else videos.to_pylist(),
+            store.listing(media_folder(shard)),
             frozenset(row["key"] for row in failure_rows(store, STAGE, shard)),
         )
 
@@ -144,13 +144,14 @@ class _Videos:
         if status == MediaStatus.PENDING:
             return True
         if status == MediaStatus.OK:
-            return media_path(self.shard, video_id) not in self.kept or self._was_replaced(row, origin)
+            copy = self.files.get(media_path(self.shard, video_id))
+            return copy is None or self._was_replaced(row, copy, origin)
         if status == MediaStatus.FAILED:
             # A failure without its row in failures/media was being saved when the process was killed.
             return retry_failed or video_id not in self.failures or self._is_another(row, origin)
         return False
 
-    def _was_replaced(self, row: Mapping[str, Any], origin: Origin) -> bool:
+    def _was_replaced(self, row: Mapping[str, Any], copy: Listed, origin: Origin) -> bool:
         """Whether the source has another file now than the one that is kept.
 
         The bytes are read only where the file is newer than the copy: a large dataset is not read at every run.
@@ -161,13 +162,10 @@ class _Videos:
             return False  # the source is not on this machine; what is kept is kept
         if original is None:
             return False
-        copy = self.store.path(media_path(self.shard, row["video_id"]))
         now = original.stat()
-        if now.st_size != self.store.fs.size(copy):
+        if now.st_size != copy.size:
             return True
-        copied = self.store.fs.modified(copy)
-        copied = copied if copied.tzinfo else copied.replace(tzinfo=UTC)
-        return bool(now.st_mtime > copied.timestamp() and sha256_of(original) != row["media_sha256"])
+        return bool(now.st_mtime > copy.modified.timestamp() and sha256_of(original) != row["media_sha256"])
 
     def _is_another(self, row: Mapping[str, Any], origin: Origin) -> bool:
         """Whether the source's file is another than the one that failed, which a failed video keeps the hash of."""

@@ -170,17 +170,18 @@ class _Search:
         for column in file.schema_arrow.names:
             if _holds_text(file.schema_arrow.field(column).type):
                 for batch in file.iter_batches(columns=[column]):
-                    for value in _texts(batch.column(0)):
-                        self._value(name, column, value)
+                    # Classes, languages and ids stand in many rows, and are looked at once.
+                    for value, rows in Counter(_texts(batch.column(0))).items():
+                        self._value(name, column, value, rows)
 
-    def _value(self, name: str, column: str, value: str) -> None:
-        self._known(name, f"column {column}", value)
+    def _value(self, name: str, column: str, value: str, rows: int) -> None:
+        self._known(name, f"column {column}", value, rows)
         if column in _STRUCTURED_COLUMNS:
             if column == "url" and not _CANONICAL.fullmatch(value):
-                self._found[name, f"column {column}", Kind.URL] += 1
+                self._found[name, f"column {column}", Kind.URL] += rows
             return
         for span in self._scrubber.scrub([value])[0].spans:
-            self._found[name, f"column {column}", span.kind] += 1
+            self._found[name, f"column {column}", span.kind] += rows
 
     def _archive(self, name: str, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -224,10 +225,10 @@ class _Search:
 
     # ------------------------------------------------------------------ what is looked for
 
-    def _known(self, name: str, place: str, text: str) -> None:
-        self.values += 1
-        self._count(name, place, KNOWN_NAME, self._gazetteer.count(text) + self._gone.traces.count(text))
-        self._count(name, place, KNOWN_ID, self._ids_in(text))
+    def _known(self, name: str, place: str, text: str, times: int = 1) -> None:
+        self.values += times
+        self._count(name, place, KNOWN_NAME, times * (self._gazetteer.count(text) + self._gone.traces.count(text)))
+        self._count(name, place, KNOWN_ID, times * self._ids_in(text))
 
     def _ids_in(self, text: str) -> int:
         if not self._ids and not self._gone.digest:

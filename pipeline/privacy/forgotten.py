@@ -36,6 +36,9 @@ class Files(Protocol):
     def files(self, prefix: str = "") -> list[str]:
         """The files below a folder, as they are now and not as they were listed before."""
 
+    def files_beginning(self, beginning: str) -> list[str]:
+        """The files whose path begins with these characters, as they are now."""
+
     def exists(self, relative: str) -> bool:
         """Whether a file is there."""
 
@@ -83,16 +86,17 @@ class Forgotten:
         Raises:
             CsmvError: a request or the key of the requests is damaged or gone.
         """
-        names = tuple(name for name in store.files(REQUESTS) if name.endswith(".json"))
-        format_1 = store.read_file(FORMAT_1_FILE) if _has_format_1(store) else b""
+        # One listing for both, since every write of every table asks.
+        listed = store.files_beginning(REQUESTS)
+        names = tuple(name for name in listed if name.startswith(f"{REQUESTS}/") and name.endswith(".json"))
+        format_1 = store.read_file(FORMAT_1_FILE) if FORMAT_1_FILE in listed else b""
         if not names and not format_1:
             return _NOTHING
         state = (names, format_1)
-        known = _READ.get(store.root)
-        if known is None or known[0] != state:
-            known = (state, _read(store, names, format_1))
-            _READ[store.root] = known
-        return known[1]
+        earlier = _READ.get(store.root)
+        if earlier is None or earlier[0] != state:
+            earlier = _READ[store.root] = (state, _read(store, names, format_1))
+        return earlier[1]
 
     def drop(self, rows: pa.Table) -> pa.Table:
         """`rows` without what is forgotten, the same table if nothing is; a reply to a forgotten comment stays and no
@@ -245,10 +249,6 @@ def _key(store: Files, *, make: bool = False) -> bytes:
     if len(key) != 64:
         raise CsmvError(f"{FORGET_KEY} in the root '{store.root}' is damaged: put it back from a copy.")
     return key
-
-
-def _has_format_1(store: Files) -> bool:
-    return store.exists(FORMAT_1_FILE)
 
 
 def _read(store: Files, names: tuple[str, ...], format_1: bytes) -> Forgotten:

@@ -110,10 +110,8 @@ def _is_same(look: Mapping[str, Any], path: Path) -> bool:
 
 
 def _mark(store: Store, folder: str) -> Mapping[str, Any]:
-    name = f"{folder}/{_MARK}"
-    if not store.exists(name):
-        return {}
-    return _parsed(store.read_file(name))
+    mark = store.read_if_there(f"{folder}/{_MARK}")
+    return {} if mark is None else _parsed(mark)
 
 
 @lru_cache(maxsize=4)

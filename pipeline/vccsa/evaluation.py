@@ -4,6 +4,7 @@ Comments of one video are not independent, so intervals come from drawing videos
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from csmv.pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
 BINS = 15
+_DRAWN_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,14 @@ def evaluate(
 
     Seen: the run was trained on another comment of the same video.
     """
-    found = read_predictions(store, run, part)
-    metrics: dict[str, dict[str, Any]] = both_tasks(found.labels, found.probabilities)
-    intervals = bootstrap(found, resamples, seed)
+    predictions = read_predictions(store, run, part)
+    metrics: dict[str, dict[str, Any]] = both_tasks(predictions.labels, predictions.probabilities)
+    intervals = bootstrap(predictions, resamples, seed)
     for task in TASKS:
-        known = found.labels[task] != NO_LABEL
-        metrics[task]["calibration"] = calibration(found.labels[task][known], found.probabilities[task][known])
+        labelled = predictions.labels[task] != NO_LABEL
+        metrics[task]["calibration"] = calibration(
+            predictions.labels[task][labelled], predictions.probabilities[task][labelled]
+        )
         metrics[task]["intervals_95"] = intervals[task]
     config, result = read_run(store, run)
     return {
@@ -98,19 +102,19 @@ def evaluate(
         "split": config.split,
         "part": part,
         "seed": config.seed,
-        "comments": len(found.comment_ids),
-        "videos": len(set(found.videos.tolist())),
+        "comments": len(predictions.comment_ids),
+        "videos": len(set(predictions.videos.tolist())),
         "resamples": resamples,
         "metrics": metrics,
-        "by_video_seen_in_train": _seen_and_unseen(found),
+        "by_video_seen_in_train": _seen_and_unseen(predictions),
         "data": result.counts,
     }
 
 
-def _seen_and_unseen(found: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
+def _seen_and_unseen(predictions: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
     short: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, chosen in (("seen", found.seen), ("unseen", ~found.seen)):
-        part = found.where(chosen)
+    for name, chosen in (("seen", predictions.seen), ("unseen", ~predictions.seen)):
+        part = predictions.where(chosen)
         metrics = both_tasks(part.labels, part.probabilities)
         short[name] = {
             task: {key: metrics[task][key] for key in ("n", *(one.name for one in METRICS)) if key in metrics[task]}
@@ -145,23 +149,23 @@ def calibration(label: NDArray[np.int64], probability: NDArray[np.float64], bins
 # ---------------------------------------------------------------- intervals
 
 
-def confusion_by_video(found: Predictions, task: str) -> NDArray[np.float64]:
+def confusion_by_video(predictions: Predictions, task: str) -> NDArray[np.float64]:
     """One confusion matrix a video: (videos, K, K), rows the true class."""
     classes = len(TASKS[task])
-    _, video = np.unique(found.videos, return_inverse=True)
-    known = found.labels[task] != NO_LABEL
-    label, predicted = found.labels[task][known], found.probabilities[task].argmax(1)[known]
-    cell = (video[known] * classes + label) * classes + predicted
+    _, video = np.unique(predictions.videos, return_inverse=True)
+    labelled = predictions.labels[task] != NO_LABEL
+    label, predicted = predictions.labels[task][labelled], predictions.probabilities[task].argmax(1)[labelled]
+    cell = (video[labelled] * classes + label) * classes + predicted
     counts = np.bincount(cell, minlength=(video.max() + 1) * classes * classes)
     return counts.reshape(-1, classes, classes).astype(np.float64)
 
 
-def bootstrap(found: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
+def bootstrap(predictions: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
     """95 % percentile intervals of the headline metrics over draws of as many videos, with replacement."""
-    drawn = _draws(len(set(found.videos.tolist())), resamples, seed)
+    drawn = _resampled([confusion_by_video(predictions, task) for task in TASKS], resamples, seed)
     intervals = {}
-    for task in TASKS:
-        drawn_metrics = headline(_resampled(drawn, confusion_by_video(found, task)))
+    for task, confusions in zip(TASKS, drawn, strict=True):
+        drawn_metrics = headline(confusions)
         intervals[task] = {name: _interval(values) for name, values in drawn_metrics.items()}
     return intervals
 
@@ -181,13 +185,14 @@ def compare(
             f"'{first}' and '{second}' did not answer the same {part} comments ({len(a.comment_ids)} and "
             f"{len(b.comment_ids)}); a paired comparison needs two runs on one split of one state of the data."
         )
-    drawn = _draws(len(set(a.videos.tolist())), resamples, seed)
+    by_video = {task: [confusion_by_video(run, task) for run in (a, b)] for task in TASKS}
+    drawn = iter(_resampled([one for pair in by_video.values() for one in pair], resamples, seed))
     tasks: dict[str, Any] = {}
     for task in TASKS:
-        one, two = confusion_by_video(a, task), confusion_by_video(b, task)
+        one, two = by_video[task]
         whole = {name: float(value) for name, value in headline(two.sum(0)).items()}
         base = {name: float(value) for name, value in headline(one.sum(0)).items()}
-        drawn_one, drawn_two = headline(_resampled(drawn, one)), headline(_resampled(drawn, two))
+        drawn_one, drawn_two = headline(next(drawn)), headline(next(drawn))
         tasks[task] = {}
         for name in whole:
             differences = drawn_two[name] - drawn_one[name]
@@ -203,20 +208,25 @@ def compare(
 
 
 def _only_one_right(a: Predictions, b: Predictions, task: str) -> dict[str, int]:
-    known = a.labels[task] != NO_LABEL
-    right = [(p.probabilities[task].argmax(1) == p.labels[task])[known] for p in (a, b)]
+    labelled = a.labels[task] != NO_LABEL
+    right = [(p.probabilities[task].argmax(1) == p.labels[task])[labelled] for p in (a, b)]
     return {"first": int((right[0] & ~right[1]).sum()), "second": int((right[1] & ~right[0]).sum())}
 
 
-def _draws(videos: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each video is drawn: (resamples, videos)."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+def _resampled(by_video: Sequence[NDArray[np.float64]], resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """Confusion matrices (resamples, K, K) of draws of as many videos, the same draws for each of (videos, K, K).
 
-
-def _resampled(drawn: NDArray[np.float64], confusion: NDArray[np.float64]) -> NDArray[np.float64]:
-    summed: NDArray[np.float64] = (drawn @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
-    return summed
+    A few draws at a time: all of them at once would be as many numbers as resamples times videos.
+    """
+    videos = len(by_video[0])
+    random, even = np.random.default_rng(seed), np.full(videos, 1 / videos)
+    most = max(1, _DRAWN_AT_ONCE // videos)
+    sums: list[list[NDArray[np.float64]]] = [[] for _ in by_video]
+    for start in range(0, resamples, most):
+        drawn = random.multinomial(videos, even, size=min(most, resamples - start)).astype(np.float64)
+        for pieces, confusions in zip(sums, by_video, strict=True):
+            pieces.append((drawn @ confusions.reshape(videos, -1)).reshape(-1, *confusions.shape[1:]))
+    return [np.concatenate(pieces) for pieces in sums]
 
 
 def _interval(values: NDArray[np.float64]) -> list[float]:

@@ -88,16 +88,14 @@ def scores(label: Ints, predicted: Ints, classes: Sequence[str]) -> dict[str, An
     label and predicted (N) are class numbers. With one label a comment and all classes listed, micro precision,
     recall, F1 and accuracy are one number.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
     labelled = label != NO_LABEL
     label, predicted = label[labelled], predicted[labelled]
     if not len(label):
         return {"n": 0}
     confusion = confusion_of(label, predicted, len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        label, predicted, labels=list(range(len(classes))), zero_division=0
-    )
+    right, support = np.diagonal(confusion), confusion.sum(1)
+    precision, recall = _share(right, confusion.sum(0)), _share(right, support)
+    f1 = _share(2 * right, support + confusion.sum(0))
     return {
         "n": len(label),
         "accuracy": float((label == predicted).mean()),
@@ -115,6 +113,11 @@ def scores(label: Ints, predicted: Ints, classes: Sequence[str]) -> dict[str, An
         },
         "confusion": confusion.astype(int).tolist(),
     }
+
+
+def _share(part: Confusion, whole: Confusion) -> Confusion:
+    """`part` of `whole`, class by class; 0 where there is none."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def both_tasks(labels: Mapping[str, Ints], probabilities: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:

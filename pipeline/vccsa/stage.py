@@ -11,6 +11,7 @@ from csmv.pipeline.splits import SplitConfig, require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
+from csmv.pipeline.vccsa.inputs import inputs_of
 
 
 class TrainStage(Stage):
@@ -33,20 +34,22 @@ class TrainStage(Stage):
     def missing(self, dataset: DatasetView) -> list[str]:
         """Runs that are not finished, or were trained on other data."""
         stale = self.stale(dataset)
-        return [unit for unit in self.units(dataset) if unit in stale or not _is_finished(dataset.store, unit)]
+        return [unit for unit in self.units(dataset) if unit in stale or _recorded(dataset.store, unit) is None]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:
         """Finished runs whose split, comments, labels or features have changed since."""
-        found = {}
+        changed = {}
         data = None
         for config in self._entries(dataset):
             run = default_run_name(config)
-            if not _is_finished(dataset.store, run):
+            recorded = _recorded(dataset.store, run)
+            if recorded is None or recorded.get("inputs") == inputs_of(dataset.store, config):
                 continue
+            # Something was written since: whether it says something else, only reading it tells.
             data = data or _labelled_texts(dataset.store)
-            if _recorded(dataset.store, run) != _made_from(dataset.store, config, data):
-                found[run] = "its split, comments, labels or features have changed since it was trained"
-        return found
+            if recorded["made_from"] != _made_from(dataset.store, config, data):
+                changed[run] = "its split, comments, labels or features have changed since it was trained"
+        return changed
 
     def prepare(self, dataset: DatasetView) -> None:
         """Raises CsmvError where a run could not begin: no labels, no such split, no such features."""
@@ -73,45 +76,46 @@ class TrainStage(Stage):
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
         """One training run."""
         [config] = [config for config in self._entries(dataset) if default_run_name(config) == unit]
+        inputs = inputs_of(dataset.store, config)
         made_from = _made_from(dataset.store, config, _labelled_texts(dataset.store))
         # By name, because it loads torch, which `csmv status` has no use for.
         import_module("csmv.pipeline.vccsa.training").train(dataset.store, config)
-        dataset.store.write_file(_record(unit), json.dumps({"made_from": made_from}).encode())
+        dataset.store.write_file(_record(unit), json.dumps({"made_from": made_from, "inputs": inputs}).encode())
         tick(1)
 
     def _entries(self, dataset: DatasetView) -> tuple[TrainConfig, ...]:
         return dataset.entries(self.section, TrainConfig)
 
 
-def _is_finished(store: Store, run: str) -> bool:
-    return store.exists(f"models/{run}/run.json") and store.exists(_record(run))
-
-
 def _record(run: str) -> str:
     return f"models/{run}/made_from.json"
 
 
-def _recorded(store: Store, run: str) -> Any:
-    return parsed_json(store.read_file(_record(run)), _record(run))["made_from"]
+def _recorded(store: Store, run: str) -> dict[str, Any] | None:
+    """What a finished run was made from; None while it is not finished."""
+    data = store.read_if_there(_record(run))
+    if data is None or not store.exists(f"models/{run}/run.json"):
+        return None
+    return dict(parsed_json(data, _record(run)))
 
 
 def _labelled_texts(store: Store) -> str:
-    comments = store.read_all("comments").select(["comment_id", "video_id", "text"]).sort_by("comment_id")
+    comments = store.read_all("comments", ["comment_id", "video_id", "text"]).sort_by("comment_id")
     return digest(comments, resolve(store.read_all("labels")))
 
 
 def _made_from(store: Store, config: TrainConfig, data: str) -> str:
     """A digest of what decides a run, without reading a vector: features by the videos they have and their footers."""
     sets = config.features if config.needs_features else ()
-    told = [config.model_dump_json(), data]
+    lines = [config.model_dump_json(), data]
     if config.split in store.split_names():
-        told.append(digest(store.read_split(config.split)))
+        lines.append(digest(store.read_split(config.split)))
     for table in (f"features/{name}" for name in sets):
         for shard in store.shards():
             footer = read_footer(store, table, shard)
             if footer is not None:
-                told += [table, str(sorted(footer.items())), digest(_videos(store, table, shard))]
-    return digest(*told)
+                lines += [table, str(sorted(footer.items())), digest(_videos(store, table, shard))]
+    return digest(*lines)
 
 
 def _videos(store: Store, table: str, shard: int) -> Any:

@@ -6,8 +6,9 @@ weights it would have reached. Nothing is written outside `models/<run>/`, and n
 
 import hashlib
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa.classical import majority, tfidf
 from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
 from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus
+from csmv.pipeline.vccsa.inputs import inputs_of
 from csmv.pipeline.vccsa.metrics import both_tasks
 
 CODE = 2
@@ -65,9 +67,13 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
     run_name = run_name or default_run_name(config)
     if not is_safe_id(run_name):
         raise CsmvError(f"A run's name is 1 to 64 letters, digits, - and _; '{run_name[:80]}' is not.")
+    inputs = run_inputs(store, config)
+    if (finished := _finished(store, run_name, inputs=inputs)) is not None:
+        return finished
     corpus = load_corpus(store, config)
     fingerprint = run_fingerprint(config, corpus)
-    if (finished := _finished(store, run_name, fingerprint)) is not None:
+    if (finished := _finished(store, run_name, fingerprint=fingerprint)) is not None:
+        _record_inputs(store, run_name, inputs)
         return finished
     start = time.monotonic()
     rows = np.concatenate([corpus.rows(part) for part in SCORED])
@@ -97,57 +103,90 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
         weights=weights,
     )
     if writes:
-        _write(store, config, corpus, rows, probabilities, result)
+        _write(store, config, corpus, rows, probabilities, result, inputs)
     return result
 
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
     """SHA-256 of all that decides a run: configuration, data, the encoder's files if they are local, this code."""
     digest = hashlib.sha256(f"{CODE}\n{config.model_dump_json()}\n{corpus.fingerprint}\n".encode())
-    folder = Path(config.text.encoder)
-    if config.text.encoder != "tiny" and folder.is_dir():
-        for file in sorted(folder.iterdir()):
-            if file.is_file():
-                with file.open("rb") as content:
-                    digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}".encode())
+    for line in _encoder_files(config):
+        digest.update(line.encode())
     return digest.hexdigest()
+
+
+def run_inputs(store: Store, config: TrainConfig) -> str:
+    """The same of what the manifest says of the data, so that a finished run is known before any of it is read."""
+    lines = [str(CODE), inputs_of(store, config), *_encoder_files(config)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _encoder_files(config: TrainConfig) -> Iterator[str]:
+    """Name and SHA-256 of each file of an encoder that is a folder of this machine."""
+    folder = Path(config.text.encoder)
+    if config.text.encoder == "tiny" or not folder.is_dir():
+        return
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            with file.open("rb") as content:
+                yield f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
 def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
     """A finished run. Raises CsmvError if there is none of that name."""
-    path = f"models/{run_name}/run.json"
-    if not is_safe_id(run_name) or not store.exists(path):
+    document = _document(store, run_name) if is_safe_id(run_name) else None
+    if document is None:
         raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}'; train it with `csmv train`.")
-    data = parsed_json(store.read_file(path), path)
-    return TrainConfig.model_validate(data["config"]), RunResult(**{**data["result"], "trained": False})
+    return TrainConfig.model_validate(document["config"]), _result_in(document)
 
 
-def _finished(store: Store, run_name: str, fingerprint: str) -> RunResult | None:
-    if not store.exists(f"models/{run_name}/run.json"):
+def _document(store: Store, run_name: str) -> dict[str, Any] | None:
+    """A run's run.json; None while the run is not finished."""
+    path = f"models/{run_name}/run.json"
+    data = store.read_if_there(path)
+    return None if data is None else dict(parsed_json(data, path))
+
+
+def _result_in(document: Mapping[str, Any]) -> RunResult:
+    return RunResult(**{**document["result"], "trained": False})
+
+
+def _finished(store: Store, run_name: str, *, inputs: str = "", fingerprint: str = "") -> RunResult | None:
+    """A finished run that was made from these inputs, or has this fingerprint; runs of earlier versions name none."""
+    document = _document(store, run_name)
+    if document is None:
         return None
-    _, result = read_run(store, run_name)
-    return result if result.fingerprint == fingerprint else None
+    result = _result_in(document)
+    is_same = document.get("inputs") == inputs if inputs else result.fingerprint == fingerprint
+    return result if is_same else None
+
+
+def _record_inputs(store: Store, run_name: str, inputs: str) -> None:
+    """Write down that a finished run is what these inputs give, so that the next call need not read them."""
+    document = _document(store, run_name)
+    if document is not None and os.environ.get("RANK", "0") == "0":
+        store.write_file(f"models/{run_name}/run.json", _json(document | {"inputs": inputs}))
 
 
 def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    known = corpus.rows("train")
-    labels = corpus.labels(known)
+    train = corpus.rows("train")
+    labels = corpus.labels(train)
     if config.model == "majority":
         return majority(labels, len(rows))
-    texts = [corpus.texts[row] for row in known]
+    texts = [corpus.texts[row] for row in train]
     return tfidf(texts, labels, [corpus.texts[row] for row in rows], config.seed)
 
 
 def _metrics(
     corpus: Corpus, rows: NDArray[np.int64], probabilities: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    found = {}
+    metrics = {}
     for part in SCORED:
         here = corpus.part[rows] == PARTS.index(part)
-        found[part] = both_tasks(
+        metrics[part] = both_tasks(
             corpus.labels(rows[here]), {task: values[here] for task, values in probabilities.items()}
         )
-    return found
+    return metrics
 
 
 def _write(
@@ -157,6 +196,7 @@ def _write(
     rows: NDArray[np.int64],
     probabilities: Mapping[str, NDArray[np.float64]],
     result: RunResult,
+    inputs: str,
 ) -> None:
     folder = f"models/{result.run}"
     store.write_file(result.predictions, parquet_bytes(predictions_table(corpus, rows, probabilities)))
@@ -164,9 +204,10 @@ def _write(
     description = {
         "config": config.model_dump(mode="json"),
         "data_fingerprint": corpus.fingerprint,
+        "inputs": inputs,
         "split": config.split,
         "classes": {task: list(names) for task, names in TASKS.items()},
-        "video_dims": [found.dim for found in corpus.features],
+        "video_dims": [one.dim for one in corpus.features],
         "result": asdict(result),
     }
     # Last: a run is finished when this file is there.

@@ -17,14 +17,18 @@ from typer.testing import CliRunner
 
 from csmv.flows import cli
 from csmv.flows.options import Fields, fields_of
-from csmv.pipeline.config import DatasetConfig, FolderSource, WebSource
+from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.stage import MediaReport
 from csmv.pipeline.root import media_path
-from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
+from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.sources.web_visits import Report
+from csmv.pipeline.splits import SplitConfig, build_split
 from csmv.pipeline.stage import UnitReport
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.training import train
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -314,3 +318,52 @@ def test_what_may_succeed_later_ends_with_3_and_says_how(
 
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert says in done.stderr
+
+
+HEAVY = ("torch", "transformers", "sklearn", "prefect", "presidio_analyzer")
+
+
+@pytest.fixture(scope="module")
+def root_with_a_run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The root of a few labelled comments, split and learnt from."""
+    config = DatasetConfig(name="x", n_shards=1, source=WebSource(hashtags=("nba",)))
+    store = Store.create(str(tmp_path_factory.mktemp("light") / "root"), config)
+    videos = [{"video_id": f"7{k}", "url": f"https://a/{k}", "media_status": "pending"} for k in range(9)]
+    store.write("videos", 0, pa.Table.from_pylist(videos, schema=VIDEOS.schema))
+    comments = [{"comment_id": f"c{k}", "video_id": f"7{k}", "text": "so good"} for k in range(9)]
+    store.write("comments", 0, pa.Table.from_pylist(comments, schema=COMMENTS.schema))
+    labels = [{"comment_id": f"c{k}", "opinion": "positive", "emotion": "joy", "source": "published"} for k in range(9)]
+    store.write("labels", 0, pa.Table.from_pylist(labels, schema=LABELS.schema))
+    build_split(store, SplitConfig(kind="video"))
+    train(store, TrainConfig(model="majority", split="video"), "plain")
+    return store.root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "absent"),
+    [
+        (("extractors",), 0, (*HEAVY, "pyarrow")),
+        (("report", "--root", "{root}"), 0, HEAVY),
+        (("evaluate", "plain", "--root", "{root}", "--no-figures"), 0, HEAVY),
+        (("extract", "--nonsense"), 2, (*HEAVY, "pyarrow", "numpy", "fsspec")),
+    ],
+    ids=["extractors", "report", "evaluate", "a wrong option"],
+)
+def test_a_command_loads_only_what_it_needs(
+    environment: dict[str, str], root_with_a_run: str, arguments: tuple[str, ...], code: int, absent: tuple[str, ...]
+) -> None:
+    script = (
+        "import sys\n"
+        "from csmv.flows.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    print('ended', end.code or 0, *(name for name in sys.modules if '.' not in name))\n"
+    )
+    command = [sys.executable, "-c", script, *(one.format(root=root_with_a_run) for one in arguments)]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    word, ended, *loaded = done.stdout.splitlines()[-1].split()
+    assert (word, ended) == ("ended", str(code)), done.stderr
+    assert not set(absent) & set(loaded)
