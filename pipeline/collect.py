@@ -12,7 +12,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.privacy.forget import forget_again
+from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
@@ -61,9 +61,16 @@ def collect(
         only = tuple(sorted(report.passing))
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
         report.merge(_run(again, steps))
-    forget_again(store)
+    _forget_again(store)
     report.left = source.left(store)
     return report
+
+
+def _forget_again(store: Store) -> None:
+    if Forgotten.of(store).digest:
+        from csmv.pipeline.privacy.forget import forget_again  # loads Presidio
+
+        forget_again(store)
 
 
 def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> TableSummary:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pyarrow.parquet as pq
 
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_rows import (
     SHA,
     Row,
@@ -17,7 +18,7 @@ from csmv.pipeline.feature_rows import (
     rows_of,
     with_media_column,
 )
-from csmv.pipeline.feature_sets import FeatureConfig, made_from_of_footer
+from csmv.pipeline.feature_sets import made_from_of_footer
 from csmv.pipeline.parts import open_part, part_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.store import Store

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.root import CONFIG_FILE

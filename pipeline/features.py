@@ -15,6 +15,7 @@ from csmv.extractors.errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_rows import (
     SHA,
     Row,
@@ -26,7 +27,7 @@ from csmv.pipeline.feature_rows import (
     media_of,
     rows_made_from,
 )
-from csmv.pipeline.feature_sets import FeatureConfig, check_settings, check_weights, footer, made_from_of_footer
+from csmv.pipeline.feature_sets import check_settings, check_weights, footer, made_from_of_footer
 from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import table_file
 from csmv.pipeline.parts import add_part, files_in_parts, part_names

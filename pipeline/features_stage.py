@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from csmv.extractors.reasons import MediaFailure
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_sets import FeatureConfig, disagreement
+from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_sets import disagreement
 from csmv.pipeline.features import complete, extract_shard, is_open, outdated
 from csmv.pipeline.media.retention import apply_retention
 from csmv.pipeline.media.settings import MediaSettings

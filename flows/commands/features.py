@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.extractors.decoders import DecoderName, require_decoder
-from csmv.extractors.registry import card_of, names
+from csmv.extractors.registry import card_of, extractor_class, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from csmv.extractors.engine import VideoResult
-    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.feature_config import FeatureConfig
     from csmv.pipeline.store import Store
 
 commands = typer.Typer()
 
-SECTION = "csmv.pipeline.feature_sets:FeatureConfig"
+SECTION = "csmv.pipeline.feature_config:FeatureConfig"
 COMMON = ("extractor", "weights", "device", "dtype", "granularity", "batch_size", "workers", "decoder")
 OF_SEVERAL = {"repeated": ("extractor",), "short": {"extractor": "-e"}}
 
@@ -39,7 +39,7 @@ def extract_command(
     process each. Exit code 3 if a video may still succeed in a later run.
     """
     from csmv.pipeline.config import record_section
-    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.feature_config import FeatureConfig
     from csmv.pipeline.features import complete, missing
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
@@ -70,7 +70,6 @@ def extract_command(
 
 def _check_names(names: list[str]) -> None:
     """Raises UnknownChoiceError, with the nearest name there is, for an extractor that there is not."""
-    from csmv.extractors.registry import extractor_class
 
     for name in names:
         extractor_class(name)
@@ -119,7 +118,7 @@ def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[st
 
 
 def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
-    from csmv.pipeline.feature_sets import FeatureConfig
+    from csmv.pipeline.feature_config import FeatureConfig
     from csmv.pipeline.store import Store
 
     store = Store.open(root)
@@ -243,7 +242,8 @@ def _write_parquet(
 ) -> None:
     import pyarrow as pa
 
-    from csmv.pipeline.feature_sets import FeatureConfig, footer
+    from csmv.pipeline.feature_config import FeatureConfig
+    from csmv.pipeline.feature_sets import footer
     from csmv.pipeline.schemas import features_spec
     from csmv.pipeline.store import parquet_bytes
 

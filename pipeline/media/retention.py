@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import missing
 from csmv.pipeline.media.keep import fill
 from csmv.pipeline.root import media_folder, media_path

@@ -22,7 +22,8 @@ from csmv.extractors.errors import MediaError
 from csmv.extractors.sampling import ClipRule
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, parsed_json
-from csmv.pipeline.feature_sets import FeatureConfig, made_with, set_footer
+from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_sets import made_with, set_footer
 from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store

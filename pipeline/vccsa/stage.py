@@ -5,7 +5,8 @@ from importlib import import_module
 from typing import Any
 
 from csmv.pipeline.errors import CsmvError, parsed_json
-from csmv.pipeline.feature_sets import FeatureConfig, read_footer
+from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.labels import resolve
 from csmv.pipeline.splits import SplitConfig, require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from csmv.pipeline.config import DatasetConfig, create_root
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.schemas import COMMENTS, LABELS, SPLIT_NAMES, VIDEOS, features_spec
 from csmv.pipeline.splits import SplitConfig

@@ -26,7 +26,7 @@ from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.demo.sample import make_sample
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.privacy.audit import audit
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.splits import SplitConfig

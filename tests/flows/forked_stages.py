@@ -13,7 +13,7 @@ import torch
 
 from csmv.extractors import engine  # noqa: F401
 from csmv.pipeline.dataset import Dataset
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import load
 from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 

@@ -16,7 +16,7 @@ from csmv.extractors import create
 from csmv.extractors.weights import random_state
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from csmv.pipeline.demo.sample.films import Film, make_film
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import load
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS

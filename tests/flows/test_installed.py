@@ -43,7 +43,11 @@ def test_the_wheel_holds_one_package(built_wheel: Path) -> None:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"csmv", built_wheel.name.split("-py3")[0] + ".dist-info"}
     held = {"csmv/pipeline/py.typed", "csmv/pipeline/report.html", "csmv/pipeline/scrub/measured.json"}
-    assert held | {"csmv/extractors/README.md", "csmv/pipeline/demo/sandbox/page.html"} <= set(names)
+    assert held | {
+        "csmv/extractors/README.md",
+        "csmv/extractors/cards.json",
+        "csmv/pipeline/demo/sandbox/page.html",
+    } <= set(names)
 
 
 def test_it_works_beside_other_packages_of_the_same_names(layer: Any, folder: Path, tiny: Path) -> None:

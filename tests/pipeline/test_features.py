@@ -27,7 +27,8 @@ from csmv.pipeline import features as stage
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
-from csmv.pipeline.feature_sets import FeatureConfig, made_with, read_footer
+from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_sets import made_with, read_footer
 from csmv.pipeline.features import extract_shard
 from csmv.pipeline.parts import part_names
 from csmv.pipeline.root import media_path

@@ -14,7 +14,7 @@ from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, record_failures
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import complete, missing
 from csmv.pipeline.media.retention import apply_retention
 from csmv.pipeline.media.stage import open_videos

@@ -10,7 +10,7 @@ import pytest
 from csmv.pipeline.config import DatasetConfig, PublishedSource
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, record_failures
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import RETRIES
 from csmv.pipeline.media.retention import apply_retention
 from csmv.pipeline.root import media_path

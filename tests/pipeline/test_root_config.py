@@ -10,7 +10,7 @@ import pytest
 
 from csmv.pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.store import Store
 

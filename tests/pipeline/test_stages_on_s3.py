@@ -9,7 +9,7 @@ from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.demo.sample import make_sample
 from csmv.pipeline.failures import failures_of
-from csmv.pipeline.feature_sets import FeatureConfig
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import extract_shard
 from csmv.pipeline.media.stage import media_shard
 from csmv.pipeline.report import write_report
