@@ -9,7 +9,17 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa import metrics
 from csmv.pipeline.vccsa.config import TrainConfig
-from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, scores, task_sum
+from csmv.pipeline.vccsa.metrics import (
+    HEADINGS,
+    METRICS,
+    TASKS,
+    both_tasks,
+    confusion_of,
+    headline,
+    in_row,
+    scores,
+    task_sum,
+)
 
 # Of three a two are found and one is called b; of two b one is found and one is called c; the d is called a.
 LABEL = np.array([0, 0, 0, 1, 1, 3])
@@ -112,3 +122,34 @@ def test_what_chooses_the_best_epoch_is_a_metric() -> None:
     assert [TrainConfig(select_by=name).select_by for name in ("micro", "macro", "last")] == ["micro", "macro", "last"]
     with pytest.raises(CsmvError, match="expected one of micro, macro, last, found 'median'"):
         TrainConfig().replace({"select_by": "median"})
+
+
+def test_the_columns_of_every_table() -> None:
+    assert HEADINGS == ("opinion micro", "opinion macro", "emotion micro", "emotion macro")
+    assert [(metric.name, metric.short, metric.title) for metric in METRICS] == [
+        ("micro_f1", "micro", "micro-F1"),
+        ("macro_f1", "macro", "macro-F1"),
+    ]
+
+
+def test_a_row_of_results_leaves_open_what_has_no_label() -> None:
+    given = {"opinion": {"macro_f1": 0.25, "micro_f1": 0.5}, "emotion": {"n": 0}}
+    assert list(in_row(given)) == [0.5, 0.25, None, None]
+    assert list(in_row({})) == [None] * 4
+
+
+def test_several_confusions_at_once_are_each_by_itself() -> None:
+    """Not symmetric, more of them than classes, one with a single comment and one with none."""
+    confusions = np.array([[[3, 1], [2, 4]], [[0, 5], [0, 5]], [[1, 0], [0, 0]], [[0, 0], [0, 0]]], dtype=float)
+    both = headline(confusions)
+    assert both["micro_f1"].tolist() == [0.7, 0.5, 1, 0]
+    expected = [(6 / 9 + 8 / 11) / 2, (0 + 10 / 15) / 2, 0.5, 0]
+    assert both["macro_f1"].tolist() == pytest.approx(expected)
+    for number, confusion in enumerate(confusions):
+        assert {name: float(value) for name, value in headline(confusion).items()} == pytest.approx(
+            {name: values[number] for name, values in both.items()}
+        )
+
+
+def test_a_confusion_has_a_row_for_each_true_class() -> None:
+    assert confusion_of(np.array([0, 0, 2]), np.array([1, 1, 0]), 3).tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
