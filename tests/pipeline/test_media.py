@@ -91,7 +91,7 @@ def test_good_files_come_in_and_bad_ones_cost_only_themselves(store: Store, samp
         assert rows[name]["media_status"] == "ok"
         assert rows[name]["media_sha256"] == hashlib.sha256(original).hexdigest()
         assert rows[name]["has_audio"] is True
-        assert 0.6 < rows[name]["duration_s"] < 3.2
+        assert 0.7 < rows[name]["duration_s"] < 1.7
         assert (rows[name]["width"], rows[name]["height"]) in SIZES
     assert {rows[name]["media_status"] for name in BROKEN} == {"failed"}
     assert {rows[name]["width"] for name in BROKEN} == {None}
