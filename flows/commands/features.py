@@ -70,7 +70,6 @@ def extract_command(
 
 def _check_names(names: list[str]) -> None:
     """Raises UnknownChoiceError, with the nearest name there is, for an extractor that there is not."""
-
     for name in names:
         extractor_class(name)
 
