@@ -1,22 +1,28 @@
 """`build-dataset`: all stages one after the other, here or on the workers that their deployments name."""
 
-from typing import Any, Literal, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.deployments import run_deployment
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
-from pydantic import Field
 
+from csmv.flows.attempts import begin_run
+from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, root_name, whole
 from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
-from csmv.flows.stages import FLOWS
+from csmv.flows.stages import FLOWS, begin_stage
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.lease import Holder, Lease, renewed, take
 from csmv.pipeline.stage import Stage, Unit
 from csmv.pipeline.stages import STAGES
 
-DEPLOYMENT = "csmv"
-"""The name under which `csmv deploy` registers each flow."""
+__all__ = ["DEPLOYMENT", "Build", "build_dataset"]
 
 WHOLE = (Unit.ENTRY, Unit.ROOT)
 """Units of stages that need the whole dataset."""
@@ -25,12 +31,6 @@ WHOLE = (Unit.ENTRY, Unit.ROOT)
 class Build(Dataset):
     """Which dataset to build, and where its stages run."""
 
-    stages_run: Literal["here", "on-workers"] = Field(
-        default="here",
-        description="here: in this flow's own process; on-workers: each as a run of its own deployment, so that "
-        "features and training can go to machines with a GPU",
-    )
-
 
 @flow(name="build-dataset", persist_result=False)
 def build_dataset(dataset: Build) -> "State[Any]":
@@ -38,15 +38,29 @@ def build_dataset(dataset: Build) -> "State[Any]":
 
     A stage's failed shards do not keep the next stages from the other shards; but what needs the whole dataset is
     left for the run in which nothing failed. Ends Failed unless everything asked for is there; named Unfinished if
-    nothing failed and a later run may succeed.
+    nothing failed and a later run may succeed. A root is built by one run at a time.
     """
     try:
         with discreet(dataset.root, "build"):
+            what = f"build {root_name(dataset.root)}"
+            begin_run(what, dataset.restarts)
             opened = dataset.open()
-            opened.store.sweep()
-            asked = [stage for stage in STAGES if _is_asked_for(stage, opened)]
+            lease = _lease(opened, what)
     except (CsmvError, UnexpectedError) as error:
         return Failed(message=str(error))
+    if not whole(dataset):
+        with renewed(lease):
+            state = _build(opened, lambda stage: _here(stage, dataset))
+        assert state is not None, "a stage in this process ends"
+        return state
+    state = coordinate(dataset, lambda parts: _build(opened, lambda stage: _on_workers(stage, parts, opened)))
+    lease.release()
+    return state
+
+
+def _build(opened: OpenDataset, run: "Callable[[Stage], State[Any] | None]") -> "State[Any] | None":
+    """Go through the stages; None if one of them has not ended yet."""
+    asked = [stage for stage in STAGES if _is_asked_for(stage, opened)]
     failed: list[str] = []
     unfinished: list[str] = []
     for stage in asked:
@@ -54,7 +68,9 @@ def build_dataset(dataset: Build) -> "State[Any]":
             waiting = ", ".join(one.name for one in asked if one.unit in WHOLE)
             unfinished.append(f"What needs the whole dataset waits: {waiting}.")
             break
-        state = _run(stage, dataset)
+        state = run(stage)
+        if state is None:
+            return None
         message = state.message or f"{stage.name} ended as {state.name}"
         if not state.is_completed():
             failed.append(message)
@@ -68,7 +84,7 @@ def build_dataset(dataset: Build) -> "State[Any]":
         return Failed(message=told) if failed else Failed(name=UNFINISHED, message=told)
     idle = [stage.name for stage in STAGES if stage not in asked]
     note = f"; its dataset.yaml asks for no {', '.join(idle)}" if idle else ""
-    return Completed(message=f"{dataset.root} is built: {', '.join(stage.name for stage in asked)}{note}")
+    return Completed(message=f"{opened.store.root} is built: {', '.join(stage.name for stage in asked)}{note}")
 
 
 def _is_asked_for(stage: Stage, dataset: OpenDataset) -> bool:
@@ -76,9 +92,39 @@ def _is_asked_for(stage: Stage, dataset: OpenDataset) -> bool:
     return not stage.section or getattr(dataset.config, stage.section) != ()
 
 
-def _run(stage: Stage, dataset: Build) -> "State[Any]":
-    if dataset.stages_run == "here":
-        return cast("State[Any]", FLOWS[stage.name](dataset.for_stage(), return_state=True))
-    parameters = {"dataset": dataset.for_stage().model_dump(mode="json")}
-    run = run_deployment(f"{stage.name}/{DEPLOYMENT}", parameters=parameters)
-    return cast("State[Any]", cast(FlowRun, run).state)
+def _here(stage: Stage, dataset: Build) -> "State[Any]":
+    return cast("State[Any]", FLOWS[stage.name](dataset.for_stage(), return_state=True))
+
+
+def _on_workers(stage: Stage, parts: FanOut, opened: OpenDataset) -> "State[Any] | None":
+    """A stage by runs of its own deployment; what is quick and needs the whole dataset, in this process."""
+    if stage.unit in WHOLE and not stage.needs.gpu:
+        return _here(stage, cast(Build, parts.dataset))
+    try:
+        with discreet(parts.dataset.root, stage.name):
+            return parts.advance(stage, opened, partial(begin_stage, stage, parts.dataset))
+    except (CsmvError, UnexpectedError) as error:
+        return Failed(message=f"{stage.name}: {error}")
+
+
+def _lease(opened: OpenDataset, what: str) -> Lease:
+    """The right to build this root: for a run on workers, until it has ended, however often it rests."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    if run is None or run.deployment_id is None:
+        return take(opened.store, "build", Holder.here(what), _has_ended)
+    return take(opened.store, "build", Holder.here(f"the run '{run.name}' ({run.id})", str(run.id)), _has_ended)
+
+
+def _has_ended(holder: Holder) -> bool | None:
+    """What the server says of the run that holds a lease; None if it does not know it."""
+    try:
+        run_id = UUID(holder.key)
+    except ValueError:
+        return None  # a process
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(run_id).state
+        except ObjectNotFound:
+            return None
+    return state is not None and state.is_final()

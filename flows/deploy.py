@@ -7,10 +7,14 @@ import prefect
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
-from csmv.flows.build import DEPLOYMENT, Build, build_dataset
+from csmv.flows.automations import AGAIN, ENVIRONMENT, declare_automations
+from csmv.flows.build import Build, build_dataset
+from csmv.flows.fan_out import DEPLOYMENT
 from csmv.flows.limits import declare_limits, ensure_pool
 from csmv.flows.shards import Dataset
 from csmv.flows.stages import FLOWS as STAGE_FLOWS
@@ -32,10 +36,16 @@ GPU = {"sweep", *(stage.name for stage in STAGES if stage.needs.gpu)}
 NIGHTLY = {"collect": {"again": True, "then": ["tables"]}}
 """What runs of a deployment do besides, where it is made to run by itself every night."""
 
+SCHEDULE = {"cron": "0 3 * * *", "timezone": "UTC", "active": False}
+"""Of what runs by night: off until somebody switches it on."""
+
+TAGS = ["csmv", AGAIN]
+
 HEAD = """\
 # Made from the list of stages by `python -m csmv.flows.generated`; `make check` compares it. For `prefect deploy --all`
-# in this folder; `csmv deploy` does the same from anywhere, and makes the work pools. CSMV_ROOT names the dataset root
-# of runs that name none, CSMV_GPU_POOL the work pool with GPUs.
+# in this folder; `csmv deploy` does the same from anywhere, and makes the work pools, the limits and the automations
+# that find runs whose machine is gone. CSMV_ROOT names the dataset root of runs that name none, CSMV_GPU_POOL the work
+# pool with GPUs.
 """
 
 MARKS = ("<!-- stages: made by `python -m csmv.flows.generated` -->", "<!-- end of stages -->")
@@ -46,12 +56,14 @@ def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, s
     """Register every flow as `<flow>/csmv`; gives (deployment, work pool) of each.
 
     `dataset` becomes the parameter of runs that name none; a sweep's runs always name theirs. What likes a GPU goes to
-    `gpu_pool`, the rest to `pool`; each is made, of type process, if it is not there.
+    `gpu_pool`, the rest to `pool`; each is made, of type process, if it is not there. Limits and automations are
+    declared too.
     """
     with get_client(sync_client=True) as client:
         for name in sorted({pool, gpu_pool}):
             ensure_pool(client, name)
         declare_limits(client)
+        declare_automations(client)
     registered = []
     for name, flow in FLOWS.items():
         chosen = gpu_pool if name in GPU else pool
@@ -66,13 +78,22 @@ def _deployment(name: str, flow: "Flow[..., Any]", dataset: Build | None) -> Run
         flow,
         name=DEPLOYMENT,
         parameters={"dataset": _parameter(name, dataset)} if dataset and flow is not sweep else {},
-        tags=["csmv"],
+        tags=TAGS,
+        job_variables={"env": ENVIRONMENT},
+        schedules=[_schedule()] if name in NIGHTLY else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 
+def _schedule() -> DeploymentScheduleCreate:
+    timed = CronSchedule(cron=str(SCHEDULE["cron"]), timezone=str(SCHEDULE["timezone"]))
+    return DeploymentScheduleCreate(schedule=timed, active=bool(SCHEDULE["active"]))
+
+
 def _parameter(name: str, dataset: Build) -> dict[str, Any]:
-    chosen: Dataset = dataset if FLOWS[name] is build_dataset else dataset.for_stage()
+    chosen: Dataset = dataset
+    if FLOWS[name] is not build_dataset:
+        chosen = dataset.for_stage().model_copy(update={"stages_run": dataset.stages_run})
     return chosen.model_dump(mode="json") | NIGHTLY.get(name, {})
 
 
@@ -80,22 +101,31 @@ def prefect_yaml() -> str:
     """The text of prefect.yaml: the same deployments, for Prefect's own command."""
     described: dict[str, Any] = {"name": "csmv", "prefect-version": prefect.__version__}
     described["deployments"] = [_described(name, flow) for name, flow in FLOWS.items()]
-    return HEAD + str(yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120))
+    return HEAD + str(yaml.dump(described, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _NoAliases(yaml.SafeDumper):
+    """Writes a list that stands in several places out in each."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
 
 
 def _described(name: str, flow: "Flow[..., Any]") -> dict[str, Any]:
-    dataset = {"root": "{{ $CSMV_ROOT }}"} | NIGHTLY.get(name, {})
+    dataset = {"root": "{{ $CSMV_ROOT }}", "stages_run": "on-workers"} | NIGHTLY.get(name, {})
     entry: dict[str, Any] = {
         "name": DEPLOYMENT,
         "flow_name": name,
         "entrypoint": f"{flow.fn.__module__}.{flow.fn.__name__}",
-        "tags": ["csmv"],
+        "tags": TAGS,
         "parameters": {} if flow is sweep else {"dataset": dataset},
-        "work_pool": {"name": "{{ $CSMV_GPU_POOL }}" if name in GPU else "csmv"},
+        "work_pool": {
+            "name": "{{ $CSMV_GPU_POOL }}" if name in GPU else "csmv",
+            "job_variables": {"env": dict(ENVIRONMENT)},
+        },
     }
     if name in NIGHTLY:
-        # Off until somebody switches it on.
-        entry["schedules"] = [{"cron": "0 3 * * *", "timezone": "UTC", "active": False}]
+        entry["schedules"] = [dict(SCHEDULE)]
     return entry
 
 

@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -35,7 +35,7 @@ from csmv.pipeline.sources.web_visits import Watch
 from csmv.pipeline.stage import UnitReport, named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import parse
+from csmv.pipeline.validated import Json
 
 _LEASE_S = 60
 """The slot of a worker that was killed is free again after this long."""
@@ -45,14 +45,25 @@ class Dataset(RunSettings):
     """The one parameter of every flow: which dataset, which part of it, and how this machine reaches the site."""
 
     root: str = Field(min_length=1, description="the dataset root: a folder or an fsspec URL")
-    config: dict[str, Any] | None = Field(
+    config: DatasetConfig | None = Field(
         default=None, description="the configuration, as in dataset.yaml; left out, the root's own is used"
     )
     shards: tuple[int, ...] | None = Field(
         default=None, description="only these shards, so that several machines can share a stage; left out, all"
     )
-    changes: dict[str, Any] | None = Field(
+    units: tuple[str, ...] | None = Field(
+        default=None, description="only these units of a stage that does not work by shard, such as a training run"
+    )
+    changes: dict[str, Json] | None = Field(
         default=None, description="field -> value, laid over the stage's section for this run"
+    )
+    stages_run: Literal["here", "on-workers"] = Field(
+        default="here",
+        description="here: in this run's own process; on-workers: divided into runs of the stages' own deployments, "
+        "so that every worker has a share, and features and training go to machines with a GPU",
+    )
+    restarts: int = Field(
+        default=3, ge=0, le=1000, description="how often a run on a worker is begun again after its process has died"
     )
     connection: Connection = Connection()
     then: tuple[str, ...] = Field(default=(), description="stages that follow in the same run")
@@ -76,7 +87,7 @@ class Dataset(RunSettings):
         }
         if self.config is None:
             return OpenDataset.open(self.root, **more)
-        return OpenDataset.create(self.root, parse(DatasetConfig, self.config, "config"), **more)
+        return OpenDataset.create(self.root, self.config, **more)
 
     def reopen(self, stage: str) -> OpenDataset:
         """The dataset in a task, whose flow has put the configuration into the root."""
@@ -84,8 +95,12 @@ class Dataset(RunSettings):
 
     def for_stage(self) -> "Dataset":
         """What a stage's own run needs to know: the configuration is in the root by then."""
-        fields = self.model_dump(exclude={"config", "then", "stages_run", "changes"})
-        return Dataset.model_validate(fields)
+        fields = {name: getattr(self, name) for name in Dataset.model_fields}
+        return Dataset.model_validate(fields | {"config": None, "then": (), "stages_run": "here", "changes": None})
+
+    def for_part(self, _stage: str) -> "Dataset":
+        """What a part of this run's stage needs to know, besides its units."""
+        return self.for_stage()
 
 
 watchers: list[Watch] = []

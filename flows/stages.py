@@ -1,12 +1,16 @@
 """One flow and one task a stage, made from the list of stages. The work is in `pipeline/`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from prefect import Flow, Task, flow
 from prefect.client.schemas.objects import State
+from prefect.flows import FlowStateHook
 from prefect.states import Failed
 
+from csmv.flows.attempts import begin_run
+from csmv.flows.fan_out import FanOut, coordinate, root_name, span_of, tell_parent, whole
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
@@ -16,7 +20,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.media.stage import manners_of
 from csmv.pipeline.progress import track
-from csmv.pipeline.stage import Stage, Unit, UnitReport
+from csmv.pipeline.stage import Stage, Unit, UnitReport, named
 from csmv.pipeline.stages import STAGES
 
 _MANY = {Unit.SHARD: "shards", Unit.ENTRY: "entries", Unit.TARGET: "collections", Unit.ROOT: "pages"}
@@ -38,14 +42,16 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
     def run(dataset: Dataset) -> "State[Any]":
         try:
             with discreet(dataset.root, stage.name):
+                begin_run(f"{stage.name} of {root_name(dataset.root)}, {_extent(dataset)}", dataset.restarts)
                 opened = dataset.open(stage.name)
-                opened.store.sweep()
-                _set_pace(stage, dataset, opened)
-                stage.prepare(opened)
-                stage.refuse_stale(opened)
-                units = chosen_units(stage, opened, dataset.shards)
+                if not whole(dataset):
+                    begin_stage(stage, dataset, opened)
+            if whole(dataset):
+                return coordinate(dataset, lambda parts: _advance(parts, (stage.name, *dataset.then), opened))
+            with discreet(dataset.root, stage.name):
+                units = chosen_units(stage, opened, dataset.shards, dataset.units)
             state = run_all(stage.name, [unit_task.submit(dataset, unit) for unit in units], _MANY[stage.unit])
-            if state.is_completed() and dataset.shards is None:
+            if state.is_completed() and dataset.shards is None and dataset.units is None:
                 with discreet(dataset.root, stage.name):
                     stage.finish(opened)
         except (CsmvError, UnexpectedError) as error:
@@ -53,7 +59,43 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
         return _followed(dataset, state)
 
     _call_it(run, stage.name, f"{stage.summary[0].upper()}{stage.summary[1:]}.")
-    return flow(name=stage.name, task_runner=threads(stage.name), persist_result=False)(run)
+    hooks: list[FlowStateHook[..., Any]] = [tell_parent]
+    return flow(
+        name=stage.name,
+        task_runner=threads(stage.name),
+        persist_result=False,
+        on_completion=hooks,
+        on_failure=hooks,
+        on_cancellation=hooks,
+    )(run)
+
+
+def begin_stage(stage: Stage, dataset: Dataset, opened: OpenDataset) -> None:
+    """What comes once before a stage's units. A part of a collection finds it done by the run that waits for it."""
+    opened.store.sweep()
+    _set_pace(stage, dataset, opened)
+    if dataset.units is None:
+        stage.prepare(opened)
+        stage.refuse_stale(opened)
+
+
+def _advance(parts: FanOut, names: Sequence[str], opened: OpenDataset) -> "State[Any] | None":
+    """Go on with these stages, one after the other, over all workers."""
+    ended: State[Any] | None = None
+    for name in names:
+        stage = named(STAGES, name)
+        with discreet(parts.dataset.root, name):
+            state = parts.advance(stage, opened, partial(begin_stage, stage, parts.dataset))
+        if state is None or not state.is_completed():
+            return state
+        ended = ended or state
+    return ended
+
+
+def _extent(dataset: Dataset) -> str:
+    if dataset.units is not None:
+        return span_of(dataset.units)
+    return "all" if dataset.shards is None else f"shards {span_of([str(shard) for shard in dataset.shards])}"
 
 
 def _followed(dataset: Dataset, state: "State[Any]") -> "State[Any]":

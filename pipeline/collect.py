@@ -32,6 +32,7 @@ def collect(
     *,
     workers: int = 1,
     pause: Callable[[float], None] | None = time.sleep,
+    prepared: bool = False,
 ) -> LandReport:
     """Land everything that is left, and once more, after a pause, what may pass then.
 
@@ -42,6 +43,7 @@ def collect(
         run_parts: What runs the parts of a step; left out, they run in this process one after the other.
         workers: How many parts a step may have.
         pause: Waits so many seconds before what may pass then is tried once more; None leaves that to a later run.
+        prepared: Whether `prepare` has been called.
 
     Returns:
         What all parts brought; `left` is what the root still lacks. Of the class that the source's `land` gives.
@@ -49,11 +51,9 @@ def collect(
     Raises:
         CsmvError: something that a person has to put right, from the source.
     """
-    store.sweep()
-    if reach.pacer is None:
-        reach = replace(reach, pacer=_OnePace(reach))
-    here = reach
-    source.prepare(store, here)
+    here = _with_one_pace(reach)
+    if not prepared:
+        prepare(store, source, here)
     steps = run_parts or (lambda parts: [source.land(store, here, part) for part in parts])
     report = _run(source.parts(workers), steps)
     if pause is not None and report.passing and not report.stopped:
@@ -61,16 +61,37 @@ def collect(
         only = tuple(sorted(report.passing))
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
         report.merge(_run(again, steps))
-    _forget_again(store)
+    forget_again(store)
     report.left = source.left(store)
     return report
 
 
-def _forget_again(store: Store) -> None:
-    if Forgotten.of(store).digest:
-        from csmv.pipeline.privacy.forget import forget_again  # loads Presidio
+def prepare(store: Store, source: Source, reach: Reach) -> None:
+    """What comes once before the parts of a collection that run in processes of their own."""
+    store.sweep()
+    source.prepare(store, _with_one_pace(reach))
 
-        forget_again(store)
+
+def collect_part(store: Store, source: Source, reach: Reach, part: Part) -> LandReport:
+    """Land one part of a step, and once more, after a pause, what may pass then. Arguments as in `collect`."""
+    reach = _with_one_pace(reach)
+    report = source.land(store, reach, part)
+    if report.passing and not report.stopped:
+        time.sleep(max(report.passing.values()))
+        report.merge(source.land(store, reach, replace(part, only=tuple(sorted(report.passing)))))
+    return report
+
+
+def _with_one_pace(reach: Reach) -> Reach:
+    return reach if reach.pacer is not None else replace(reach, pacer=_OnePace(reach))
+
+
+def forget_again(store: Store) -> None:
+    """Forget anew, in what has landed since, who asked to be forgotten."""
+    if Forgotten.of(store).digest:
+        from csmv.pipeline.privacy import forget  # loads Presidio
+
+        forget.forget_again(store)
 
 
 def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> TableSummary:

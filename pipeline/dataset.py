@@ -181,13 +181,21 @@ class Dataset:
         return parse(kind, data, name)
 
 
-def chosen_units(stage: Stage, dataset: Dataset, shards: Sequence[int] | None) -> list[str]:
-    """The units still to do, of these shards only where the stage works by shard.
+def chosen_units(
+    stage: Stage, dataset: Dataset, shards: Sequence[int] | None, units: Sequence[str] | None = None
+) -> list[str]:
+    """The units still to do, of these shards only where the stage works by shard, else of these units only.
+
+    A part of a target is no unit of its own, so it is done whenever it is asked for.
 
     Raises:
         CsmvError: a shard was named that the root does not have.
     """
+    if units is not None and stage.unit is Unit.TARGET:
+        return list(units)
     missing = stage.missing(dataset)
+    if units is not None and stage.unit is not Unit.SHARD:
+        return [unit for unit in missing if unit in units]
     if shards is None or stage.unit is not Unit.SHARD:
         return missing
     strange = sorted(set(shards) - set(dataset.store.shards()))

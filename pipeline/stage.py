@@ -164,6 +164,16 @@ class Stage(ABC):
     def missing(self, dataset: DatasetView) -> list[str]:
         """The units still to do: those never done, and the stale ones of a stage that makes them anew."""
 
+    def rounds(self, dataset: DatasetView, runs: int) -> "list[list[str]]":
+        """The units still to do for several runs at the same time, in rounds that wait for each other.
+
+        Args:
+            dataset: the dataset.
+            runs: how many runs there may be at once; a stage whose units can't be counted is divided into so many.
+        """
+        missing = self.missing(dataset)
+        return [missing] if missing else []
+
     def stale(self, dataset: DatasetView) -> dict[str, str]:
         """Of each unit that was made from other settings or inputs than there are now: a sentence that says why."""
         return {}

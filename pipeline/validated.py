@@ -19,6 +19,10 @@ class Validated(BaseModel):
 
 Section = TypeVar("Section", bound=BaseModel)
 
+Scalar = str | int | float | bool | None
+Json = Scalar | list[Scalar]
+"""A field's value, as YAML and JSON write it."""
+
 
 def parse(section: type[Section], data: object, where: str) -> Section:
     """`data` (as read from YAML or JSON) as a `section`.

@@ -46,8 +46,12 @@ def deploy(
     pool: Annotated[str, typer.Option(help="The work pool; made, of type process, if it is not there.")] = "csmv",
     gpu_pool: Annotated[str | None, typer.Option(help="A pool for features and training; else they share.")] = None,
     on_workers: Annotated[
-        bool, typer.Option("--on-workers", help="build-dataset runs each stage as a run of its own deployment.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--on-workers/--one-process",
+            help="Divide runs over all workers of the pools, or do each in the process of one of them.",
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Register every flow as a deployment `<flow>/csmv` with the Prefect server that PREFECT_API_URL names."""
@@ -69,14 +73,21 @@ def deploy(
     from csmv.flows.build import Build
     from csmv.flows.deploy import deploy as register
 
-    described = settings.model_dump(mode="json") if settings else None
     stages_run = "on-workers" if on_workers else "here"
-    dataset = Build.model_validate({"root": root, "config": described, "stages_run": stages_run}) if root else None
+    dataset = Build(root=root, config=settings, stages_run=stages_run) if root else None
     registered = register(dataset, pool, gpu_pool or pool)
     if as_json:
         print_json([{"deployment": name, "work_pool": chosen} for name, chosen in registered])
         return
     for name, chosen in registered:
         typer.echo(f"{name:<20} on the work pool {chosen}")
-    typer.echo(f"Start a worker with `prefect worker start --pool {pool}`, and a run with")
-    typer.echo("`prefect deployment run 'build-dataset/csmv'`.")
+    typer.echo("\nOn each machine that shall work, with PREFECT_API_URL set as here:")
+    typer.echo(f"    prefect worker start --pool {pool} --type process --limit 1")
+    if gpu_pool and gpu_pool != pool:
+        typer.echo("On each machine with a GPU:")
+        typer.echo(f"    prefect worker start --pool {gpu_pool} --type process --limit 1")
+    typer.echo("Then, from anywhere:")
+    if root:
+        typer.echo("    prefect deployment run build-dataset/csmv")
+    else:
+        typer.echo('    prefect deployment run build-dataset/csmv --params \'{"dataset": {"root": "ROOT"}}\'')

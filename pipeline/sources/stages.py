@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
-from csmv.pipeline.collect import collect
+from csmv.pipeline.collect import collect, collect_part, forget_again, prepare
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
 from csmv.pipeline.sources.base import LandReport, Part
@@ -44,24 +44,58 @@ class CollectStage(Stage):
         asked = dataset.reach.again or dataset.reach.links is not None
         return [EVERYTHING] if asked or dataset.source.left(dataset.store) else []
 
+    def rounds(self, dataset: DatasetView, runs: int) -> list[list[str]]:
+        """The source's steps, each in as many parts as there are runs."""
+        if not self.missing(dataset):
+            return []
+        return [[_unit_of(part) for part in parts] for parts in dataset.source.parts(runs)]
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """What the source wants to know first: robots.txt, a file of links."""
+        if self.missing(dataset):
+            prepare(dataset.store, dataset.source, dataset.reach)
+
+    def finish(self, dataset: DatasetView) -> None:
+        """What has landed of people who asked to be forgotten is forgotten again."""
+        forget_again(dataset.store)
+
     def note(self, dataset: DatasetView) -> str:
         """How many targets are left."""
         left = dataset.source.left(dataset.store)
         return f"{left:,} targets left" if left else ""
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
-        """Land what is left, by as many workers as the run has, each with a part of the targets."""
+        """Land what is left, by as many workers as the run has, each with a part of the targets; or one part of it."""
         store, source, reach = dataset.store, dataset.source, dataset.reach
+        if unit != EVERYTHING:
+            report = collect_part(store, source, reach, _part_of(unit))
+            tick(1)
+            counts = Counter({"landed": report.landed})
+            return UnitReport(counts, stopped=report.stopped, details=[report])
 
         def run_parts(parts: Sequence[Part]) -> list[LandReport]:
             with ThreadPoolExecutor(len(parts), thread_name_prefix="collect") as threads:
                 return list(threads.map(lambda part: source.land(store, reach, part), parts))
 
-        report = collect(store, source, reach, run_parts, workers=dataset.workers)
+        report = collect(store, source, reach, run_parts, workers=dataset.workers, prepared=True)
         tick(1)
         stopped = report.stopped or (f"{report.left:,} targets are left" if report.left else "")
         counts = Counter({"landed": report.landed, "left": report.left})
         return UnitReport(counts, stopped=stopped, details=[report])
+
+
+def _unit_of(part: Part) -> str:
+    return f"{part.step} {part.number} of {part.of}"
+
+
+def _part_of(unit: str) -> Part:
+    try:
+        step, number, _, of = unit.split()
+        return Part(int(number), int(of), step)
+    except ValueError:
+        raise CsmvError(
+            f"A part of a collection is called like 'hashtags 0 of 3', and '{unit[:40]}' was asked for."
+        ) from None
 
 
 class TablesStage(ShardStage):

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import Validated, parse
+from csmv.pipeline.validated import Json, Validated, parse
 from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.tables import Row, over_seeds, rows_of, write_tables
@@ -39,8 +39,8 @@ class SweepConfig(Validated):
 
     name: str = Field(pattern=SWEEP_NAME.pattern)
     base: TrainConfig = TrainConfig()
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
-    points: tuple[dict[str, Any], ...] = ()
+    grid: dict[str, tuple[Json, ...]] = Field(default_factory=dict)
+    points: tuple[dict[str, Json], ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
 
     def settings(self) -> list[dict[str, Any]]:

@@ -1,0 +1,125 @@
+"""What the server does by itself about runs that have lost their machine, declared by `csmv deploy`.
+
+A run that works sends a heartbeat every 30 s. One that stops sending is Crashed, and one that crashed is scheduled
+again, on whatever worker is free; how often is bounded by the run itself, at its start (`csmv.flows.attempts`). A run
+that is being cancelled by a worker that is gone is Cancelled after a while.
+"""
+
+from datetime import timedelta
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+AGAIN = "csmv-again"
+"""The tag of our deployments, and so of their runs: what an automation may touch."""
+
+HEARTBEAT_S = 30
+"""Prefect's shortest."""
+SILENT_S = 70
+"""Two heartbeats and some patience."""
+START_S = 150
+"""From the moment a worker takes a run to its first line: a slow disk loads the libraries in a minute."""
+CANCEL_S = 15
+
+ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
+"""Of the processes of our deployments' runs."""
+
+_ENDS = ("Completed", "Unfinished", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling")
+_TAKEN = ("Pending", "Submitting", "InfrastructurePending")
+_RESTS = ("Scheduled", "AwaitingRetry", "Late", "Waiting", "Again", "Paused", "Suspended", "Resuming")
+
+
+def automations() -> tuple[AutomationCore, ...]:
+    """All that `csmv deploy` declares. Each touches runs of our deployments only."""
+    return (
+        _after(
+            "csmv: a run that went silent has crashed",
+            after=("heartbeat",),
+            expect=("heartbeat", *_ENDS, *_RESTS),
+            within_s=SILENT_S,
+            action=ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"Nothing was heard of its process for {SILENT_S} s: its machine or its process is gone.",
+                force=True,
+            ),
+        ),
+        _after(
+            "csmv: a run that never began goes to another worker",
+            after=_TAKEN,
+            expect=("Running", "heartbeat", *_ENDS, *_RESTS),
+            within_s=START_S,
+            action=_again(f"The worker that took it did not begin within {START_S} s."),
+        ),
+        AutomationCore(
+            name="csmv: a crashed run is tried again",
+            tags=["csmv"],
+            trigger=EventTrigger(
+                match={"prefect.resource.id": "prefect.flow-run.*"},
+                match_related=_OURS,
+                # Not one that crashed before it began: where csmv is not installed, it would go on for ever.
+                after={"prefect.flow-run.Running"},
+                expect={"prefect.flow-run.Crashed"},
+                for_each={"prefect.resource.id"},
+                posture=Posture.Reactive,
+                threshold=1,
+                within=timedelta(days=30),
+            ),
+            actions=[_again("It crashed; what it had finished stays finished.")],
+        ),
+        _after(
+            "csmv: a cancelled run whose worker is gone has ended",
+            after=("Cancelling",),
+            expect=("Cancelled", "Crashed", "Completed", "Failed"),
+            within_s=CANCEL_S,
+            action=ChangeFlowRunState(
+                state=StateType.CANCELLED,
+                message=f"No worker confirmed the cancellation within {CANCEL_S} s.",
+                force=True,
+            ),
+        ),
+    )
+
+
+def declare_automations(client: SyncPrefectClient) -> list[str]:
+    """Make our automations, or bring those of an earlier deployment up to date; gives their names.
+
+    One that somebody has switched off stays off.
+    """
+    names = []
+    for wanted in automations():
+        present = client.read_automations_by_name(wanted.name)
+        if present:
+            client.update_automation(present[0].id, wanted.model_copy(update={"enabled": present[0].enabled}))
+        else:
+            client.create_automation(wanted)
+        names.append(wanted.name)
+    return names
+
+
+_OURS = {"prefect.resource.id": f"prefect.tag.{AGAIN}"}
+
+
+def _after(
+    name: str, *, after: tuple[str, ...], expect: tuple[str, ...], within_s: int, action: ChangeFlowRunState
+) -> AutomationCore:
+    return AutomationCore(
+        name=name,
+        tags=["csmv"],
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=_OURS,
+            after={f"prefect.flow-run.{event}" for event in after},
+            expect={f"prefect.flow-run.{event}" for event in expect},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=within_s),
+        ),
+        actions=[action],
+    )
+
+
+def _again(message: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(name="Again", state=StateType.SCHEDULED, message=message, force=True)

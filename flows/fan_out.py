@@ -1,0 +1,341 @@
+"""A stage over many workers: runs of its own deployment, each with a range of what is missing, and one that waits.
+
+The one that waits holds no worker meanwhile: it submits its parts, puts itself back into the schedule and ends. The
+last part to end moves it forward, and a minute without such news wakes it too. What is done, the root says; what the
+parts came to, the server does. Everything here may be interrupted and begun again.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.exceptions import ObjectNotFound, Pause, PrefectHTTPStatusError
+from prefect.states import Cancelling, Completed, Crashed, Failed, Scheduled
+from prefect.types._datetime import now
+
+from csmv.flows.attempts import deaths, machines_of
+from csmv.flows.automations import SILENT_S, START_S
+from csmv.flows.shards import UNFINISHED, Dataset, discreet
+from csmv.pipeline.dataset import Dataset as OpenDataset
+from csmv.pipeline.dataset import chosen_units
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.stage import Stage, Unit
+
+DEPLOYMENT = "csmv"
+"""The name under which `csmv deploy` registers each flow."""
+
+PART = "csmv-part"
+"""The tag of a run that does a part of another one's work."""
+_STAGE, _ROUND = "csmv-stage-", "csmv-round-"
+
+WAITING = "Waiting"
+"""The name of the state of a run that waits for its parts, in the schedule and on no worker."""
+
+RANGES_A_WORKER = 3
+"""So that a slow range leaves the other workers something to do."""
+WORKERS_TO_COME = 3
+"""How many are reckoned with while none is there yet."""
+WAKE_S = 60.0
+_HERE_S = 2.0
+_PATIENCE_S = 30.0
+"""Longer than the server's own automations take, which come first."""
+WITHOUT_WORKER_S = 3600.0
+
+
+@dataclass
+class FanOut:
+    """The parts of one flow run. Made anew each time that the run wakes."""
+
+    run: FlowRun
+    dataset: Dataset
+    client: SyncPrefectClient
+    waits_for: str = ""
+    _parts: "list[FlowRun] | None" = field(default=None, repr=False)
+
+    # ------------------------------------------------------------------ one stage
+
+    def advance(self, stage: Stage, opened: OpenDataset, before: Callable[[OpenDataset], None]) -> "State[Any] | None":
+        """Submit what is missing of a stage, or see how far its parts are.
+
+        Args:
+            stage: the stage.
+            opened: the dataset.
+            before: what comes once, before the first part.
+
+        Returns:
+            The state that the stage ended in; None while parts are on their way.
+
+        Raises:
+            CsmvError: a person has to put something right before the stage can begin.
+        """
+        parts = self._of(stage)
+        if not parts:
+            before(opened)
+            return None if self._submit_round(stage, opened, 0) else self._ended(stage, opened, parts)
+        waiting = [part for part in parts if not self._is_over(stage, part)]
+        if waiting:
+            self._say(stage, waiting, len(parts))
+            return None
+        ended_well = all(_completed(part) for part in parts)
+        if stage.unit is Unit.TARGET and ended_well and not any(_stopped(part) for part in parts):
+            number = 1 + max(_round_of(part) for part in parts)
+            if self._submit_round(stage, opened, number):
+                return None
+        return self._ended(stage, opened, parts)
+
+    def _submit_round(self, stage: Stage, opened: OpenDataset, number: int) -> bool:
+        """Submit a round of parts; gives whether there was anything in it."""
+        workers = self._online(self._pool(stage)) or WORKERS_TO_COME
+        rounds = stage.rounds(opened, workers)
+        units = rounds[number] if number < len(rounds) else []
+        if stage.unit is Unit.SHARD and units:
+            asked = set(chosen_units(stage, opened, self.dataset.shards))
+            units = [unit for unit in units if unit in asked]
+        if not units:
+            return False
+        count = len(units) if stage.unit is not Unit.SHARD else min(len(units), RANGES_A_WORKER * workers)
+        for chosen in _ranges(units, count):
+            self._submit(stage, chosen, number)
+        self._parts = None
+        self._say(stage, self._of(stage), count)
+        return True
+
+    def _submit(self, stage: Stage, units: Sequence[str], number: int) -> None:
+        chosen = {"shards": [int(unit) for unit in units]} if stage.unit is Unit.SHARD else {"units": list(units)}
+        parameters = {"dataset": self.dataset.for_part(stage.name).model_dump(mode="json") | chosen}
+        run_deployment(
+            f"{stage.name}/{DEPLOYMENT}",
+            parameters=parameters,
+            timeout=0,
+            flow_run_name=f"{stage.name} {root_name(self.dataset.root)} {span_of(units)}",
+            tags=[PART, f"{_STAGE}{stage.name}", f"{_ROUND}{number}"],
+            # Killed between two of them and begun again, it submits none twice.
+            idempotency_key=f"{self.run.id}:{stage.name}:{number}:{units[0]}",
+        )
+
+    def _ended(self, stage: Stage, opened: OpenDataset, parts: Sequence[FlowRun]) -> "State[Any]":
+        problems = [_problem(part) for part in parts if not _completed(part)]
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            return Failed(message=f"{stage.name}: {len(problems)} of {len(parts)} runs failed: {problems[0]}{more}")
+        if self.dataset.shards is None and self.dataset.units is None:
+            with discreet(self.dataset.root, stage.name):
+                stage.finish(opened)
+        stopped = [part.state.message for part in parts if part.state is not None and _stopped(part)]
+        left = stage.note(opened) if stage.unit is Unit.TARGET else ""
+        if stopped or left:
+            why = stopped[0] if stopped else f"{stage.name} is not finished: {left}"
+            return Completed(name=UNFINISHED, message=why)
+        return Completed(message=f"{stage.name}: {len(parts)} runs")
+
+    # ------------------------------------------------------------------ watching
+
+    def _is_over(self, stage: Stage, part: FlowRun) -> bool:
+        """Whether a part has ended for good; one that has died without the server's noticing is begun again."""
+        state = part.state
+        if state is None:
+            return False
+        age_s = (datetime.now(UTC) - state.timestamp).total_seconds()
+        if state.is_crashed():
+            if deaths(self.client, part) > self.dataset.restarts:
+                return True
+            if age_s > _PATIENCE_S:
+                self._again(part, "It crashed; what it had finished stays finished.")
+            return False
+        if state.is_running():
+            limit_s = stage.timeout_s * max(1, len(_units_of(part)))
+            if age_s > limit_s:
+                message = f"{part.name} has run for more than {limit_s / 3600:.1f} h, the limit of its stage."
+                self.client.set_flow_run_state(part.id, Cancelling(message=message), force=True)
+            elif age_s > SILENT_S + _PATIENCE_S and self._silence_s(part, state.timestamp) > SILENT_S + _PATIENCE_S:
+                crashed: State[Any] = Crashed(message="Nothing was heard of its process: it or its machine is gone.")
+                self.client.set_flow_run_state(part.id, crashed, force=True)
+        elif state.is_pending() and age_s > START_S + _PATIENCE_S:
+            self._again(part, "The worker that took it did not begin.")
+        return state.is_final()
+
+    def _again(self, part: FlowRun, message: str) -> None:
+        self.client.set_flow_run_state(part.id, Scheduled(name="Again", message=message), force=True)
+
+    def _silence_s(self, part: FlowRun, since: datetime) -> float:
+        """Seconds since the last sign of life of a run."""
+        sought = EventFilter(
+            event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+            resource=EventResourceFilter(id=[f"prefect.flow-run.{part.id}"]),
+        )
+        page = self.client.read_events(filter=sought, limit=1)
+        last = max([since, *(event.occurred for event in page.events)])
+        return (datetime.now(UTC) - last).total_seconds()
+
+    def _say(self, stage: Stage, waiting: Sequence[FlowRun], of: int) -> None:
+        at_work = [part for part in waiting if part.state is not None and part.state.is_running()]
+        running = sorted({machine for part in at_work for machine in machines_of(part)[-1:]})
+        where = f", {len(running)} machine(s) at work: {', '.join(running)}" if running else ""
+        self.waits_for = f"{stage.name}: {of - len(waiting)} of {of} runs ended{where}"
+        pool = self._pool(stage)
+        if not running and pool and not self._online(pool):
+            self.waits_for += f"; no worker serves the work pool {pool}: `prefect worker start --pool {pool} --limit 1`"
+            oldest = min((part.created for part in waiting if part.created), default=None)
+            if oldest is not None and (datetime.now(UTC) - oldest).total_seconds() > WITHOUT_WORKER_S:
+                for part in waiting:
+                    self.client.set_flow_run_state(part.id, Cancelling(message="No worker came."), force=True)
+                raise CsmvError(
+                    f"{stage.name}: no worker has served the work pool {pool} for {WITHOUT_WORKER_S / 60:.0f} minutes: "
+                    f"start one with `prefect worker start --pool {pool} --limit 1` and run it again."
+                )
+
+    # ------------------------------------------------------------------ what the server says
+
+    def _of(self, stage: Stage) -> list[FlowRun]:
+        if self._parts is None:
+            self._parts = children(self.client, self.run.id)
+        return [part for part in self._parts if f"{_STAGE}{stage.name}" in part.tags]
+
+    def _pool(self, stage: Stage) -> str:
+        try:
+            return self.client.read_deployment_by_name(f"{stage.name}/{DEPLOYMENT}").work_pool_name or ""
+        except ObjectNotFound:
+            raise CsmvError(
+                f"The server has no deployment {stage.name}/{DEPLOYMENT}: declare them with `csmv deploy`."
+            ) from None
+
+    def _online(self, pool: str) -> int:
+        workers = self.client.read_workers_for_work_pool(pool) if pool else []
+        return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
+
+
+def children(client: SyncPrefectClient, run_id: UUID) -> list[FlowRun]:
+    """The parts of a flow run, in the order of their names."""
+    sought = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
+    parts: list[FlowRun] = []
+    while True:
+        page = client.read_flow_runs(
+            flow_run_filter=sought, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200, offset=len(parts)
+        )
+        parts += page
+        if len(page) < 200:
+            return sorted((part for part in parts if PART in part.tags), key=lambda part: part.name)
+
+
+def coordinate(dataset: Dataset, advance: "Callable[[FanOut], State[Any] | None]") -> "State[Any]":
+    """Go on with a flow run that consists of parts: to its end, or to the moment when it has to wait.
+
+    Args:
+        dataset: the flow's parameter.
+        advance: goes on as far as it can; gives the state that the flow ends in, None while parts are on their way.
+
+    Raises:
+        Pause: the run is in the schedule again, and its process has to end; Prefect knows what to do with it.
+    """
+    context = FlowRunContext.get()
+    assert context is not None and context.flow_run is not None, "called outside a flow"
+    run = context.flow_run
+    with get_client(sync_client=True) as client:
+        while True:
+            fan_out = FanOut(run, dataset, client)
+            state = advance(fan_out)
+            if state is not None:
+                return state
+            if run.deployment_id is not None:
+                _rest(client, run, fan_out.waits_for)
+            time.sleep(_HERE_S)  # started by hand, not by a worker: nobody would start it again
+
+
+def _rest(client: SyncPrefectClient, run: FlowRun, message: str) -> NoReturn:
+    waiting: State[Any] = Scheduled(
+        name=WAITING, message=message, scheduled_time=now("UTC") + timedelta(seconds=WAKE_S)
+    )
+    result = client.set_flow_run_state(run.id, waiting, force=True)
+    raise Pause(message, state=result.state or waiting)
+
+
+def tell_parent(flow: "Flow[..., Any]", flow_run: FlowRun, state: "State[Any]") -> None:
+    """The last part to end wakes the run that waits for it: a hook of every stage's flow.
+
+    One that does not reach the server does no harm: the waiting run wakes by itself after a minute.
+    """
+    if PART not in flow_run.tags or flow_run.parent_task_run_id is None:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            parent_id = client.read_task_run(flow_run.parent_task_run_id).flow_run_id
+            if parent_id is None:
+                return
+            parent = client.read_flow_run(parent_id)
+            going = [part for part in children(client, parent_id) if part.state is None or not part.state.is_final()]
+            if going or parent.state is None or parent.deployment_id is None:
+                return
+            if parent.state.is_scheduled() or parent.state.is_crashed():
+                client.set_flow_run_state(
+                    parent_id, Scheduled(name=WAITING, message="its parts have ended"), force=True
+                )
+    except (PrefectHTTPStatusError, OSError):
+        return
+
+
+def whole(dataset: Dataset) -> bool:
+    """Whether a stage's run is to be divided: it was asked to, and is no part itself."""
+    return dataset.stages_run == "on-workers" and dataset.units is None
+
+
+def root_name(root: str) -> str:
+    """The last part of a root's address, for names that people read."""
+    return root.rstrip("/").rsplit("/", 1)[-1][:40] or "root"
+
+
+def span_of(units: Sequence[str]) -> str:
+    """Units in a word or two: `0-3`, `hashtags 0 of 3`."""
+    if not all(unit.isdigit() for unit in units):
+        return ", ".join(units)[:60]
+    numbers = sorted(int(unit) for unit in units)
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spans)[:60]
+
+
+def _ranges(units: Sequence[str], count: int) -> list[Sequence[str]]:
+    """Units in so many ranges, as equal as can be."""
+    edges = [round(number * len(units) / count) for number in range(count + 1)]
+    return [units[first:last] for first, last in itertools.pairwise(edges)]
+
+
+def _units_of(part: FlowRun) -> Sequence[Any]:
+    dataset = part.parameters.get("dataset", {})
+    return dataset.get("shards") or dataset.get("units") or ()
+
+
+def _round_of(part: FlowRun) -> int:
+    return max((int(tag.removeprefix(_ROUND)) for tag in part.tags if tag.startswith(_ROUND)), default=0)
+
+
+def _completed(part: FlowRun) -> bool:
+    return part.state is not None and part.state.is_completed()
+
+
+def _stopped(part: FlowRun) -> bool:
+    return part.state is not None and part.state.name == UNFINISHED
+
+
+def _problem(part: FlowRun) -> str:
+    """What ended a part, with where it ran."""
+    state = part.state
+    machines = machines_of(part)
+    where = f" on {', '.join(machines)}" if machines else ""
+    message = (state.message if state else "") or "it does not say why"
+    return f"{part.name}{where} ended as {state.name if state else 'unknown'}: {message}"

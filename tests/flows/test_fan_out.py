@@ -1,0 +1,285 @@
+"""A build over several workers of a real Prefect server: divided, resumed, watched, and the same bytes as one process.
+
+A machine here is a worker in a process group of its own, with all that it started: a kill takes the flow runs along,
+as a power cut would.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling
+
+from csmv.flows.fan_out import FanOut, children
+from csmv.flows.shards import Dataset
+from csmv.pipeline.stage import named
+from csmv.pipeline.stages import STAGES
+from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+KEY = {"CSMV_PSEUDONYM_KEY": "6b" * 32}
+"""Of two roots whose bytes are compared."""
+
+
+@dataclass
+class Machine:
+    """A worker and what it started."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def kill(self) -> None:
+        """Everything at once, and without a word."""
+        with suppress(psutil.NoSuchProcess):
+            worker = psutil.Process(self.process.pid)
+            worker.suspend()  # so that it starts nothing meanwhile
+            for process in (*worker.children(recursive=True), worker):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        self.kill()
+
+
+@dataclass
+class Fleet:
+    """Machines of one server, and the runs that they do."""
+
+    url: str
+    environment: dict[str, str]
+    folder: Path
+    client: SyncPrefectClient
+    machines: list[Machine] = field(default_factory=list)
+
+    def start(self, pool: str, limit: int | None = 1, **more: str) -> Machine:
+        """One more machine for a pool."""
+        log = self.folder / f"worker-{len(self.machines)}.log"
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+        command += [] if limit is None else ["--limit", str(limit)]
+        variables = self.environment | KEY | {"PREFECT_WORKER_QUERY_SECONDS": "2"} | more
+        with log.open("wb") as messages:
+            process = subprocess.Popen(command, env=variables, stdout=messages, stderr=messages)
+        machine = Machine(process, log)
+        self.machines.append(machine)
+        return machine
+
+    def submit(self, deployment: str, **dataset: Any) -> UUID:
+        """Start a run as `prefect deployment run` does, on a root that need not be there yet; gives its id."""
+        found = self.client.read_deployment_by_name(deployment)
+        described = self.client.read_deployment_by_name("build-dataset/csmv").parameters["dataset"]["config"]
+        parameters = {"dataset": found.parameters["dataset"] | {"config": described} | dataset}
+        return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def run(self, run_id: UUID) -> FlowRun:
+        return self.client.read_flow_run(run_id)
+
+    def wait(self, run_id: UUID, timeout_s: float = 1500) -> FlowRun:
+        """A run at its end."""
+        return self.until(lambda run: run.state is not None and run.state.is_final(), run_id, timeout_s)
+
+    def until(self, condition: Callable[[FlowRun], bool], run_id: UUID, timeout_s: float = 600) -> FlowRun:
+        """A run once a condition holds."""
+        end = time.monotonic() + timeout_s
+        while not condition(run := self.run(run_id)):
+            assert time.monotonic() < end, f"{run.name} is still {run.state}: {self.states()}"
+            time.sleep(0.5)
+        return run
+
+    def states(self) -> list[str]:
+        return [f"{run.name}: {run.state!r}" for run in self.client.read_flow_runs(limit=50)]
+
+    def parts(self, run_id: UUID) -> list[FlowRun]:
+        return children(self.client, run_id)
+
+
+@pytest.fixture
+def fleet(server: Any, tmp_path: Path) -> Iterator[Fleet]:
+    with SyncPrefectClient(server.url) as client:
+        running = Fleet(server.url, server.environment, tmp_path, client)
+        try:
+            yield running
+        finally:
+            for machine in running.machines:
+                machine.stop()
+
+
+def describe(folder: Path, source: Path, n_shards: int = 2, **more: Any) -> Path:
+    """A configuration of everything but training on vectors."""
+    described = {"name": "trial", "n_shards": n_shards, "source": {"kind": "folder", "path": str(source)}}
+    described |= {"features": [{"extractor": "timm:test_resnet", "weights": "random"}]}
+    described |= {"splits": [{"kind": "comment"}], "train": [{"model": "majority", "split": "comment"}]}
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(described | more))
+    return folder / "dataset.yaml"
+
+
+def published_bytes(root: Path) -> dict[str, bytes]:
+    """Every table of a root."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*.parquet"))
+        if "private" not in path.relative_to(root).parts
+    }
+
+
+@pytest.fixture
+def deployed(fleet: Fleet, csmv: Run, tiny: Path, tmp_path: Path) -> Path:
+    """A root that is not built yet, as what the deployments are about; each test has pools of its own."""
+    root = tmp_path / "many"
+    found = csmv(
+        "deploy", "--root", root, "--config", describe(tmp_path, tiny), "--pool", pool_of(tmp_path), "--json",
+        PREFECT_API_URL=fleet.url, **KEY,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)
+    return root
+
+
+def pool_of(folder: Path) -> str:
+    return f"pool-{folder.name[:30]}".rstrip("-_").replace("_", "-")
+
+
+def same_as_one_process(csmv: Run, folder: Path, root: Path) -> None:
+    """Whether a root holds what a build in one process makes, to the byte."""
+    alone = folder / "one"
+    found = csmv("build", folder / "dataset.yaml", "--root", alone, **KEY)
+    assert found.returncode == 0, found.stderr
+    assert published_bytes(root).keys() == published_bytes(alone).keys()
+    assert published_bytes(root) == published_bytes(alone)
+    assert verify(Store.open(str(root))).problems == ()
+
+
+def test_with_one_worker_that_does_one_thing_at_a_time_a_divided_stage_completes(
+    fleet: Fleet, deployed: Path, tmp_path: Path
+) -> None:
+    fleet.start(pool_of(tmp_path), limit=1)
+    run_id = fleet.submit("tables/csmv")
+
+    run = fleet.wait(run_id)
+
+    assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
+    assert [part.name for part in fleet.parts(run_id)] == ["tables many 0", "tables many 1"]
+    assert Store.open(str(deployed)).read_all("videos").num_rows > 3
+
+
+@pytest.mark.slow
+def test_a_divided_build_makes_the_bytes_of_one_process_and_a_second_one_is_told_who_builds(
+    fleet: Fleet, deployed: Path, csmv: Run, tmp_path: Path
+) -> None:
+    pool = pool_of(tmp_path)
+    machines = [fleet.start(pool, limit=1) for _ in range(2)]
+    run_id = fleet.submit("build-dataset/csmv")
+    first = fleet.until(lambda run: run.state_name == "Waiting", run_id)
+    refused = fleet.wait(fleet.submit("build-dataset/csmv"))
+    here = csmv("build", tmp_path / "dataset.yaml", "--root", deployed, PREFECT_API_URL=fleet.url, **KEY)
+
+    run = fleet.wait(run_id)
+
+    assert refused.state is not None and refused.state.is_failed() and here.returncode == 1
+    for message in (refused.state.message or "", here.stderr):
+        assert f"is being built by the run '{first.name}' ({run_id})" in message
+    assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
+    names = {part.name for part in fleet.parts(run_id)}
+    assert {"collect many all 0 of 1", "features many 0", "features many 1"} <= names
+    assert any(name.startswith("train many majority") for name in names)
+    assert all(b"submitting flow run" in machine.log.read_bytes() for machine in machines)
+    same_as_one_process(csmv, tmp_path, deployed)
+
+
+@pytest.mark.slow
+def test_the_shards_of_a_machine_that_is_gone_are_done_by_another(
+    fleet: Fleet, deployed: Path, csmv: Run, tmp_path: Path
+) -> None:
+    gone = fleet.start(pool_of(tmp_path), limit=1)
+    run_id = fleet.submit("tables/csmv")
+    fleet.until(lambda _run: any(part.state_name == "Running" for part in fleet.parts(run_id)), run_id)
+    [lost] = [part for part in fleet.parts(run_id) if part.state_name == "Running"]
+    gone.kill()
+    fleet.start(pool_of(tmp_path), limit=1)
+
+    run = fleet.wait(run_id)
+
+    assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
+    states = fleet.client.read_flow_run_states(lost.id)
+    again = next(state for state in states if state.name == "Again")
+    taken = next(state for state in states if state.is_running() and state.timestamp > again.timestamp)
+    died = max(state.timestamp for state in states if state.is_running() and state.timestamp < again.timestamp)
+    print(
+        f"\nscheduled again {(again.timestamp - died).total_seconds():.0f} s after it began, "
+        f"and taken up after {(taken.timestamp - died).total_seconds():.0f} s"
+    )
+    assert Store.open(str(deployed)).read_all("videos").num_rows > 3
+
+
+@pytest.mark.slow
+def test_a_run_that_dies_again_and_again_fails_and_names_its_shards_and_machine(
+    fleet: Fleet, deployed: Path, tmp_path: Path
+) -> None:
+    fleet.start(pool_of(tmp_path), limit=1)
+    run_id = fleet.submit("tables/csmv", shards=[0, 1], stages_run="here", restarts=1)
+    for _ in range(2):
+        fleet.until(lambda run: run.state_name == "Running", run_id)
+        kill_processes_of(run_id)
+        fleet.until(lambda run: run.state_name != "Running", run_id)
+
+    run = fleet.wait(run_id)
+
+    assert run.state is not None and run.state.is_failed(), fleet.states()
+    message = run.state.message or ""
+    assert "tables of many, shards 0-1: its process has died 2 times on " in message
+    assert socket.gethostname() in message
+
+
+def kill_processes_of(run_id: UUID) -> None:
+    """The processes that do a flow run, by its id in their environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(run_id) in process.environ().values():
+                process.kill()
+
+
+@pytest.mark.slow
+def test_a_cancelled_build_ends_with_all_its_parts_within_a_minute_also_where_the_machine_is_gone(
+    fleet: Fleet, deployed: Path, tmp_path: Path
+) -> None:
+    gone = fleet.start(pool_of(tmp_path), limit=1)
+    run_id = fleet.submit("tables/csmv")
+    fleet.until(lambda _run: any(part.state_name == "Running" for part in fleet.parts(run_id)), run_id)
+    gone.kill()
+    fleet.client.set_flow_run_state(run_id, Cancelling())
+    began = time.monotonic()
+
+    def all_ended(run: FlowRun) -> bool:
+        return all(one.state is not None and one.state.is_final() for one in (run, *fleet.parts(run_id)))
+
+    run = fleet.until(all_ended, run_id)
+
+    print(f"\nall ended after {time.monotonic() - began:.0f} s")
+    assert {one.state_name for one in (run, *fleet.parts(run_id))} == {"Cancelled"}
+
+
+def test_without_a_worker_the_waiting_run_says_what_to_start(fleet: Fleet, deployed: Path, tmp_path: Path) -> None:
+    pool = pool_of(tmp_path)
+    run = fleet.run(fleet.submit("tables/csmv"))
+    fan_out = FanOut(run, Dataset(root=str(deployed)), fleet.client)
+    fan_out._say(named(STAGES, "tables"), [run], 2)
+    command = f"`prefect worker start --pool {pool} --limit 1`"
+    assert fan_out.waits_for == f"tables: 1 of 2 runs ended; no worker serves the work pool {pool}: {command}"
