@@ -8,6 +8,7 @@ import base64
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -32,6 +33,8 @@ START_TIMEOUT_S = 180
 """The first start compiles some thousand modules and makes the database; on a slow disk that takes a while."""
 
 _STOP_TIMEOUT_S = 10
+_ROOM_BYTES = 1 << 20
+"""With less than that free, a database can't be made."""
 _WATCH_EVERY_S = 0.5
 _HEALTH_TIMEOUT_S = 5
 
@@ -354,6 +357,8 @@ def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
             if is_healthy(url):
                 return url
         time.sleep(0.1)
+    if shutil.disk_usage(log.parent).free < _ROOM_BYTES:
+        raise CsmvError(f"No space is left on the disk that holds '{log.parent}': make room, or name another root.")
     how = "stopped" if server.poll() is not None else f"did not answer within {START_TIMEOUT_S} s"
     raise CsmvError(
         f"The Prefect server {how} while starting; its log {log} says why. "

@@ -1,7 +1,6 @@
 """A build over several workers of a real Prefect server: divided, resumed, watched, and the same bytes as one process.
 
-A machine here is a worker in a process group of its own, with all that it started: a kill takes the flow runs along,
-as a power cut would.
+A machine here is a worker with all that it started: a kill takes the flow runs along, as a power cut would.
 """
 
 import json
@@ -11,104 +10,29 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psutil
 import pytest
-import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from csmv.flows.fan_out import FanOut, children
+from csmv.flows.fan_out import FanOut
 from csmv.flows.shards import Dataset
 from csmv.pipeline.stage import named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fleet import KEY, Fleet, describe, published_bytes
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-KEY = {"CSMV_PSEUDONYM_KEY": "6b" * 32}
-"""Of two roots whose bytes are compared."""
-
-
-@dataclass
-class Machine:
-    """A worker and what it started."""
-
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    def kill(self) -> None:
-        """Everything at once, and without a word."""
-        with suppress(psutil.NoSuchProcess):
-            worker = psutil.Process(self.process.pid)
-            worker.suspend()  # so that it starts nothing meanwhile
-            for process in (*worker.children(recursive=True), worker):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self.process.wait(30)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(30)
-        self.kill()
-
-
-@dataclass
-class Fleet:
-    """Machines of one server, and the runs that they do."""
-
-    url: str
-    environment: dict[str, str]
-    folder: Path
-    client: SyncPrefectClient
-    machines: list[Machine] = field(default_factory=list)
-
-    def start(self, pool: str, limit: int | None = 1, **more: str) -> Machine:
-        """One more machine for a pool."""
-        log = self.folder / f"worker-{len(self.machines)}.log"
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-        command += [] if limit is None else ["--limit", str(limit)]
-        variables = self.environment | KEY | {"PREFECT_WORKER_QUERY_SECONDS": "2"} | more
-        with log.open("wb") as messages:
-            process = subprocess.Popen(command, env=variables, stdout=messages, stderr=messages)
-        machine = Machine(process, log)
-        self.machines.append(machine)
-        return machine
-
-    def submit(self, deployment: str, **dataset: Any) -> UUID:
-        """Start a run as `prefect deployment run` does, on a root that need not be there yet; gives its id."""
-        found = self.client.read_deployment_by_name(deployment)
-        described = self.client.read_deployment_by_name("build-dataset/csmv").parameters["dataset"]["config"]
-        parameters = {"dataset": found.parameters["dataset"] | {"config": described} | dataset}
-        return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
-
-    def run(self, run_id: UUID) -> FlowRun:
-        return self.client.read_flow_run(run_id)
-
-    def wait(self, run_id: UUID, timeout_s: float = 1500) -> FlowRun:
-        """A run at its end."""
-        return self.until(lambda run: run.state is not None and run.state.is_final(), run_id, timeout_s)
-
-    def until(self, condition: Callable[[FlowRun], bool], run_id: UUID, timeout_s: float = 600) -> FlowRun:
-        """A run once a condition holds."""
-        end = time.monotonic() + timeout_s
-        while not condition(run := self.run(run_id)):
-            assert time.monotonic() < end, f"{run.name} is still {run.state}: {self.states()}"
-            time.sleep(0.5)
-        return run
-
-    def states(self) -> list[str]:
-        return [f"{run.name}: {run.state!r}" for run in self.client.read_flow_runs(limit=50)]
-
-    def parts(self, run_id: UUID) -> list[FlowRun]:
-        return children(self.client, run_id)
 
 
 @pytest.fixture
@@ -120,24 +44,6 @@ def fleet(server: Any, tmp_path: Path) -> Iterator[Fleet]:
         finally:
             for machine in running.machines:
                 machine.stop()
-
-
-def describe(folder: Path, source: Path, n_shards: int = 2, **more: Any) -> Path:
-    """A configuration of everything but training on vectors."""
-    described = {"name": "trial", "n_shards": n_shards, "source": {"kind": "folder", "path": str(source)}}
-    described |= {"features": [{"extractor": "timm:test_resnet", "weights": "random"}]}
-    described |= {"splits": [{"kind": "comment"}], "train": [{"model": "majority", "split": "comment"}]}
-    (folder / "dataset.yaml").write_text(yaml.safe_dump(described | more))
-    return folder / "dataset.yaml"
-
-
-def published_bytes(root: Path) -> dict[str, bytes]:
-    """Every table of a root."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*.parquet"))
-        if "private" not in path.relative_to(root).parts
-    }
 
 
 @pytest.fixture
@@ -213,19 +119,15 @@ def test_the_shards_of_a_machine_that_is_gone_are_done_by_another(
     fleet.until(lambda _run: any(part.state_name == "Running" for part in fleet.parts(run_id)), run_id)
     [lost] = [part for part in fleet.parts(run_id) if part.state_name == "Running"]
     gone.kill()
+    killed = datetime.now(UTC)
     fleet.start(pool_of(tmp_path), limit=1)
 
     run = fleet.wait(run_id)
 
     assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
     states = fleet.client.read_flow_run_states(lost.id)
-    again = next(state for state in states if state.name == "Again")
-    taken = next(state for state in states if state.is_running() and state.timestamp > again.timestamp)
-    died = max(state.timestamp for state in states if state.is_running() and state.timestamp < again.timestamp)
-    print(
-        f"\nscheduled again {(again.timestamp - died).total_seconds():.0f} s after it began, "
-        f"and taken up after {(taken.timestamp - died).total_seconds():.0f} s"
-    )
+    print(f"\nkilled at {killed:%X}; " + ", ".join(f"{one.name} at {one.timestamp:%X}" for one in states))
+    assert any(one.name == "Again" for one in states)
     assert Store.open(str(deployed)).read_all("videos").num_rows > 3
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from random import Random
 from threading import Lock, Thread
 from typing import Any
 
@@ -11,7 +12,8 @@ class CountedS3:
     """moto's S3, started on a free port.
 
     `requests` counts by what was asked: LIST, HEAD, GET, PUT, POST, DELETE; `got` has the paths of GET requests, and
-    `sent` the number of bytes in the answers to them.
+    `sent` the number of bytes in the answers to them. `fails` is the share of requests that are refused as by a storage
+    under too much load, drawn with a fixed seed; `failed` counts them.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,9 @@ class CountedS3:
         self.requests: Counter[str] = Counter()
         self.got: list[str] = []
         self.sent = 0
+        self.fails = 0.0
+        self.failed = 0
+        self._draws = Random(1)
         self._lock = Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
@@ -63,8 +68,15 @@ class CountedS3:
         kind = "LIST" if method == "GET" and ("list-type" in query or "prefix=" in query) else method
         with self._lock:
             self.requests[kind] += 1
+            refused = self._draws.random() < self.fails
+            self.failed += refused
             if kind == "GET":
                 self.got.append(environ["PATH_INFO"])
+        if refused:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start("503 Slow Down", [("Content-Type", "application/xml")])
+            yield b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+            return
         for part in self._moto(environ, start):
             if kind == "GET":
                 with self._lock:
