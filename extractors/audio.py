@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from csmv.extractors.base import Extractor
 from csmv.extractors.cutting import Plan, samples_of
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import register
 
 RATE = 16_000

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from csmv.extractors.cutting import Plan
-from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.extractors.precision import (
     DTYPES,
     Deviation,

@@ -26,7 +26,7 @@ from csmv.extractors.decode import (
     sound,
 )
 from csmv.extractors.decoders import DEFAULT, DecoderName
-from csmv.extractors.errors import MediaError
+from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule, FpsFilter, nearest
 from csmv.extractors.transforms import FrameTransform

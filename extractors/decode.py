@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from csmv.extractors.decoders import DEFAULT, DecoderName
-from csmv.extractors.errors import MediaError
+from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 
 Image = NDArray[np.uint8]

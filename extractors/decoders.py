@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 
 DecoderName = Literal["pyav", "decord", "torchcodec"]
 DEFAULT: DecoderName = "pyav"

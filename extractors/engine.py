@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from csmv.extractors.base import Extractor
-from csmv.extractors.batches import Batch, Packer, Runner, Ticket
 from csmv.extractors.cutting import Cut, Plan
 from csmv.extractors.decoders import DecoderName, require_decoder
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
+from csmv.extractors.packing import Batch, Packer, Runner, Ticket
 from csmv.extractors.pool import DecodePool, DoneEvent, FailedEvent, WindowEvent
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.registry import create
@@ -44,7 +44,7 @@ class VideoResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the engine works; only `batch_size` (see extractors/batches.py) and `decoder` may change the numbers."""
+    """How the engine works; only `batch_size` (see extractors/packing.py) and `decoder` may change the numbers."""
 
     workers: int = 0
     """Decoding processes; 0 chooses by the machine's cores."""

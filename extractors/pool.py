@@ -23,7 +23,7 @@ import numpy as np
 from csmv.extractors.cutting import Cut, Plan, Window
 from csmv.extractors.decode import Probe
 from csmv.extractors.decoders import DecoderName
-from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.worker import Limits, Setup
 

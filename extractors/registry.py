@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 
 if TYPE_CHECKING:
     from csmv.extractors.base import Extractor

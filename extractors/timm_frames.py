@@ -10,7 +10,7 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.frames import FrameExtractor
 from csmv.extractors.registry import register, register_family
 from csmv.extractors.transforms import PillowShortSide

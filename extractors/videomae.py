@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csmv.extractors.base import Extractor
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.transforms import FrameTransform, Stretch
 from csmv.extractors.weights import RandomRule, State
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from csmv.extractors.audio import AudioExtractor
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import register
 from csmv.extractors.weights import Loaded, Weights, file_sha256, random_state, state_sha256
 

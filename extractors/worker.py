@@ -22,7 +22,7 @@ import numpy as np
 
 from csmv.extractors.cutting import Plan, Window, cut, probe_file
 from csmv.extractors.decoders import DecoderName
-from csmv.extractors.errors import MediaError
+from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 
 

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, root_name, whole
 from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
-from csmv.flows.stages import FLOWS, begin_stage
+from csmv.flows.stage_flows import FLOWS, begin_stage
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.lease import Holder, Lease, renewed, take

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.flows import server
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError, sentence_for, shown
 

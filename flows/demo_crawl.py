@@ -13,10 +13,10 @@ from csmv.pipeline.config import read_config
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings, World
 from csmv.pipeline.demo.sandbox.faults import Fault
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.media.stage import open_videos
+from csmv.pipeline.media.media_shard import open_videos
 from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.sources.settings import Connection, Limits, Manners
 from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 

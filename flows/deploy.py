@@ -17,8 +17,8 @@ from csmv.flows.build import Build, build_dataset
 from csmv.flows.fan_out import DEPLOYMENT
 from csmv.flows.limits import declare_limits, ensure_pool
 from csmv.flows.shards import Dataset
-from csmv.flows.stages import FLOWS as STAGE_FLOWS
-from csmv.flows.sweep import sweep
+from csmv.flows.stage_flows import FLOWS as STAGE_FLOWS
+from csmv.flows.sweep_flow import sweep
 from csmv.pipeline.stage import Unit
 from csmv.pipeline.stages import STAGES
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from csmv.flows.server import prefect_api
 from csmv.pipeline.errors import CsmvError, UnfinishedError, shown
-from csmv.pipeline.media.stage import MediaReport
+from csmv.pipeline.media.media_shard import MediaReport
 from csmv.pipeline.sources.base import LandReport
 from csmv.pipeline.store import Store
 
@@ -69,7 +69,7 @@ def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: A
     """
     with prefect_here(root):
         from csmv.flows.shards import Dataset, watchers
-        from csmv.flows.stages import FLOWS
+        from csmv.flows.stage_flows import FLOWS
 
         if watch is not None:
             watchers.append(watch)
@@ -86,7 +86,7 @@ def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: A
 def sweep_here(root: str, name: str) -> None:
     """Train every run of the sweep `name` of `root`. Raises CsmvError, with a summary, if a run failed."""
     with prefect_here(root):
-        from csmv.flows.sweep import Sweep, sweep
+        from csmv.flows.sweep_flow import Sweep, sweep
 
         state = sweep(Sweep(root=root, name=name), return_state=True)
     _require_completed(state)

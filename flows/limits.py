@@ -10,9 +10,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from csmv.flows.settings import STAGES
+from csmv.flows.stage_limits import STAGES
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import interval_for
-from csmv.pipeline.sources.settings import Connection, Manners
 
 PACE = "csmv-web-pace"
 """The name of the limit that paces requests to the site."""

@@ -77,7 +77,7 @@ class Fields:
         return {field: value for field, value in values.items() if not self.base or value is not None}
 
 
-SITE = "csmv.pipeline.sources.settings"
+SITE = "csmv.pipeline.sources.collect_settings"
 Connection = Annotated[Values, Fields(f"{SITE}:Connection", "proxy", "ca_file", "cookies")]
 Visit = Annotated[Values, Fields(f"{SITE}:RunSettings", "links", "workers", interval="interval_s")]
 NewRoot = Annotated[Values, Fields("csmv.pipeline.config:DatasetConfig", shards="n_shards")]

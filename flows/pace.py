@@ -10,8 +10,8 @@ from collections.abc import Callable
 from prefect.concurrency.sync import rate_limit
 
 from csmv.flows.limits import PACE
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer, interval_for
-from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.store import Store
 
 

@@ -21,16 +21,16 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.flows.pace import shared_pacer
-from csmv.flows.settings import STAGES as LIMITS
-from csmv.flows.settings import StageLimits
+from csmv.flows.stage_limits import STAGES as LIMITS
+from csmv.flows.stage_limits import StageLimits
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError, sentence_for, shown
 from csmv.pipeline.progress import track
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.settings import Connection, RunSettings
+from csmv.pipeline.sources.collect_settings import Connection, RunSettings
 from csmv.pipeline.sources.web_visits import Watch
 from csmv.pipeline.stage import UnitReport, named
 from csmv.pipeline.stages import STAGES

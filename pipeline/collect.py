@@ -15,8 +15,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
+from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
-from csmv.pipeline.sources.settings import Manners
 from csmv.pipeline.sources.tables import TableSummary, write_tables
 from csmv.pipeline.store import Store
 

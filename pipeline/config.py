@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import HEADER_FILE
-from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.folder import FolderSource
@@ -27,7 +27,7 @@ from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.splits import SplitConfig
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated, decoded, parse, yaml_mapping
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
 

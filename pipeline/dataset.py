@@ -25,7 +25,7 @@ from csmv.pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, n
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
-from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.vccsa.video_features import load_features
 
 
 class Dataset:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import extractor_class
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from csmv.extractors.decoders import DEFAULT, require_decoder
-from csmv.extractors.errors import ExtractorError, UnknownChoiceError
+from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures

@@ -7,8 +7,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import disagreement
 from csmv.pipeline.features import complete, extract_shard, is_open, outdated
+from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.media.retention import apply_retention
-from csmv.pipeline.media.settings import MediaSettings
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, shard_name
 

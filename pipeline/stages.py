@@ -1,12 +1,12 @@
 """The pipeline: its stages, in order. Adding one touches its own module and this list."""
 
 from csmv.pipeline.features_stage import FeaturesStage
-from csmv.pipeline.media.declared import MediaStage
+from csmv.pipeline.media.media_stage import MediaStage
 from csmv.pipeline.report import ReportStage
-from csmv.pipeline.sources.stages import CollectStage, TablesStage
+from csmv.pipeline.sources.collect_stages import CollectStage, TablesStage
 from csmv.pipeline.splits import SplitsStage
 from csmv.pipeline.stage import Stage
-from csmv.pipeline.vccsa.stage import TrainStage
+from csmv.pipeline.vccsa.train_stage import TrainStage
 
 STAGES: tuple[Stage, ...] = (
     CollectStage(),

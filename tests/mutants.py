@@ -38,7 +38,7 @@ OWN_TESTS = {
     "pipeline/scrub/folding.py": "tests/pipeline/scrub/test_folding.py",
     "pipeline/scrub/gazetteer.py": "tests/pipeline/scrub/test_gazetteer.py",
     "pipeline/scrub/forms.py": "tests/pipeline/scrub/test_gazetteer.py",
-    "pipeline/sources/links.py": "tests/pipeline/sources/test_links.py",
+    "pipeline/sources/video_links.py": "tests/pipeline/sources/test_video_links.py",
     "pipeline/sources/walls.py": "tests/pipeline/sources/test_walls.py",
     "pipeline/pseudonym.py": "tests/pipeline/test_pseudonym.py",
     "pipeline/root.py": "tests/pipeline/test_store_promises.py",

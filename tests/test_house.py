@@ -4,6 +4,7 @@ The graph is read from the source, so imports for type checking and imports insi
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -37,8 +38,11 @@ HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", 
 """`csmv --help` answers at once, so the modules of the command line load nothing but typer before they are called."""
 COMMANDS = ("csmv.flows.commands", "csmv.flows.cli", "csmv.flows.options", "csmv.flows.terminal")
 
+ONE_A_FLOOR = {"__init__", "base", "registry"}
+"""Module names that mean the same wherever they stand: what a source or an extractor is, and those there are."""
+
 INSIDE_TO_MOVE: set[tuple[str, str]] = {
-    ("csmv.flows.commands.collect", "csmv.pipeline.sources.links"),
+    ("csmv.flows.commands.collect", "csmv.pipeline.sources.video_links"),
     ("csmv.flows.commands.demo", "csmv.flows.commands.collect"),
     ("csmv.flows.commands.ops", "csmv.flows.doctor"),
     ("csmv.flows.doctor", "csmv.flows.server"),
@@ -166,6 +170,13 @@ def test_an_import_inside_a_function_is_for_a_heavy_library() -> None:
         and not is_heavy(found.target, HEAVY_FOR_COMMANDS if found.module.startswith(COMMANDS) else HEAVY)
     }
     assert light == INSIDE_TO_MOVE
+
+
+def test_a_module_name_stands_once() -> None:
+    """A search for a name ends at one module. Groups of commands are left out: they have the names that people type."""
+    paths = [path for name, path in modules().items() if not name.startswith("csmv.flows.commands.")]
+    counts = Counter(path.stem for path in paths if path.stem not in ONE_A_FLOOR)
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_the_rules_would_notice() -> None:

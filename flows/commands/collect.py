@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-SITE = "csmv.pipeline.sources.settings"
+SITE = "csmv.pipeline.sources.collect_settings"
 LIMITS = ("videos", "comments", "replies", "since", "until", "min_comments")
 COLUMNS = ("hashtag", "found", "new", "skipped", "walled", "comments")
 BROWSER = ("proxy", "ca_file", "browser", "profile", "cookies", "headed", "locale")
@@ -68,7 +68,7 @@ def download(
     media: Annotated[
         Values,
         Fields(
-            "csmv.pipeline.media.settings:MediaSettings",
+            "csmv.pipeline.media.media_settings:MediaSettings",
             *("shortest_side", "at_once", "retention"),
             quota_gb="quota_bytes",
             base="the root's",
@@ -135,7 +135,7 @@ def sandbox(
 
 
 def _dry_run(links: Path | None, as_json: bool) -> None:
-    from csmv.pipeline.sources.links import read_links
+    from csmv.pipeline.sources.video_links import read_links
 
     if links is None:
         raise UsageError("--dry-run says what a file of links holds: name it with --links.")

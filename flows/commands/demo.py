@@ -92,8 +92,8 @@ def configuration(folder: Path, seed: int) -> dict[str, Any]:
 def results(store: "Store") -> "Table":
     """The closing table: what each model scores on the test videos, none of which it has seen."""
     from csmv.pipeline.config import read_config
-    from csmv.pipeline.vccsa.config import default_run_name
     from csmv.pipeline.vccsa.metrics import HEADINGS, in_row
+    from csmv.pipeline.vccsa.train_config import default_run_name
     from csmv.pipeline.vccsa.training import read_run
 
     rows = []

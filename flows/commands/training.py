@@ -12,11 +12,11 @@ from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from csmv.pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.vccsa.train_config import TrainConfig
 
 commands = typer.Typer()
 
-SECTION = "csmv.pipeline.vccsa.config:TrainConfig"
+SECTION = "csmv.pipeline.vccsa.train_config:TrainConfig"
 BASE = "the configuration's"
 """Where values come from that no option gives: --config's, --paper's or the root's."""
 
@@ -89,7 +89,7 @@ def evaluate(
     from csmv.pipeline.vccsa.evaluation import compare
     from csmv.pipeline.vccsa.evaluation import evaluate as evaluate_run
     from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
-    from csmv.pipeline.vccsa.tables import rows_of, write_figures, write_tables
+    from csmv.pipeline.vccsa.result_tables import rows_of, write_figures, write_tables
 
     store = Store.open(root)
     evaluations = []
@@ -162,9 +162,9 @@ def sweep(
     from csmv.flows.here import sweep_here
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
-    from csmv.pipeline.vccsa.config import TrainConfig
     from csmv.pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
     from csmv.pipeline.vccsa.sweep import results as results_of
+    from csmv.pipeline.vccsa.train_config import TrainConfig
 
     grid = {field: tuple(several) for field, several in set_values(values).items()}
     if not SWEEP_NAME.fullmatch(name):
@@ -187,7 +187,7 @@ def sweep(
     if as_json:
         print_json(rows)
         return
-    from csmv.pipeline.vccsa.tables import markdown
+    from csmv.pipeline.vccsa.result_tables import markdown
 
     fields = [key for key in rows[0] if key.startswith(tuple(grid)) or key in TABLE_1[0]] if (grid or table1) else []
     typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"]))
@@ -199,7 +199,7 @@ def _base(root: str, model: str | None, config: Path | None, paper: str | None) 
     from csmv.pipeline.config import read_config
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse, read_text, yaml_mapping
-    from csmv.pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.vccsa.train_config import TrainConfig
 
     if config is not None and paper is not None:
         raise UsageError("--config and --paper are two places to start from; give one of them, and --set what differs.")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from csmv.pipeline.failures import Failure
-from csmv.pipeline.media.settings import MediaSettings
+from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer, Paused
-from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.sources.walls import Outcome, Verdict
 from csmv.pipeline.store import Store
 

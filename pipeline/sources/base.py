@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import LANDING, KnownNames, known_names
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer
-from csmv.pipeline.sources.settings import Connection, Manners
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 

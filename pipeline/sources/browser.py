@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from csmv.pipeline.demo.sandbox.certificate import spki_of
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.collect_settings import Connection
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Playwright

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from typing import Protocol
 
-from csmv.pipeline.sources.settings import FLOOR_S, Connection, Manners
+from csmv.pipeline.sources.collect_settings import FLOOR_S, Connection, Manners
 from csmv.pipeline.store import Store
 
 PAUSE_FILE = "private/state/pause.json"

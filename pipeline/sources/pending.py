@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.sources.collect_settings import Limits, Manners
 from csmv.pipeline.sources.landing import Landing, Record, latest, new_visit
 from csmv.pipeline.sources.responses import Item, ItemList, items_in, read_list
-from csmv.pipeline.sources.settings import Limits, Manners
 from csmv.pipeline.sources.walls import Verdict
 from csmv.pipeline.sources.web_visits import Report, Target
 from csmv.pipeline.store import Store

@@ -9,9 +9,9 @@ from urllib.robotparser import RobotFileParser
 import httpx
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources.links import short_link_of, video_id_of
+from csmv.pipeline.sources.collect_settings import Connection
 from csmv.pipeline.sources.pacing import Pacer
-from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.video_links import short_link_of, video_id_of
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
 
 AGENT = "csmv"

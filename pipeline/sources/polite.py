@@ -20,9 +20,9 @@ from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError, ExtractorError
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources.links import canonical_url
+from csmv.pipeline.sources.collect_settings import Connection
 from csmv.pipeline.sources.responses import MAX_BODY_BYTES, Item, read_video_page
-from csmv.pipeline.sources.settings import Connection
+from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
 
 USER_AGENT = f"csmv/{version('csmv')} (research data collection; Python)"

@@ -32,7 +32,7 @@ from csmv.pipeline.sources.by_shard import (
     read_part,
     sha256_of,
 )
-from csmv.pipeline.sources.links import LinkFile, canonical_url, creators_in, read_links
+from csmv.pipeline.sources.video_links import LinkFile, canonical_url, creators_in, read_links
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 

@@ -20,9 +20,9 @@ from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import CommentKind, FailureReason
 from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.collect_settings import Limits
 from csmv.pipeline.sources.landing import Record, read_records, write_records
 from csmv.pipeline.sources.last_rows import LastRows
-from csmv.pipeline.sources.links import canonical_url
 from csmv.pipeline.sources.plain_http import http_client
 from csmv.pipeline.sources.research_api import (
     COMMENT_FIELDS,
@@ -47,7 +47,7 @@ from csmv.pipeline.sources.research_rounds import (
     window_place,
     windows,
 )
-from csmv.pipeline.sources.settings import Limits
+from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 

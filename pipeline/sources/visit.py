@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.sources.landing import Record
 from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.responses import MAX_BODY_BYTES, read_json
-from csmv.pipeline.sources.settings import Manners
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
 
 if TYPE_CHECKING:

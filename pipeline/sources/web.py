@@ -18,14 +18,14 @@ from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.collect_settings import Limits, Manners
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
-from csmv.pipeline.sources.links import LinkFile, canonical_url, read_links
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
 from csmv.pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
-from csmv.pipeline.sources.settings import Limits, Manners
+from csmv.pipeline.sources.video_links import LinkFile, canonical_url, read_links
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
 from csmv.pipeline.sources.walls import DONE, Ending, Outcome, Verdict
 from csmv.pipeline.sources.web_visits import STAGE, Collector, Report, Target

@@ -16,8 +16,8 @@ from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import LandReport
 from csmv.pipeline.sources.browser import browser_context
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
 from csmv.pipeline.sources.landing import Landing, Record, new_visit
-from csmv.pipeline.sources.links import canonical_url
 from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.responses import (
     CommentList,
@@ -29,7 +29,7 @@ from csmv.pipeline.sources.responses import (
     read_list,
     read_video_page,
 )
-from csmv.pipeline.sources.settings import Connection, Limits, Manners
+from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
 from csmv.pipeline.sources.walls import DONE, Outcome, Verdict
 from csmv.pipeline.store import Store

@@ -21,11 +21,11 @@ from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import CommentKind, FailureReason
 from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.landing import Record, read_records, write_records
-from csmv.pipeline.sources.links import short_link_of, video_id_of
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.sources.plain_http import AGENT, http_client
-from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.sources.video_links import short_link_of, video_id_of
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 

@@ -6,7 +6,7 @@ Importing the package is cheap; torch is loaded with the first name that needs i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from csmv.pipeline.vccsa.paper import build_paper

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from csmv.pipeline.vccsa.batch import Batch, Prediction
-from csmv.pipeline.vccsa.config import Sizes, Switches
 from csmv.pipeline.vccsa.model import Heads, Reader, Standardise
 from csmv.pipeline.vccsa.text import TextTower, dim_of
+from csmv.pipeline.vccsa.train_config import Sizes, Switches
 
 
 class TextOnly(nn.Module):

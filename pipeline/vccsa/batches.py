@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.vccsa.batch import Batch, Stream
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import Corpus
-from csmv.pipeline.vccsa.features import FeatureSet
 from csmv.pipeline.vccsa.paper import pad_length
+from csmv.pipeline.vccsa.train_config import TrainConfig
+from csmv.pipeline.vccsa.video_features import FeatureSet
 
 Rows = NDArray[np.int64]
 BUCKET_BATCHES = 50  # comments are sorted by length among as many as fill this many batches

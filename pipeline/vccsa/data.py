@@ -17,8 +17,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
-from csmv.pipeline.vccsa.features import FeatureSet, load_features
+from csmv.pipeline.vccsa.train_config import TrainConfig
+from csmv.pipeline.vccsa.video_features import FeatureSet, load_features
 
 PARTS = SPLIT_NAMES
 

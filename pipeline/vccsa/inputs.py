@@ -4,7 +4,7 @@ from csmv.pipeline.parts import PARTS
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.stage import digest
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 
 def inputs_of(store: Store, config: TrainConfig) -> str:

@@ -35,10 +35,10 @@ from csmv.pipeline.vccsa.checkpoints import (
     save_last,
     save_weights,
 )
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 ONE_THREAD_PARAMETERS = 5_000_000
 TRACKERS = ("tensorboard", "wandb", "mlflow")

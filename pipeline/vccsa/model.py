@@ -2,7 +2,7 @@
 
 A comment's words and the video's frames agree on a consensus at several temporal scales; the consensus points at
 frames; each word picks among the scales; the fused words give opinion and emotion. What differs from `vccsa-paper`,
-each a switch of `csmv.pipeline.vccsa.config.Switches`, and why:
+each a switch of `csmv.pipeline.vccsa.train_config.Switches`, and why:
 
 - standardised: features are brought to mean 0 and spread 1 over the train videos (kept with the weights). Pooled
   network features share a large constant part that hides what tells videos apart.
@@ -39,9 +39,9 @@ from csmv.pipeline.vccsa.attention import (
     rows_weights,
 )
 from csmv.pipeline.vccsa.batch import Batch, Prediction, Stream
-from csmv.pipeline.vccsa.config import Sizes, Switches
 from csmv.pipeline.vccsa.paper import Consensus, ScaleMixing
 from csmv.pipeline.vccsa.text import TextTower, dim_of
+from csmv.pipeline.vccsa.train_config import Sizes, Switches
 
 
 class Standardise(nn.Module):

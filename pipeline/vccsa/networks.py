@@ -13,11 +13,11 @@ from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
 from csmv.pipeline.vccsa.batch import Batch, Prediction
 from csmv.pipeline.vccsa.batches import Batches, train_statistics
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
 from csmv.pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 
 class PaperNetwork(nn.Module):

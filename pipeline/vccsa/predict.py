@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from csmv.extractors.base import Extractor
-from csmv.extractors.errors import MediaError
+from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.sampling import ClipRule
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, parsed_json
@@ -27,11 +27,11 @@ from csmv.pipeline.feature_sets import made_with, set_footer
 from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import Corpus
-from csmv.pipeline.vccsa.features import FeatureSet
 from csmv.pipeline.vccsa.metrics import TASKS
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
+from csmv.pipeline.vccsa.video_features import FeatureSet
 
 Span = tuple[float, float]
 

@@ -15,9 +15,9 @@ from pydantic import Field
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Json, Validated, parse
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.evaluation import evaluate
-from csmv.pipeline.vccsa.tables import Row, over_seeds, rows_of, write_tables
+from csmv.pipeline.vccsa.result_tables import Row, over_seeds, rows_of, write_tables
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import train
 
 TABLE_1: tuple[dict[str, Any], ...] = tuple(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.vccsa.config import TextConfig
+from csmv.pipeline.vccsa.train_config import TextConfig
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 

@@ -22,10 +22,10 @@ from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa.classical import majority, tfidf
-from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
 from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from csmv.pipeline.vccsa.inputs import inputs_of
 from csmv.pipeline.vccsa.metrics import both_tasks
+from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 CODE = 2
 """Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""

@@ -26,7 +26,7 @@ from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.schemas import COMMENTS, LABELS, SPLIT_NAMES, VIDEOS, features_spec
 from csmv.pipeline.splits import SplitConfig
 from csmv.pipeline.store import Store, parquet_bytes
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import RunResult
 
 VECTORS, DIM = 10, 64

@@ -30,7 +30,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.privacy.audit import audit
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.splits import SplitConfig
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.verify import verify
 
 KEY = "a key that is long enough"

@@ -25,9 +25,9 @@ from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import COMMENTS, LABELS, features_spec
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.batches import Batches
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import load_corpus
 from csmv.pipeline.vccsa.text import HashTokenizer
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 FRAMES = 180
 

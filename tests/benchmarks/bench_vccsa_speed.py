@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from csmv.pipeline.vccsa.batch import Batch, Stream
-from csmv.pipeline.vccsa.config import Sizes, Switches
 from csmv.pipeline.vccsa.model import Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
 from csmv.pipeline.vccsa.text import TextTower
+from csmv.pipeline.vccsa.train_config import Sizes, Switches
 
 LENGTH, FRAMES, DIM = 512, 180, 1024
 

@@ -11,7 +11,7 @@ from scipy.fft import dct
 from csmv.extractors import create
 from csmv.extractors.audio import RATE, cosines, mel_filters
 from csmv.extractors.cutting import Plan, cut, samples_of
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.sampling import ClipRule
 from csmv.extractors.transforms import Stretch
 

@@ -17,7 +17,7 @@ from csmv.extractors.cutting import Plan, cut, windows_of
 from csmv.extractors.decode import DECODERS, opened
 from csmv.extractors.decoders import PACKAGES, DecoderName, decoder_named, obstacle
 from csmv.extractors.engine import Engine, Settings
-from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule
 

@@ -20,9 +20,9 @@ from traps import SlowToLoad, Trap
 
 from csmv.extractors import create, extract
 from csmv.extractors.base import Extractor
-from csmv.extractors.batches import Batch, Runner, Ticket
 from csmv.extractors.engine import Engine, Settings
-from csmv.extractors.errors import ExtractorError, MediaError
+from csmv.extractors.extractor_errors import ExtractorError, MediaError
+from csmv.extractors.packing import Batch, Runner, Ticket
 from csmv.extractors.pool import probe
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule

@@ -12,7 +12,7 @@ from goldens import Golden, cosine, golden_frames, relative_l2
 
 from csmv.extractors import create
 from csmv.extractors.base import Extractor
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.precision import OneDnnConvolution
 from csmv.extractors.r2plus1d import R2Plus1D
 from csmv.extractors.videomae import VideoTransformer

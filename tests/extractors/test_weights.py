@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from csmv.extractors import create, names
-from csmv.extractors.errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import extractor_class
 from csmv.extractors.weights import Weights, cache_dir, fetch, random_state, state_sha256
 
@@ -149,7 +149,7 @@ def test_the_hash_is_over_sorted_keys_and_bytes() -> None:
 
 
 def test_the_package_imports_neither_torch_nor_the_pipeline() -> None:
-    code = "import sys, extractors, csmv.extractors.reasons, csmv.extractors.errors; print(*sys.modules)"
+    code = "import sys, csmv.extractors.reasons, csmv.extractors.extractor_errors; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "av", "numpy", "prefect", "pipeline", "flows"} & set(loaded)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
-from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.store import Store

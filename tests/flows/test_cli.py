@@ -19,7 +19,7 @@ from csmv.flows import cli
 from csmv.flows.options import Fields, fields_of
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.media.stage import MediaReport
+from csmv.pipeline.media.media_shard import MediaReport
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from csmv.pipeline.sources.web import WebSource
@@ -27,7 +27,7 @@ from csmv.pipeline.sources.web_visits import Report
 from csmv.pipeline.splits import SplitConfig, build_split
 from csmv.pipeline.stage import UnitReport
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import train
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,7 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
 
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
-from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
 from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify

@@ -12,7 +12,7 @@ import yaml
 from typer.main import get_command
 
 from csmv.flows.cli import build_app
-from csmv.flows.settings import STAGES
+from csmv.flows.stage_limits import STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"

@@ -20,7 +20,7 @@ from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.vccsa.video_features import load_features
 from csmv.pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")

@@ -17,7 +17,7 @@ STARTER = """
 import sys, traceback
 from prefect.client.orchestration import get_client
 from csmv.flows.limits import declare_limits, declare_pace, ensure_pool
-from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 
 with get_client(sync_client=True) as client:
     print("ready", flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from csmv.flows.settings import STAGES
+from csmv.flows.stage_limits import STAGES
 from csmv.pipeline.errors import CsmvError
 
 SECRET = "+1 212 555 0123"
@@ -20,12 +20,12 @@ SECRET = "+1 212 555 0123"
 SCRIPT = """
 import json, sys
 from csmv.flows.shards import Dataset
-from csmv.flows.stages import FLOWS
+from csmv.flows.stage_flows import FLOWS
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources import stages
+from csmv.pipeline.sources import collect_stages
 
 root, config, kind = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-real, calls = stages.write_shard, []
+real, calls = collect_stages.write_shard, []
 
 def write_shard(store, source, policy, key, shard):
     calls.append(shard)
@@ -35,7 +35,7 @@ def write_shard(store, source, policy, key, shard):
         raise ValueError("call me at SECRET")
     raise CsmvError("Shard 1 needs a hand.")
 
-stages.write_shard = write_shard
+collect_stages.write_shard = write_shard
 state = FLOWS["tables"](Dataset(root=root, config=config), return_state=True)
 print(json.dumps({"type": state.type.value, "message": state.message, "calls": calls}))
 """.replace("SECRET", SECRET)
@@ -119,7 +119,7 @@ def test_how_many_at_once_comes_from_the_environment(monkeypatch: pytest.MonkeyP
 
 
 def test_every_stage_declares_retries_time_and_places() -> None:
-    from csmv.flows.stages import FLOWS, TASKS
+    from csmv.flows.stage_flows import FLOWS, TASKS
 
     assert list(FLOWS) == [limits.stage for limits in STAGES]
     for limits in STAGES:
@@ -133,7 +133,7 @@ def test_every_stage_declares_retries_time_and_places() -> None:
 def test_only_shards_that_exist_can_be_chosen(tmp_path: Path) -> None:
     from csmv.pipeline.config import DatasetConfig
     from csmv.pipeline.dataset import Dataset, chosen_units
-    from csmv.pipeline.sources.stages import TablesStage
+    from csmv.pipeline.sources.collect_stages import TablesStage
 
     config = {"name": "x", "n_shards": 4, "source": {"kind": "folder", "path": "x"}}
     dataset = Dataset.create(str(tmp_path), DatasetConfig.model_validate(config))

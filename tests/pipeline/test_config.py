@@ -9,7 +9,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.splits import SplitConfig
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 GOOD = """
 name: mine

@@ -34,7 +34,7 @@ from csmv.pipeline.parts import part_names
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.vccsa.video_features import load_features
 from csmv.pipeline.x264 import SAME_BYTES
 
 

@@ -14,8 +14,8 @@ from csmv.pipeline.report import facts
 from csmv.pipeline.schemas import COMMENTS, LABELS
 from csmv.pipeline.splits import SplitConfig, build_split, labelled_comments
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import load_corpus
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 Row = tuple[str, str, str | None, str | None]
 

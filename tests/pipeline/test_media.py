@@ -19,8 +19,8 @@ from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.demo.sample import Sample, make_sample
 from csmv.pipeline.demo.sample.films import SIZES
-from csmv.pipeline.media.settings import MediaSettings
-from csmv.pipeline.media.stage import MediaReport, media_shard, open_videos
+from csmv.pipeline.media.media_settings import MediaSettings
+from csmv.pipeline.media.media_shard import MediaReport, media_shard, open_videos
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.store import Store
@@ -228,7 +228,7 @@ pathlib.Path.open = stubborn
 KILLED = """
 import sys
 from csmv.pipeline.config import read_config
-from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.media.media_shard import media_shard
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.store import Store
 store = Store.open(sys.argv[1])

@@ -17,7 +17,7 @@ from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.migrate import migrate
 from csmv.pipeline.pseudonym import KEY_VARIABLE
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.features import load_features
+from csmv.pipeline.vccsa.video_features import load_features
 from csmv.pipeline.verify import verify
 
 DATA = Path(__file__).resolve().parents[1] / "data"

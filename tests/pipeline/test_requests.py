@@ -16,8 +16,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import complete, missing
+from csmv.pipeline.media.media_shard import open_videos
 from csmv.pipeline.media.retention import apply_retention
-from csmv.pipeline.media.stage import open_videos
 from csmv.pipeline.report import write_report
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
@@ -25,7 +25,7 @@ from csmv.pipeline.splits import SplitConfig, build_split
 from csmv.pipeline.stage import named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import train
 from csmv.pipeline.verify import verify
 

@@ -11,7 +11,7 @@ from csmv.pipeline.demo.sample import make_sample
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import extract_shard
-from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.media.media_shard import media_shard
 from csmv.pipeline.report import write_report
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.splits import SplitConfig, build_split

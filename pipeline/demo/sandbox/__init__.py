@@ -5,7 +5,7 @@ that are documented, not against TikTok itself.
 """
 
 from csmv.pipeline.demo.sandbox.faults import EFFECTS, Effect, Fault, Place
-from csmv.pipeline.demo.sandbox.server import Logged, Sandbox
+from csmv.pipeline.demo.sandbox.proxy import Logged, Sandbox
 from csmv.pipeline.demo.sandbox.world import SandboxSettings, Truth, World
 
 __all__ = ["EFFECTS", "Effect", "Fault", "Logged", "Place", "Sandbox", "SandboxSettings", "Truth", "World"]

@@ -1,6 +1,6 @@
 """What the sandbox site answers: pages, lists, media, short links, oEmbed and robots.txt, with the faults of its world.
 
-Knows HTTP only as a request and an answer; sockets, TLS and the proxy are in `csmv.pipeline.demo.sandbox.server`.
+Knows HTTP only as a request and an answer; sockets, TLS and the proxy are in `csmv.pipeline.demo.sandbox.proxy`.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from csmv.pipeline.demo.sandbox import shapes
 from csmv.pipeline.demo.sandbox.answers import Answer, Request, broken_list, broken_page, json_answer, ranged
 from csmv.pipeline.demo.sandbox.faults import EFFECTS, Fault, Place
 from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
-from csmv.pipeline.demo.sandbox.research import ResearchApi
+from csmv.pipeline.demo.sandbox.research_sandbox import ResearchApi
 from csmv.pipeline.demo.sandbox.world import Video, World
 
 _EXPIRES_S = 3600

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from csmv.pipeline.collect import collect
 from csmv.pipeline.config import read_config
-from csmv.pipeline.media.stage import media_shard
+from csmv.pipeline.media.media_shard import media_shard
 from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.collect_settings import Connection
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.sources.settings import Connection
 from csmv.pipeline.sources.tables import write_tables
 from csmv.pipeline.sources.web_visits import Report
 from csmv.pipeline.store import Store

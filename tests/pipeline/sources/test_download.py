@@ -14,14 +14,14 @@ from csmv.pipeline.demo.sandbox import Fault, Place, Sandbox, SandboxSettings, W
 from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import clear_failures
-from csmv.pipeline.media.settings import MediaSettings
-from csmv.pipeline.media.stage import MediaReport, media_shard
+from csmv.pipeline.media.media_settings import MediaSettings
+from csmv.pipeline.media.media_shard import MediaReport, media_shard
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.links import canonical_url
+from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.sources.settings import Connection, Manners
+from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 

@@ -13,13 +13,13 @@ import pytest
 from csmv.pipeline.collect import collect
 from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
-from csmv.pipeline.demo.sandbox.research import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.collect_settings import Connection, Limits
 from csmv.pipeline.sources.research import Research, ResearchReport, ResearchSource
 from csmv.pipeline.sources.research_api import KEY_VARIABLE, QUOTA_FILE, SECRET_VARIABLE, ResearchVideo
 from csmv.pipeline.sources.research_rounds import LANDING, windows
-from csmv.pipeline.sources.settings import Connection, Limits
 from csmv.pipeline.sources.tables import TableSummary, write_tables
 from csmv.pipeline.store import Store
 

@@ -7,7 +7,7 @@ import pytest
 
 from csmv.pipeline.demo.sandbox import EFFECTS, Fault, Place, World
 from csmv.pipeline.demo.sandbox.world import SandboxSettings
-from csmv.pipeline.sources.settings import Limits, Manners
+from csmv.pipeline.sources.collect_settings import Limits, Manners
 from csmv.pipeline.sources.web import Web
 
 TAG_FAULTS = [fault for fault in EFFECTS if fault.place is Place.TAG]

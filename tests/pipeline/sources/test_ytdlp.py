@@ -11,7 +11,7 @@ from csmv.pipeline.collect import collect
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.sources.ytdlp import Ytdlp, YtdlpSource
 from csmv.pipeline.store import Store
 

@@ -9,9 +9,9 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.batches import Batches, train_statistics
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.data import load_corpus
 from csmv.pipeline.vccsa.text import HashTokenizer
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 CONFIG = TrainConfig(features=("synthetic",))
 

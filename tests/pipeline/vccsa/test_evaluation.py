@@ -13,7 +13,6 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa import train
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
@@ -24,8 +23,9 @@ from csmv.pipeline.vccsa.evaluation import (
     read_predictions,
 )
 from csmv.pipeline.vccsa.metrics import TASKS, headline, scores
+from csmv.pipeline.vccsa.result_tables import latex, markdown, over_seeds, rows_of, write_figures
 from csmv.pipeline.vccsa.sweep import TABLE_1, SweepConfig, read_sweep, results, train_point, write_sweep
-from csmv.pipeline.vccsa.tables import latex, markdown, over_seeds, rows_of, write_figures
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 
 @pytest.fixture(scope="module")

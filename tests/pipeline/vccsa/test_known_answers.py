@@ -14,7 +14,6 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa import train
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
@@ -25,6 +24,7 @@ from csmv.pipeline.vccsa.evaluation import (
     read_predictions,
 )
 from csmv.pipeline.vccsa.metrics import TASKS, both_tasks, headline
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
 
 OPINIONS, EMOTIONS = TASKS["opinion"], TASKS["emotion"]

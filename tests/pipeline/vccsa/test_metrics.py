@@ -8,7 +8,6 @@ import pytest
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa import metrics
-from csmv.pipeline.vccsa.config import TrainConfig
 from csmv.pipeline.vccsa.metrics import (
     HEADINGS,
     METRICS,
@@ -20,6 +19,7 @@ from csmv.pipeline.vccsa.metrics import (
     scores,
     task_sum,
 )
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 # Of three a two are found and one is called b; of two b one is found and one is called c; the d is called a.
 LABEL = np.array([0, 0, 0, 1, 1, 3])

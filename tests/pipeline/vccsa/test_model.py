@@ -8,11 +8,11 @@ import torch
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa.attention import grounding_weights
 from csmv.pipeline.vccsa.batch import Batch, Stream
-from csmv.pipeline.vccsa.config import Sizes, Switches
 from csmv.pipeline.vccsa.model import Heads, Vccsa
 from csmv.pipeline.vccsa.networks import class_weights
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
 from csmv.pipeline.vccsa.text import TextTower, TinyEncoder
+from csmv.pipeline.vccsa.train_config import Sizes, Switches
 
 SIZES = Sizes(
     visual_dim=24, ground_dim=16, consensus_dim=16, consensus_heads=4, ground_heads=4, scales=3, visual_length=12

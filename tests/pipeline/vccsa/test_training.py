@@ -18,10 +18,10 @@ from safetensors.torch import load
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import loop, train
-from csmv.pipeline.vccsa.config import MODELS, TextConfig, TrainConfig
 from csmv.pipeline.vccsa.loop import learning_rate_factor
 from csmv.pipeline.vccsa.predict import predict
 from csmv.pipeline.vccsa.text import HubTokenizer, load_encoder
+from csmv.pipeline.vccsa.train_config import MODELS, TextConfig, TrainConfig
 from csmv.pipeline.vccsa.training import read_run
 
 QUICK = TrainConfig(
@@ -112,7 +112,7 @@ KILLER = """
     import os, signal, sys
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa import loop, train
-    from csmv.pipeline.vccsa.config import TrainConfig
+    from csmv.pipeline.vccsa.train_config import TrainConfig
 
     store, config = Store.open(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2])
     step = loop._step

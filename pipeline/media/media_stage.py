@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import ClassVar
 
-from csmv.pipeline.media.settings import MediaSettings
-from csmv.pipeline.media.stage import media_shard, open_videos
+from csmv.pipeline.media.media_settings import MediaSettings
+from csmv.pipeline.media.media_shard import media_shard, open_videos
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
 from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
 

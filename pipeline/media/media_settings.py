@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from csmv.pipeline.sources.settings import Manners
+from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.validated import Validated
 
 

@@ -16,16 +16,16 @@ from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record
 from csmv.pipeline.files import Listed
 from csmv.pipeline.media.get import Downloads, Got, Origin, Room, Stop, partial_folder
 from csmv.pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of, start_anew
-from csmv.pipeline.media.settings import MediaSettings
-from csmv.pipeline.media.verify import Verified, verify
+from csmv.pipeline.media.media_settings import MediaSettings
+from csmv.pipeline.media.verify_media import Verified, verify
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.root import is_safe_id, media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus
 from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
-from csmv.pipeline.sources.settings import Manners
 from csmv.pipeline.store import Store
 
 STAGE = "media"

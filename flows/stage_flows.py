@@ -17,8 +17,8 @@ from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.media.settings import MediaSettings
-from csmv.pipeline.media.stage import manners_of
+from csmv.pipeline.media.media_settings import MediaSettings
+from csmv.pipeline.media.media_shard import manners_of
 from csmv.pipeline.progress import track
 from csmv.pipeline.stage import Stage, Unit, UnitReport, named
 from csmv.pipeline.stages import STAGES

@@ -11,8 +11,8 @@ from csmv.pipeline.labels import resolve
 from csmv.pipeline.splits import SplitConfig, require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.config import TrainConfig, default_run_name
 from csmv.pipeline.vccsa.inputs import inputs_of
+from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 
 class TrainStage(Stage):

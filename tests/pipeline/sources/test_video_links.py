@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources import links as links_module
-from csmv.pipeline.sources import workbook
-from csmv.pipeline.sources.links import (
+from csmv.pipeline.sources import video_links, workbook
+from csmv.pipeline.sources.video_links import (
     MAX_FILE_BYTES,
     MAX_LINK_CHARACTERS,
     LinkFile,
@@ -369,7 +368,7 @@ def test_a_file_at_the_limit_of_its_size_is_read_and_a_larger_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_FILE_BYTES == 256 * 1024 * 1024
-    monkeypatch.setattr(links_module, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(video_links, "MAX_FILE_BYTES", 1 << 20)
     text = (ID + "\n").ljust(1 << 20)
     assert read(tmp_path, "a.txt", text).ids == (ID,)
     with pytest.raises(CsmvError, match=r"'a\.txt' is larger than 1 MiB"):
