@@ -5,7 +5,7 @@ Streams: it holds a window's frames a plan, never a whole video. It knows no net
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -135,10 +135,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Cut:
-    """How a file went: windows given for each plan, what it says of itself, and plans it had nothing for."""
+    """How a file went: windows given for each plan, plans it had nothing for, and how long decoding it took."""
 
     windows: tuple[int, ...]
     failures: dict[int, tuple[MediaFailure, str]]
+    seconds: float = field(default=0.0, compare=False)
+    """Of a decoding process, without what it waited for whoever takes the windows."""
 
 
 def cut(

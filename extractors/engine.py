@@ -40,6 +40,8 @@ class VideoResult:
     path: Path
     features: dict[str, Vectors]
     failures: dict[str, tuple[MediaFailure, str]]
+    decode_seconds: float = field(default=0.0, compare=False)
+    """How long a decoding process was busy with it; 0 for a file that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ class _Shelf:
             for name in names
             if name not in failures
         }
-        return VideoResult(job.path, features, failures)
+        return VideoResult(job.path, features, failures, job.cut.seconds)
 
 
 class _Stop(Exception):

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from mmap import mmap
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -104,7 +104,8 @@ class Worker:
             threads=self._setup.threads,
             tick=self._tick,
         )
-        self._send("done", job, result)
+        seconds = time.monotonic() - self._begun - self._waited
+        self._send("done", job, replace(result, seconds=seconds))
 
     def _emit(self, job: int, plan: int, number: int, window: Window) -> None:
         while not self._free:

@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 
 from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, root_name, whole
+from csmv.flows.seeing import current_run_name
 from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
 from csmv.flows.stage_flows import FLOWS, begin_stage
 from csmv.pipeline.dataset import Dataset as OpenDataset
@@ -32,7 +33,7 @@ class Build(Dataset):
     """Which dataset to build, and where its stages run."""
 
 
-@flow(name="build-dataset", persist_result=False)
+@flow(name="build-dataset", flow_run_name=partial(current_run_name, "build"), persist_result=False)
 def build_dataset(dataset: Build) -> "State[Any]":
     """From a source to whatever the configuration asks for and a report. Resumes: what is done is not done again.
 

@@ -13,27 +13,27 @@ from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import FanOut, coordinate, root_name, span_of, tell_parent, whole
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
+from csmv.flows.seeing import current_run_name, seen_unit
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.media.media_shard import manners_of
-from csmv.pipeline.progress import track
 from csmv.pipeline.stage import Stage, Unit, UnitReport, named
 from csmv.pipeline.stages import STAGES
+from csmv.pipeline.work import sweep_work
 
 _MANY = {Unit.SHARD: "shards", Unit.ENTRY: "entries", Unit.TARGET: "collections", Unit.ROOT: "pages"}
 
 
-def _task_of(stage: Stage) -> "Task[..., UnitReport | None]":
-    def run(dataset: Dataset, unit: str) -> UnitReport | None:
+def _task_of(stage: Stage) -> "Task[..., UnitReport]":
+    def run(dataset: Dataset, unit: str) -> UnitReport:
         opened = dataset.reopen(stage.name)
-        with track(f"{stage.name} {unit}", None) as tick:
-            return stage.run(opened, unit, tick)
+        return seen_unit(stage, opened, unit)
 
     _call_it(run, stage.name, f"One unit of the stage: {stage.summary}.")
-    return stage_task(stage.name, f"{stage.name}-{{unit}}")(run)
+    return stage_task(stage.name, f"{stage.name} {{unit}}")(run)
 
 
 def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
@@ -62,6 +62,7 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
     hooks: list[FlowStateHook[..., Any]] = [tell_parent]
     return flow(
         name=stage.name,
+        flow_run_name=partial(current_run_name, stage.name),
         task_runner=threads(stage.name),
         persist_result=False,
         on_completion=hooks,
@@ -73,6 +74,7 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
 def begin_stage(stage: Stage, dataset: Dataset, opened: OpenDataset) -> None:
     """What comes once before a stage's units. A part of a collection finds it done by the run that waits for it."""
     opened.store.sweep()
+    sweep_work(opened.store, stage.name)
     _set_pace(stage, dataset, opened)
     if dataset.units is None:
         stage.prepare(opened)

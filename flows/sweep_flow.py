@@ -1,6 +1,7 @@
 """The flow `sweep`: one run a point and seed of a sweep that is kept in the root, then its table of results."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from prefect import flow
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import coordinate, root_name, span_of, tell_parent, whole
+from csmv.flows.seeing import current_run_name
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, UnitReport
@@ -76,7 +78,7 @@ class SweepPoints(Stage):
         sweeps.results(dataset.store, self.title)
 
 
-@stage_task(TRAIN, "point-{number}")
+@stage_task(TRAIN, "train point {number}")
 def train_point(dataset: Sweep, number: int) -> None:
     """The run that stands `number`th in the sweep; a finished one is not trained again."""
     sweeps.train_point(Store.open(dataset.root), dataset.title, number)
@@ -84,6 +86,7 @@ def train_point(dataset: Sweep, number: int) -> None:
 
 @flow(
     name="sweep",
+    flow_run_name=partial(current_run_name, "sweep"),
     task_runner=threads(TRAIN),
     persist_result=False,
     on_completion=[tell_parent],

@@ -26,6 +26,7 @@ from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
 from csmv.pipeline.vccsa.video_features import load_features
+from csmv.pipeline.work import do_unit, sweep_work
 
 
 class Dataset:
@@ -115,11 +116,12 @@ class Dataset:
         found = named(STAGES, stage)
         found.prepare(self)
         found.refuse_stale(self)
+        sweep_work(self.store, stage)
         units = chosen_units(found, self, shards)
         total = UnitReport()
         for unit in units:
             with track(f"{found.name} {unit}", None) as tick:
-                total.merge(found.run(self, unit, tick) or UnitReport())
+                total.merge(do_unit(found, self, unit, tick))
             if total.stopped:
                 return total
         if shards is None:

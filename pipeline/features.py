@@ -31,6 +31,7 @@ from csmv.pipeline.feature_sets import check_settings, check_weights, footer, ma
 from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import table_file
 from csmv.pipeline.parts import add_part, files_in_parts, part_names
+from csmv.pipeline.progress import did, did_not, expect
 from csmv.pipeline.root import media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus, features_spec
 from csmv.pipeline.store import Store
@@ -175,10 +176,14 @@ def _extract(
     way = configs[0]
     settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder)
     names = [media_path(shard, video) for video in videos]
+    expect(len(videos))
     with store.local_files(names) as files, Engine(networks, settings) as engine:
         for video, result in zip(videos, engine.run(files.paths), strict=True):
             for writer in writers:
                 writer.add(video, result)
+            windows = sum(map(len, result.features.values()))
+            size = result.path.stat().st_size
+            did(1, videos=1, windows=windows, decode_seconds=result.decode_seconds, bytes=size)
             files.give_back(result.path)
             tick(1)
     for writer in writers:
@@ -202,6 +207,7 @@ class _ShardWriter:
         """Take a video's vectors or its failure."""
         if self._config.name in result.failures:
             self._failed[video] = result.failures[self._config.name]
+            did_not(str(result.failures[self._config.name][0]))
         else:
             vectors = result.features[self._config.name].astype(self._config.storage)
             self._new[video] = vectors

@@ -19,7 +19,7 @@ from csmv.pipeline.media.keep import UnreadableFileError, fill, keep, sha256_of,
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.media.verify_media import Verified, verify
 from csmv.pipeline.privacy.forgotten import Forgotten
-from csmv.pipeline.progress import track
+from csmv.pipeline.progress import did, did_not, expect, track
 from csmv.pipeline.root import is_safe_id, media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus
 from csmv.pipeline.sources.base import Reach
@@ -94,6 +94,7 @@ def media_shard(
     start_anew(store, shard, videos.ok & set(todo))
     if not todo:
         return report
+    expect(len(todo))
     with track(f"media of shard {shard}", len(todo)) as tick:
         run = _Run(store, shard, settings, report, tick)
         run.take_all(_get(store, origin, settings, reach, run, todo))
@@ -259,6 +260,7 @@ class _Run:
             self._keep(got, result)
         if got.downloaded and got.path is not None:
             got.path.unlink(missing_ok=True)
+        did(1, videos=1)
         self.tick(1)
         return True
 
@@ -274,6 +276,7 @@ class _Run:
         self._columns[got.video_id] = measured | {"media_status": str(MediaStatus.OK), "media_sha256": sha256}
         self.report.done += 1
         self.report.bytes += size
+        did(0, bytes=size)
         if not got.downloaded:
             self.room.take(size)
 
@@ -281,6 +284,7 @@ class _Run:
         """A failed video keeps the hash of the file that failed, so that another file is tried and the same is not."""
         self._failures.append(failure)
         self.report.reasons[str(failure.reason)] += 1
+        did_not(str(failure.reason))
         if got.path is not None or failure.reason.final:
             sha256 = None if got.path is None else sha256_of(got.path)
             failed = dict.fromkeys(MEDIA_COLUMNS) | {"media_status": str(MediaStatus.FAILED), "media_sha256": sha256}

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
 from typing import ClassVar
 
 from csmv.pipeline.collect import collect, collect_part, forget_again, prepare
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.progress import did
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
 from csmv.pipeline.sources.base import LandReport, Part
 from csmv.pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
@@ -66,7 +69,13 @@ class CollectStage(Stage):
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """Land what is left, by as many workers as the run has, each with a part of the targets; or one part of it."""
-        store, source, reach = dataset.store, dataset.source, dataset.reach
+        store, source = dataset.store, dataset.source
+
+        def watch(target: str, report: object) -> None:
+            did(1, visits=1)
+            dataset.reach.watch(target, report)
+
+        reach = replace(dataset.reach, watch=watch)
         if unit != EVERYTHING:
             report = collect_part(store, source, reach, _part_of(unit))
             tick(1)
@@ -75,7 +84,9 @@ class CollectStage(Stage):
 
         def run_parts(parts: Sequence[Part]) -> list[LandReport]:
             with ThreadPoolExecutor(len(parts), thread_name_prefix="collect") as threads:
-                return list(threads.map(lambda part: source.land(store, reach, part), parts))
+                # Each in a context of its own, in which `did` finds this unit's meter.
+                started = [threads.submit(copy_context().run, source.land, store, reach, part) for part in parts]
+                return [future.result() for future in started]
 
         report = collect(store, source, reach, run_parts, workers=dataset.workers, prepared=True)
         tick(1)
@@ -140,6 +151,7 @@ class TablesStage(ShardStage):
         """One shard."""
         store = dataset.store
         written = write_shard(store, dataset.source, dataset.scrub, store.key(), int(unit))
+        did(1, videos=written.videos, comments=written.comments)
         tick(1)
         return UnitReport(Counter(vars(written)))
 

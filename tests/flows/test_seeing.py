@@ -1,0 +1,67 @@
+"""What the server shows of runs: names that a person can read, and one line a unit, on a real server."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csmv.flows.seeing import run_name
+
+BUILD = """
+import json, sys
+from csmv.flows.build import Build, build_dataset
+state = build_dataset(Build(root=sys.argv[1], config=json.loads(sys.argv[2])), return_state=True)
+print(state.type.value)
+from prefect.logging.handlers import APILogHandler
+APILogHandler().flush()
+"""
+
+
+def rows(server: Any, query: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(f"file:{server.home}/prefect.db?mode=ro", uri=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [((), ""), (("3",), " 3"), (("0", "1", "2", "3"), " 0-3"), (("0", "1", "5", "6", "9"), " 0-1,5-6,9")],
+)
+def test_runs_are_called_by_stage_root_and_shards(units: tuple[str, ...], text: str) -> None:
+    assert run_name("features", "s3://bucket/mine/", units) == f"features mine{text}"
+
+
+@pytest.fixture(scope="module")
+def built(server: Any, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset, built with the server watching, of films some of which can't be read."""
+    root = tmp_path_factory.mktemp("seen") / "mine"
+    config = {"name": "seen", "n_shards": 2, "source": {"kind": "folder", "path": str(tiny)}}
+    config |= {"features": [{"extractor": "mfcc"}], "splits": [{"kind": "comment"}]}
+    command = [sys.executable, "-c", BUILD, str(root), json.dumps(config)]
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["COMPLETED"], done.stdout + done.stderr
+    time.sleep(1)
+    return root
+
+
+def test_runs_have_names_that_a_person_can_read(server: Any, built: Path) -> None:
+    flows = {name for (name,) in rows(server, "SELECT name FROM flow_run")}
+    tasks = {name for (name,) in rows(server, "SELECT name FROM task_run")}
+
+    assert {"build mine", "tables mine", "media mine", "features mine", "report mine"} <= flows
+    assert {"tables 0000", "tables 0001", "features 0000", "features 0001", "splits comment", "report root"} <= tasks
+
+
+def test_a_line_a_unit_counts_what_came_of_it(server: Any, built: Path) -> None:
+    lines = [message for (message,) in rows(server, "SELECT message FROM log WHERE level = 20")]
+
+    for stage in ("tables", "media", "features"):
+        said = [one for one in lines if one.startswith(f"{stage} 000")]
+        assert sorted(one.split(":")[0] for one in said) == [f"{stage} 0000", f"{stage} 0001"], said
+        assert all(" s" in one for one in said)
+    assert any("videos" in one and "windows" in one for one in lines if one.startswith("features"))
+    assert any("; failures: " in one for one in lines if one.startswith("media"))
