@@ -6,7 +6,7 @@ dataset.features("i3d")["7401234567890123456"]   # (T, D)
 dataset.run("features")
 """
 
-from collections import Counter
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from csmv.pipeline.config import DatasetConfig, create_root, read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub import ScrubPolicy
@@ -23,6 +22,7 @@ from csmv.pipeline.sources.base import Reach, Source
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
 from csmv.pipeline.stages import STAGES
+from csmv.pipeline.status import Overview, look
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
 from csmv.pipeline.vccsa.video_features import load_features
@@ -130,18 +130,12 @@ class Dataset:
 
     def status(self) -> list[StageStatus]:
         """How far each stage is: units done and missing, what is stale and why, failures by reason."""
-        with self.store.remembering():
-            failed = {table: Counter(rows["reason"].to_pylist()) for table, rows in failures_of(self.store).items()}
-            return [self._status_of(stage, failed) for stage in STAGES]
+        return self.overview().stages
 
-    def _status_of(self, stage: Stage, failed: Mapping[str, Counter[str]]) -> StageStatus:
-        units, missing, stale = stage.units(self), stage.missing(self), stage.stale(self)
-        reasons: Counter[str] = Counter()
-        for table, counts in failed.items():
-            if table.split("/", 1)[0] in stage.failure_tables:
-                reasons.update(counts)
-        left = len(set(missing) - stale.keys())
-        return StageStatus(stage.name, str(stage.unit), len(units), left, stale, reasons, stage.note(self))
+    def overview(self) -> Overview:
+        """How far each stage is, of each hashtag too, and who works on what."""
+        settings = [self.config.model_dump_json(), self._changed, self._changes, self.retry_failed]
+        return look(self, STAGES, json.dumps(settings, default=str))
 
     # ------------------------------------------------------------------ what stages see
 

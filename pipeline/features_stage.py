@@ -6,7 +6,7 @@ from csmv.extractors.reasons import MediaFailure
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import disagreement
-from csmv.pipeline.features import complete, extract_shard, is_open, outdated
+from csmv.pipeline.features import complete, extract_shard, is_open, missing, outdated
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.media.retention import apply_retention
 from csmv.pipeline.schemas import FailureReason
@@ -32,37 +32,33 @@ class FeaturesStage(ShardStage):
     timeout_s = 24 * 3600.0
     when_stale = "refuse"
 
-    def missing(self, dataset: DatasetView) -> list[str]:
-        """Shards with a video to extract, parts of an interrupted run to merge, or rows that no longer count."""
-        configs = dataset.entries(self.section, FeatureConfig)
-        return [
-            shard_name(shard)
-            for shard in dataset.store.shards()
-            if any(is_open(dataset.store, shard, config) for config in configs)
-        ]
+    def is_open(self, dataset: DatasetView, shard: int) -> bool:
+        """Whether there is a video to extract, parts of an interrupted run to merge, or rows that no longer count."""
+        return any(is_open(dataset.store, shard, config) for config in dataset.entries(self.section, FeatureConfig))
 
-    def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Shards made with other weights, numbers or clip rule than are asked for, or from other media files."""
-        found = self._otherwise(dataset)
+    def why_stale(self, dataset: DatasetView, shard: int) -> str:
+        """Made with other weights, numbers or clip rule than are asked for, or from other media files."""
+        if why := self._otherwise(dataset, shard):
+            return why
         for config in dataset.entries(self.section, FeatureConfig):
-            for shard in dataset.store.shards():
-                if number := outdated(dataset.store, shard, config):
-                    why = f"{number} video(s) of {config.table} have another media file now"
-                    found.setdefault(shard_name(shard), why)
-        return found
+            if number := outdated(dataset.store, shard, config):
+                return f"{number} video(s) of {config.table} have another media file now"
+        return ""
+
+    def items_left(self, dataset: DatasetView, shard: int) -> int:
+        """How many videos to extract, by at least one set."""
+        configs = dataset.entries(self.section, FeatureConfig)
+        return len({video for config in configs for video in missing(dataset.store, shard, config)})
 
     def refuse_stale(self, dataset: DatasetView) -> None:
         """Raises CsmvError if a shard was made otherwise; vectors of another media file are simply made anew."""
-        for unit, why in self._otherwise(dataset).items():
-            raise CsmvError(f"{self.name}, {unit}: {why}")
+        for shard in dataset.store.shards():
+            if why := self._otherwise(dataset, shard):
+                raise CsmvError(f"{self.name}, {shard_name(shard)}: {why}")
 
-    def _otherwise(self, dataset: DatasetView) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for config in dataset.entries(self.section, FeatureConfig):
-            for shard in dataset.store.shards():
-                if why := disagreement(dataset.store, shard, config):
-                    found.setdefault(shard_name(shard), why)
-        return found
+    def _otherwise(self, dataset: DatasetView, shard: int) -> str:
+        configs = dataset.entries(self.section, FeatureConfig)
+        return next((why for config in configs if (why := disagreement(dataset.store, shard, config))), "")
 
     def prepare(self, dataset: DatasetView) -> None:
         """Raises CsmvError if the configuration names no feature set."""

@@ -13,13 +13,14 @@ import secrets
 import socket
 import tempfile
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
 from typing import IO, Any, NamedTuple, TypeVar
@@ -99,7 +100,10 @@ class Files:
 
     def exists(self, relative: str) -> bool:
         """Whether a file is there."""
-        return bool(self.fs.exists(self.path(relative)))
+        path = self.path(relative)
+        if (whole := self._whole()) is not None:
+            return relative in whole
+        return bool(self.fs.exists(path))
 
     def read_file(self, relative: str) -> bytes:
         """A file's bytes. Raises CsmvError if it is not there."""
@@ -273,7 +277,22 @@ class Files:
         Of an object store one listing, however many files there are (one request a thousand files), and none of it is
         remembered: other processes write too.
         """
-        return self._once(("listing", prefix), lambda: self._listed(self._below(prefix)))
+        return self._once(("listing", prefix), lambda: self._listed_below(prefix))
+
+    def _listed_below(self, prefix: str) -> dict[str, Listed]:
+        folder = self.path(prefix) if prefix else self._base
+        if (whole := self._whole()) is not None:
+            return {name: whole[name] for name in self._names_beginning(f"{prefix}/")}
+        return dict(sorted(_walk(folder, len(self._base) + 1))) if self.is_local else self._listed(self._below(prefix))
+
+    def _whole(self) -> dict[str, Listed] | None:
+        """The listing of everything, if it is remembered."""
+        return None if self._remembered is None else self._remembered.get(("listing", ""))
+
+    def _names_beginning(self, beginning: str) -> list[str]:
+        """Names in the remembered listing of everything that begin so, sorted."""
+        names: list[str] = self._once(("names",), lambda: sorted(self._whole() or ()))
+        return list(takewhile(lambda name: name.startswith(beginning), names[bisect_left(names, beginning) :]))
 
     def _below(self, prefix: str) -> dict[str, Any]:
         folder = self.path(prefix) if prefix else self._base
@@ -287,6 +306,8 @@ class Files:
         return self._once(("beginning", beginning), lambda: self._beginning(beginning))
 
     def _beginning(self, beginning: str) -> list[str]:
+        if self._whole() is not None:
+            return self._names_beginning(beginning)
         if self._is_s3:
             return sorted(self._listed(self.fs.find(self._base, prefix=beginning, detail=True)))
         folder, _, name = beginning.rpartition("/")
@@ -378,6 +399,24 @@ class LocalFiles:
 
     paths: Iterator[Path]
     give_back: Callable[[Path], None]
+
+
+def _walk(folder: str, base: int) -> Iterator[tuple[str, Listed]]:
+    """Every file below a local folder with its path from the character `base` on; temporary ones left out."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif not _TEMPORARY.search(entry.name):
+                        with suppress(FileNotFoundError):  # gone since it was listed, or a link to nothing
+                            status = entry.stat()
+                            when = datetime.fromtimestamp(status.st_mtime, UTC)
+                            yield entry.path[base:], Listed(status.st_size, when)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
 
 
 def _delete(path: Path) -> None:

@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from csmv.pipeline.errors import parsed_json
 from csmv.pipeline.failures import failures_of
@@ -30,6 +29,9 @@ from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick,
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PATH = "reports/index.html"
 SCRUB_MEASURED = Path(__file__).parent / "scrub" / "measured.json"
@@ -104,7 +106,9 @@ def facts(store: Store) -> dict[str, Any]:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -104,11 +104,30 @@ class StageStatus:
     stale: dict[str, str]
     failures: Counter[str]
     note: str = ""
+    items_left: int | None = None
+    """Items, videos mostly, that are to be done in the missing and stale units; None where nobody counts them."""
+    rate: float | None = None
+    """Items a second of all who work on it now; None where nobody does, or nobody has finished an item yet."""
+    hashtags: dict[str, "HashtagCount"] = field(default_factory=dict)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes at this rate; None where that can't be said."""
+        return None if self.items_left is None or not self.rate else self.items_left / self.rate
 
     @property
     def done(self) -> int:
         """Units that are as the settings and inputs of now would make them."""
         return self.units - self.missing - len(self.stale)
+
+
+@dataclass
+class HashtagCount:
+    """How far a stage is with the videos of a hashtag; of feature sets, each counts for itself."""
+
+    done: int = 0
+    missing: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -212,6 +231,34 @@ class ShardStage(Stage):
     def units(self, dataset: DatasetView) -> list[str]:
         """All shards' numbers, with four digits."""
         return [shard_name(shard) for shard in dataset.store.shards()]
+
+    def missing(self, dataset: DatasetView) -> list[str]:
+        """The shards in which something is to be done."""
+        return [shard_name(shard) for shard in dataset.store.shards() if self.is_open(dataset, shard)]
+
+    def stale(self, dataset: DatasetView) -> dict[str, str]:
+        """Of each shard that was made from something else than there is now: a sentence that says why."""
+        reasons = {shard_name(shard): self.why_stale(dataset, shard) for shard in dataset.store.shards()}
+        return {unit: why for unit, why in reasons.items() if why}
+
+    @abstractmethod
+    def is_open(self, dataset: DatasetView, shard: int) -> bool:
+        """Whether anything is to be done in a shard."""
+
+    def why_stale(self, dataset: DatasetView, shard: int) -> str:
+        """Why a shard is stale, in a sentence; empty if it is not."""
+        return ""
+
+    def items_left(self, dataset: DatasetView, shard: int) -> int | None:
+        """How many items, videos mostly, are to be done in a shard; None where a stage does not count them."""
+        return None
+
+    def depends_on(self, dataset: DatasetView) -> tuple[str, ...] | None:
+        """The folders that decide the three answers above, besides what the root keeps of the shard itself.
+
+        None if something outside the root does: then nobody may remember the answers.
+        """
+        return ()
 
 
 class RootStage(Stage):

@@ -1,7 +1,7 @@
 """`csmv import`, `build`, `split`, `report`: sources into a root, splits over it, and the page about it."""
 
 import os
-from dataclasses import asdict
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +24,8 @@ from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import UnfinishedError, UsageError
 
 commands = typer.Typer()
+
+_LOOK_AGAIN_S = 10
 
 
 @command(commands, "import")
@@ -129,38 +131,25 @@ def run(
 def status(
     root: RootArgument,
     as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every ten seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """How far each stage of a root is: units done and missing, what is stale and why, failures by reason."""
-
+    """How far each stage and hashtag of a root is, what is stale and why, how long it will take, who works on what."""
+    from csmv.flows.status import print_overview, stage_rows
     from csmv.pipeline.dataset import Dataset
 
-    rows = Dataset.open(root).status()
-    if as_json:
-        print_json([asdict(row) | {"done": row.done} for row in rows])
-        return
-    print_table(
-        ["stage", "by", "done", "missing", "stale", "failures"],
-        [
-            [
-                row.name,
-                row.unit,
-                f"{row.done:,} of {row.units:,}",
-                f"{row.missing:,}",
-                f"{len(row.stale):,}",
-                f"{row.failures.total():,}",
-            ]
-            for row in rows
-        ],
-        f"Stages of {root}",
-    )
-    for row in rows:
-        for unit, why in list(row.stale.items())[:3]:
-            typer.echo(f"{row.name} {unit} is stale: {why}")
-        if row.failures:
-            counts = ", ".join(f"{count:,} {reason}" for reason, count in row.failures.most_common())
-            typer.echo(f"{row.name} failures: {counts}")
-        if row.note:
-            typer.echo(f"{row.name}: {row.note}")
+    try:
+        while True:
+            overview = Dataset.open(root).overview()
+            if as_json:
+                print_json(stage_rows(overview))
+            else:
+                print_overview(overview, root, clear=watch)
+            if not watch:
+                return
+            time.sleep(_LOOK_AGAIN_S)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
 
 
 def _shards(text: str | None) -> list[int] | None:

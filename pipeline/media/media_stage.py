@@ -6,7 +6,7 @@ from typing import ClassVar
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.media.media_shard import media_shard, open_videos
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
-from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport, shard_name
+from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport
 
 
 class MediaStage(ShardStage):
@@ -30,13 +30,17 @@ class MediaStage(ShardStage):
     retries = 2
     timeout_s = 6 * 3600.0
 
-    def missing(self, dataset: DatasetView) -> list[str]:
-        """Shards with a video whose file is still to be got, or has been replaced at the source."""
-        return [
-            shard_name(shard)
-            for shard in dataset.store.shards()
-            if open_videos(dataset.store, shard, dataset.source, retry_failed=dataset.retry_failed)
-        ]
+    def is_open(self, dataset: DatasetView, shard: int) -> bool:
+        """Whether a video's file is still to be got, or has been replaced at the source."""
+        return self.items_left(dataset, shard) > 0
+
+    def items_left(self, dataset: DatasetView, shard: int) -> int:
+        """How many videos' files."""
+        return len(open_videos(dataset.store, shard, dataset.source, retry_failed=dataset.retry_failed))
+
+    def depends_on(self, dataset: DatasetView) -> tuple[str, ...] | None:
+        """Nothing else, unless the source has files of its own, which may be replaced at any time."""
+        return None if dataset.source.has_files or dataset.retry_failed else ()
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """One shard's files."""

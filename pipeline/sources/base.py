@@ -189,6 +189,15 @@ class Source(ABC):
         """The folder of the root in which everything raw is kept."""
         return f"{LANDING}/{self.kind}"
 
+    @property
+    def hashtags(self) -> tuple[str, ...]:
+        """The hashtags that are its targets, without # and in small letters; empty where it has none."""
+        return ()
+
+    def open_hashtags(self, store: Store) -> list[str]:
+        """Those of its hashtags that are not read to their end, where landing tells."""
+        return []
+
     # ------------------------------------------------------------------ landing
 
     def prepare(self, store: Store, reach: Reach) -> None:  # noqa: B027  (nothing to prepare is the usual case)

@@ -3,6 +3,8 @@
 No stealth patches, no altered user agent, no other fingerprint than its own.
 """
 
+import base64
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -12,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from csmv.pipeline.demo.sandbox.certificate import spki_of
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection
 
@@ -78,7 +79,7 @@ async def _launch(playwright: "Playwright", connection: Connection, profile: Pat
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to sandbox itself for root
     if connection.ca_file is not None:
-        arguments.append(f"--ignore-certificate-errors-spki-list={spki_of(connection.ca_file)}")
+        arguments.append(f"--ignore-certificate-errors-spki-list={_spki_of(connection.ca_file)}")
     executable = find_chromium(connection.browser)
     return await playwright.chromium.launch_persistent_context(
         profile,
@@ -115,3 +116,13 @@ def read_cookies(connection: Connection) -> list[dict[str, Any]]:
         for cookie in jar
         if cookie.domain.lstrip(".") == "tiktok.com" or cookie.domain.endswith(".tiktok.com")
     ]
+
+
+def _spki_of(ca_file: Path) -> str:
+    """The base64 SHA-256 of a certificate's public key, by which Chromium can be told to trust exactly it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = x509.load_pem_x509_certificate(ca_file.read_bytes()).public_key()
+    data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()

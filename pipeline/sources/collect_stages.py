@@ -13,7 +13,7 @@ from csmv.pipeline.progress import did
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
 from csmv.pipeline.sources.base import LandReport, Part
 from csmv.pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
-from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport, shard_name
+from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport
 
 EVERYTHING = "everything"
 """The one unit of collection: which targets there are shows only while they are collected."""
@@ -129,18 +129,19 @@ class TablesStage(ShardStage):
     everywhere = 16
     timeout_s = 6 * 3600.0
 
-    def missing(self, dataset: DatasetView) -> list[str]:
-        """Shards that were not written from what landed, by the policy and with the names of now."""
-        return [shard_name(shard) for shard in dataset.store.shards() if not self._is_current(dataset, shard)]
+    def is_open(self, dataset: DatasetView, shard: int) -> bool:
+        """Whether it was not written from what landed, by the policy and with the names of now."""
+        return not self._is_current(dataset, shard)
 
-    def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Shards written from other landing, another policy, other names, or before a request to forget."""
-        why = "what landed, the scrub policy or the requests to forget have changed since it was written"
-        return {
-            shard_name(shard): why
-            for shard in dataset.store.shards()
-            if self._is_there(dataset, shard) and not self._is_current(dataset, shard)
-        }
+    def why_stale(self, dataset: DatasetView, shard: int) -> str:
+        """Written from other landing, another policy, other names, or before a request to forget."""
+        if not self._is_there(dataset, shard) or self._is_current(dataset, shard):
+            return ""
+        return "what landed, the scrub policy or the requests to forget have changed since it was written"
+
+    def depends_on(self, dataset: DatasetView) -> tuple[str, ...]:
+        """Landing as a whole: the names in it decide every shard."""
+        return ("private/landing",)
 
     def prepare(self, dataset: DatasetView) -> None:
         """Take in what has changed in a source that stands on this machine."""

@@ -3,16 +3,18 @@
 import re
 import ssl
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 from urllib.robotparser import RobotFileParser
-
-import httpx
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection
 from csmv.pipeline.sources.pacing import Pacer
 from csmv.pipeline.sources.video_links import short_link_of, video_id_of
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
+
+if TYPE_CHECKING:
+    import httpx
 
 AGENT = "csmv"
 """The token by which robots.txt may address this program."""
@@ -22,8 +24,10 @@ _LARGEST_ROBOTS = 512 << 10
 _SITE = re.compile(r"https://(?:[a-z0-9-]+\.)?tiktokv?\.com/")
 
 
-def http_client(connection: Connection) -> httpx.Client:
+def http_client(connection: Connection) -> "httpx.Client":
     """A client that goes the way the connection says, and stays where it is sent."""
+    import httpx
+
     trust = ssl.create_default_context()
     if connection.ca_file is not None:
         trust.load_verify_locations(cafile=str(connection.ca_file))
@@ -43,6 +47,8 @@ def check_robots(connection: Connection, pacer: Pacer, paths: Iterable[str] = ("
     Raises CsmvError if it forbids it, or can't be read: a 404 means that there are no rules, anything else that
     nobody knows them.
     """
+    import httpx
+
     pacer.wait()
     try:
         with http_client(connection) as client, client.stream("GET", "https://www.tiktok.com/robots.txt") as answer:
@@ -72,7 +78,9 @@ def resolve_short_links(links: Iterable[str], connection: Connection, pacer: Pac
         return {link: _resolve(client, link, pacer) for link in links}
 
 
-def _resolve(client: httpx.Client, link: str, pacer: Pacer) -> str | Verdict:
+def _resolve(client: "httpx.Client", link: str, pacer: Pacer) -> str | Verdict:
+    import httpx
+
     seen: set[str] = set()
     url = link
     for _ in range(_MOST_REDIRECTS):

@@ -23,6 +23,7 @@ from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Limits
 from csmv.pipeline.sources.landing import Record, read_records, write_records
 from csmv.pipeline.sources.last_rows import LastRows
+from csmv.pipeline.sources.pending import plain
 from csmv.pipeline.sources.plain_http import http_client
 from csmv.pipeline.sources.research_api import (
     COMMENT_FIELDS,
@@ -152,6 +153,11 @@ class Research(Source):
         report.landed = report.requests = client.sent
         report.vanished = len(self.videos(store)[1])
         return report
+
+    @property
+    def hashtags(self) -> tuple[str, ...]:
+        """As the section says."""
+        return tuple(plain(self.section.hashtags))
 
     def left(self, store: Store) -> int:
         """How many windows of dates and lists of comments are not read to their end."""

@@ -8,13 +8,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.store import Store
+
+if TYPE_CHECKING:
+    import httpx
 
 KEY_VARIABLE = "CSMV_RESEARCH_KEY"
 SECRET_VARIABLE = "CSMV_RESEARCH_SECRET"
@@ -133,7 +135,7 @@ class Quota:
 class ResearchClient:
     """Sends requests with a valid token; waits and tries again where that helps, and says where it does not."""
 
-    def __init__(self, http: httpx.Client, quota: Quota, sleep: Callable[[float], None]) -> None:
+    def __init__(self, http: "httpx.Client", quota: Quota, sleep: Callable[[float], None]) -> None:
         self.http, self.quota, self.sleep = http, quota, sleep
         self.base = os.environ.get(URL_VARIABLE, DEFAULT_URL).rstrip("/")
         self.sent = 0
@@ -173,6 +175,8 @@ class ResearchClient:
         self, path: str, fields: Iterable[str], body: Mapping[str, Any]
     ) -> tuple[str, str, dict[str, Any], float | None]:
         """(error code, message, data, Retry-After) of one request."""
+        import httpx
+
         token = self._valid_token()
         self.quota.take()
         self.sent += 1
@@ -201,6 +205,8 @@ class ResearchClient:
         return self._token
 
     def _new_token(self) -> SecretStr:
+        import httpx
+
         key, secret = os.environ.get(KEY_VARIABLE, ""), os.environ.get(SECRET_VARIABLE, "")
         if not key or not secret:
             raise CsmvError(

@@ -22,7 +22,7 @@ from csmv.pipeline.sources.collect_settings import Limits, Manners
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
-from csmv.pipeline.sources.pending import pending_hashtags, pending_videos
+from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
 from csmv.pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
 from csmv.pipeline.sources.video_links import LinkFile, canonical_url, read_links
@@ -106,6 +106,15 @@ class Web(Source):
         report.passing = {one: pause_s for one, pause_s in pauses.items() if report.outcomes[one]}
         report.landed = sum(tally.new for tally in report.tallies.values())
         return report
+
+    @property
+    def hashtags(self) -> tuple[str, ...]:
+        """As the section says."""
+        return tuple(plain(self.section.hashtags))
+
+    def open_hashtags(self, store: Store) -> list[str]:
+        """The hashtags not read to their end yet."""
+        return self.pending_hashtags(store)
 
     def left(self, store: Store) -> int:
         """How many hashtags and videos are not settled."""

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
 
-import httpx
 from pydantic import Field, model_validator
 
 from csmv.pipeline.errors import CsmvError
@@ -266,6 +265,8 @@ def _day(moment: datetime | None) -> date | None:
 
 def _check_robots(urls: list[str], connection: Connection, pacer: Pacer) -> None:
     """Raises CsmvError where a site's robots.txt can't be read, or disallows one of the addresses."""
+    import httpx
+
     rules: dict[str, RobotFileParser] = {}
     with http_client(connection) as client:
         for url in urls:

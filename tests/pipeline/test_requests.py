@@ -127,6 +127,17 @@ def test_requests_are_bounded_for_each_shard_however_many_videos_it_has(
     assert counts[0].total() <= most * CONFIG["n_shards"]  # type: ignore[operator]
 
 
+def test_a_second_look_at_the_status_is_a_few_requests(
+    datasets: tuple[Dataset, Dataset], counted_s3: CountedS3
+) -> None:
+    for dataset in datasets:
+        first = opened(dataset).status()
+        with counted_s3.counted() as requests:
+            assert opened(dataset).status() == first
+        assert requests["LIST"] <= 2, requests
+        assert requests.total() <= 7, requests
+
+
 def test_the_listing_says_what_is_to_do(datasets: tuple[Dataset, Dataset]) -> None:
     for dataset, videos in zip(datasets, (FEW, MANY), strict=True):
         assert sum(len(missing(dataset.store, shard, MFCC)) for shard in (0, 1)) == videos // 4

@@ -1,7 +1,5 @@
 """A certificate for the sandbox, made at every start and good for a day: nothing secret is ever in the repository."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,13 +40,3 @@ def make_certificate(folder: Path, hosts: Sequence[str]) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_file, key_file
-
-
-def spki_of(ca_file: Path) -> str:
-    """The base64 SHA-256 of a certificate's public key, by which Chromium can be told to trust exactly it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    key = x509.load_pem_x509_certificate(ca_file.read_bytes()).public_key()
-    data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
