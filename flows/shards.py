@@ -155,10 +155,13 @@ UNFINISHED = "Unfinished"
 """The name of the state of a run in which nothing failed, and something was left that may succeed in a later one."""
 
 
-def run_all(stage: str, runs: Iterable["PrefectFuture[Any]"], what: str) -> "State[Any]":
+def run_all(
+    stage: str, runs: Iterable["PrefectFuture[Any]"], what: str, ended: Callable[[], None] = lambda: None
+) -> "State[Any]":
     """Wait for the runs of a stage and give the state that its flow ends in, with their reports as its data.
 
-    Failed, with a summary, if one failed; Completed, but named Unfinished, if one ended early.
+    Failed, with a summary, if one failed; Completed, but named Unfinished, if one ended early. `ended` is called after
+    each.
     """
     futures = list(runs)
     problems: list[str] = []
@@ -171,6 +174,7 @@ def run_all(stage: str, runs: Iterable["PrefectFuture[Any]"], what: str) -> "Sta
                 total.merge(future.result() or UnitReport())
             else:
                 problems.append(_reason(state))
+            ended()
             tick(1)
     if problems:
         distinct = sorted(set(problems))

@@ -13,7 +13,7 @@ from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import FanOut, coordinate, root_name, span_of, tell_parent, whole
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
-from csmv.flows.seeing import current_run_name, seen_unit
+from csmv.flows.seeing import current_run_name, seen_unit, showing
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
@@ -50,7 +50,10 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
                 return coordinate(dataset, lambda parts: _advance(parts, (stage.name, *dataset.then), opened))
             with discreet(dataset.root, stage.name):
                 units = chosen_units(stage, opened, dataset.shards, dataset.units)
-            state = run_all(stage.name, [unit_task.submit(dataset, unit) for unit in units], _MANY[stage.unit])
+            with showing(stage.name, dataset.root, len(units)) as run_shown:
+                futures = [unit_task.submit(dataset, unit) for unit in units]
+                state = run_all(stage.name, futures, _MANY[stage.unit], run_shown.unit_ended)
+                run_shown.end(state)
             if state.is_completed() and dataset.shards is None and dataset.units is None:
                 with discreet(dataset.root, stage.name):
                     stage.finish(opened)

@@ -1,6 +1,8 @@
 """`csmv doctor` and `csmv deploy`: what this machine has, and the flows made known to a Prefect server."""
 
 import os
+import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +37,27 @@ def doctor(
                 typer.echo(f"{'':<9}for {finding.needed}: {finding.how}")
         typer.echo("Everything required is here." if not lacking else f"{len(lacking)} required thing(s) are missing.")
     raise typer.Exit(1 if lacking else 0)
+
+
+@commands.command()
+def metrics(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where Prometheus finds it.")] = 9464,
+    address: Annotated[str, typer.Option(help="Whom it answers: 0.0.0.0 is everybody.")] = "127.0.0.1",
+    folder: Annotated[
+        Path | None, typer.Option(help="Where workers write; left out, CSMV_METRICS_DIR, which they need too.")
+    ] = None,
+) -> None:
+    """Serve what this machine's workers count to Prometheus, until Ctrl-C: one exporter a machine."""
+    from csmv.flows.metrics import DIRECTORY, serve
+
+    chosen = folder or Path(os.environ.get(DIRECTORY, ""))
+    if chosen == Path():
+        raise UsageError(f"Name the folder of the workers' counts with --folder, or set {DIRECTORY}.")
+    server = serve(chosen, port, address)
+    typer.echo(f"http://{address}:{server.server_port}/metrics serves what workers write into {chosen}.")
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    server.shutdown()
 
 
 @commands.command()

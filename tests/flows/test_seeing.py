@@ -5,15 +5,22 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.states import Failed
 
+from csmv.flows import seeing
 from csmv.flows.seeing import run_name
+from csmv.pipeline.progress import Meter
+from csmv.pipeline.stage import UnitReport
 
 BUILD = """
 import json, sys
+from csmv.flows import seeing
+seeing._SHOW_EVERY_S = 0.1
 from csmv.flows.build import Build, build_dataset
 state = build_dataset(Build(root=sys.argv[1], config=json.loads(sys.argv[2])), return_state=True)
 print(state.type.value)
@@ -65,3 +72,42 @@ def test_a_line_a_unit_counts_what_came_of_it(server: Any, built: Path) -> None:
         assert all(" s" in one for one in said)
     assert any("videos" in one and "windows" in one for one in lines if one.startswith("features"))
     assert any("; failures: " in one for one in lines if one.startswith("media"))
+
+
+def test_every_stage_leaves_a_page_with_its_counts_and_failures(server: Any, built: Path) -> None:
+    pages = dict(rows(server, "SELECT key, data FROM artifact WHERE type = 'markdown' AND key LIKE '%-mine'"))
+
+    assert {"tables-mine", "media-mine", "features-mine", "splits-mine", "report-mine"} <= set(pages)
+    assert "| units | 2 |" in pages["features-mine"] and "| windows |" in pages["features-mine"]
+    assert "| failure | count |" in pages["media-mine"]
+    assert f"{built}/reports/index.html" in pages["report-mine"]
+
+
+def test_progress_reaches_the_server_while_a_stage_runs(server: Any, built: Path) -> None:
+    bars = dict(rows(server, "SELECT key, data FROM artifact WHERE type = 'progress' AND key LIKE '%-mine-progress'"))
+
+    assert "features-mine-progress" in bars
+    assert float(bars["features-mine-progress"]) == 100.0
+
+
+@pytest.mark.parametrize("units", [0, 4])
+def test_a_bar_counts_units_that_ended_and_parts_of_those_at_work(units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = seeing.Shown("media", "mine", units)
+    meter = Meter()
+    meter.expect(10)
+    meter.add(5, Counter(), {})
+    monkeypatch.setitem(seeing._meters, "", [meter])
+
+    run.unit_ended()
+
+    assert run.fraction() == (1.5 / 4 if units else 1.0)
+
+
+def test_a_failed_stage_says_why_on_its_page() -> None:
+    state = Failed(message="media: 1 of 4 shards failed: No room.")
+
+    text = seeing.page("media", "s3://bucket/mine/", 4, UnitReport(), 1.25, state)
+
+    assert "Failed: media: 1 of 4 shards failed: No room." in text
+    assert "| seconds | 1.2 |" in text
+    assert "`s3://bucket/mine/reports/index.html`" in text
