@@ -100,7 +100,7 @@ def _here(stage: Stage, dataset: Build) -> "State[Any]":
 def _on_workers(stage: Stage, parts: FanOut, opened: OpenDataset) -> "State[Any] | None":
     """A stage by runs of its own deployment; what is quick and needs the whole dataset, in this process."""
     if stage.unit in WHOLE and not stage.needs.gpu:
-        return _here(stage, cast(Build, parts.dataset))
+        return parts.ended(stage) or parts.remember(stage, _here(stage, cast(Build, parts.dataset)))
     try:
         with discreet(parts.dataset.root, stage.name):
             return parts.advance(stage, opened, partial(begin_stage, stage, parts.dataset))

@@ -16,7 +16,7 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
-from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -39,9 +39,13 @@ DEPLOYMENT = "csmv"
 PART = "csmv-part"
 """The tag of a run that does a part of another one's work."""
 _STAGE, _ROUND = "csmv-stage-", "csmv-round-"
+_ENDED = "csmv.ended."
+"""A label of the waiting run: how a stage ended, so that it is not asked for again each time that the run wakes."""
 
 WAITING = "Waiting"
 """The name of the state of a run that waits for its parts, in the schedule and on no worker."""
+
+_FOR_GOOD = (StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED)
 
 RANGES_A_WORKER = 3
 """So that a slow range leaves the other workers something to do."""
@@ -61,6 +65,8 @@ class FanOut:
     run: FlowRun
     dataset: Dataset
     client: SyncPrefectClient
+    ends: "tuple[datetime, ...]" = ()
+    """when the run ended before, if somebody has begun it again: parts from then are not its parts any more"""
     waits_for: str = ""
     _parts: "list[FlowRun] | None" = field(default=None, repr=False)
 
@@ -80,6 +86,9 @@ class FanOut:
         Raises:
             CsmvError: a person has to put something right before the stage can begin.
         """
+        ended = self.ended(stage)
+        if ended is not None:
+            return ended
         parts = self._of(stage)
         if not parts:
             before(opened)
@@ -122,7 +131,7 @@ class FanOut:
             flow_run_name=f"{stage.name} {root_name(self.dataset.root)} {span_of(units)}",
             tags=[PART, f"{_STAGE}{stage.name}", f"{_ROUND}{number}"],
             # Killed between two of them and begun again, it submits none twice.
-            idempotency_key=f"{self.run.id}:{stage.name}:{number}:{units[0]}",
+            idempotency_key=f"{self.run.id}:{len(self.ends)}:{stage.name}:{number}:{units[0]}",
         )
 
     def _ended(self, stage: Stage, opened: OpenDataset, parts: Sequence[FlowRun]) -> "State[Any]":
@@ -137,8 +146,27 @@ class FanOut:
         left = stage.note(opened) if stage.unit is Unit.TARGET else ""
         if stopped or left:
             why = stopped[0] if stopped else f"{stage.name} is not finished: {left}"
-            return Completed(name=UNFINISHED, message=why)
-        return Completed(message=f"{stage.name}: {len(parts)} runs")
+            return self.remember(stage, Completed(name=UNFINISHED, message=why))
+        return self.remember(stage, Completed(message=f"{stage.name}: {len(parts)} runs"))
+
+    def ended(self, stage: Stage) -> "State[Any] | None":
+        """How a stage ended in an earlier waking of this run, if it ended well."""
+        noted = self.run.labels.get(self._label(stage))
+        if noted is None:
+            return None
+        name, _, message = str(noted).partition(": ")
+        return Completed(name=name, message=message)
+
+    def remember(self, stage: Stage, state: "State[Any]") -> "State[Any]":
+        """Note that a stage ended well; gives its state."""
+        if state.is_completed():
+            noted = f"{state.name}: {state.message or ''}"
+            self.client.update_flow_run_labels(self.run.id, {self._label(stage): noted})
+            self.run.labels[self._label(stage)] = noted
+        return state
+
+    def _label(self, stage: Stage) -> str:
+        return f"{_ENDED}{len(self.ends)}.{stage.name}"
 
     # ------------------------------------------------------------------ watching
 
@@ -200,7 +228,8 @@ class FanOut:
 
     def _of(self, stage: Stage) -> list[FlowRun]:
         if self._parts is None:
-            self._parts = children(self.client, self.run.id)
+            parts = children(self.client, self.run.id)
+            self._parts = [part for part in parts if not self.ends or (part.created and part.created > self.ends[-1])]
         return [part for part in self._parts if f"{_STAGE}{stage.name}" in part.tags]
 
     def _pool(self, stage: Stage) -> str:
@@ -243,8 +272,10 @@ def coordinate(dataset: Dataset, advance: "Callable[[FanOut], State[Any] | None]
     assert context is not None and context.flow_run is not None, "called outside a flow"
     run = context.flow_run
     with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(run.id)
+        ends = tuple(sorted(one.timestamp for one in states if one.type in _FOR_GOOD))
         while True:
-            fan_out = FanOut(run, dataset, client)
+            fan_out = FanOut(run, dataset, client, ends)
             state = advance(fan_out)
             if state is not None:
                 return state

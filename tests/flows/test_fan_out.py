@@ -19,7 +19,7 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Scheduled
 
 from csmv.flows.fan_out import FanOut
 from csmv.flows.shards import Dataset
@@ -108,6 +108,12 @@ def test_a_divided_build_makes_the_bytes_of_one_process_and_a_second_one_is_told
     assert any(name.startswith("train many majority") for name in names)
     assert all(b"submitting flow run" in machine.log.read_bytes() for machine in machines)
     same_as_one_process(csmv, tmp_path, deployed)
+    before = len(fleet.parts(run_id))
+    fleet.client.set_flow_run_state(run_id, Scheduled(), force=True)  # as the button "Retry" does
+    fleet.until(lambda run: run.state is not None and not run.state.is_final(), run_id)
+    again = fleet.wait(run_id)
+    assert again.state is not None and again.state.is_completed(), again.state
+    assert len(fleet.parts(run_id)) == before
 
 
 @pytest.mark.slow
