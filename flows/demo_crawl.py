@@ -15,9 +15,8 @@ from csmv.pipeline.demo.sandbox.faults import Fault
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.media_shard import open_videos
 from csmv.pipeline.root import CONFIG_FILE
-from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:

@@ -8,42 +8,37 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
+from csmv.pipeline.dataset_head import FORMAT_VERSION, DatasetHead
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.folder import FolderSource
 from csmv.pipeline.sources.published import PublishedSource
 from csmv.pipeline.sources.registry import SOURCES, Section
 from csmv.pipeline.sources.research import ResearchSource
-from csmv.pipeline.sources.web import WebSource
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated, decoded, parse, yaml_mapping
 from csmv.pipeline.vccsa.train_config import TrainConfig
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
 
-FORMAT_VERSION: Final = 2
-"""Of new roots. What a root's own is, its header says; a configuration written for format 1 reads the same."""
 
-
-class DatasetConfig(Validated):
+class DatasetConfig(DatasetHead):
     """All that decides what is in a root. Tables of one configuration and one source are equal, byte for byte.
 
     Features are too on one kind of processor, with the same versions and number of threads.
     """
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    n_shards: int = Field(default=16, ge=1, le=9999, description="number of shards, fixed when the root is made")
     source: Section
     scrub: ScrubPolicy = ScrubPolicy()
     media: MediaSettings = MediaSettings()

@@ -30,7 +30,7 @@ BROWSER = ("proxy", "ca_file", "browser", "profile", "cookies", "headed", "local
 def collect(
     *,
     root: Annotated[str | None, typer.Option("--root", help="The dataset root; needed unless --dry-run.")] = None,
-    source: Annotated[Values, Fields("csmv.pipeline.sources.web:WebSource", hashtag="hashtags")],
+    source: Annotated[Values, Fields(f"{SITE}:WebSource", hashtag="hashtags")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what --links holds; nothing is asked.")] = False,
     config: Annotated[Path | None, typer.Option(help="A dataset.yaml; it says everything that options don't.")] = None,
     limits: Annotated[Values, Fields(f"{SITE}:Limits", *LIMITS, base="the configuration's")],

@@ -169,13 +169,14 @@ def _shards(text: str | None) -> list[int] | None:
 def split(
     *,
     root: Root,
-    section: Annotated[Values, Fields("csmv.pipeline.splits:SplitConfig", "kind", "name", "seed", "ratios")],
+    section: Annotated[Values, Fields("csmv.pipeline.split_config:SplitConfig", "kind", "name", "seed", "ratios")],
     as_json: AsJson = False,
 ) -> None:
     """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""
     from csmv.pipeline.config import record_section
     from csmv.pipeline.dataset import Dataset
-    from csmv.pipeline.splits import SplitConfig, build_split, summary
+    from csmv.pipeline.split_config import SplitConfig
+    from csmv.pipeline.splits import build_split, summary
     from csmv.pipeline.validated import parse
 
     with usage():

@@ -5,6 +5,7 @@ Secrets are never settings: cookies come from a file, keys from the environment.
 
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -45,6 +46,15 @@ class Manners(Validated):
         if not 0 <= self.scroll_pause_s[0] <= self.scroll_pause_s[1]:
             raise ValueError("scroll_pause_s is the shortest and the longest pause, in this order")
         return self
+
+
+class WebSource(Validated):
+    """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
+
+    kind: Literal["web"] = "web"
+    hashtags: tuple[str, ...] = Field(default=(), description="hashtags to collect, without #")
+    limits: Limits = Limits()
+    manners: Manners = Manners()
 
 
 class Connection(Validated):

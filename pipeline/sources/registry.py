@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from csmv.pipeline.sources.base import Source
+from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.folder import Folder, FolderSource
 from csmv.pipeline.sources.published import Published, PublishedSource
 from csmv.pipeline.sources.research import Research, ResearchSource
-from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.web import Web
 from csmv.pipeline.sources.ytdlp import Ytdlp, YtdlpSource
 
 SOURCES: dict[str, type[Source]] = {source.kind: source for source in (Folder, Published, Web, Research, Ytdlp)}

@@ -9,16 +9,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
-from csmv.pipeline.sources.collect_settings import Limits, Manners
+from csmv.pipeline.sources.collect_settings import Manners, WebSource
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
@@ -38,15 +36,6 @@ BACKOFF_S: dict[Outcome, float] = {
     Outcome.STALLED: 120.0,
 }
 """What is tried again in the same run, and after how long. Walls never are."""
-
-
-class WebSource(Validated):
-    """Videos and comments from the public pages, by hashtag or from a list of links. Never mixed with the API."""
-
-    kind: Literal["web"] = "web"
-    hashtags: tuple[str, ...] = Field(default=(), description="hashtags to collect, without #")
-    limits: Limits = Limits()
-    manners: Manners = Manners()
 
 
 class Web(Source):

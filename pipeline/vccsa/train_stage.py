@@ -8,7 +8,8 @@ from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.labels import resolve
-from csmv.pipeline.splits import SplitConfig, require_labels
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.inputs import inputs_of

@@ -20,11 +20,10 @@ from csmv.pipeline.media.media_shard import media_shard
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.collect_settings import Connection, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Manners, WebSource
 from csmv.pipeline.sources.polite import format_selector
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.video_links import canonical_url
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 
 VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "20"))

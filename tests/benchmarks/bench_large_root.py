@@ -24,7 +24,7 @@ from csmv.pipeline.config import DatasetConfig, create_root
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.schemas import COMMENTS, LABELS, SPLIT_NAMES, VIDEOS, features_spec
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import RunResult

@@ -29,7 +29,7 @@ from csmv.pipeline.demo.sample import make_sample
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.privacy.audit import audit
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.verify import verify
 

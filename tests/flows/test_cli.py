@@ -22,9 +22,10 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.media.media_shard import MediaReport
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
-from csmv.pipeline.sources.web import WebSource
+from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.web_visits import Report
-from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.stage import UnitReport
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.train_config import TrainConfig
@@ -346,8 +347,10 @@ def root_with_a_run(tmp_path_factory: pytest.TempPathFactory) -> str:
         (("report", "--root", "{root}"), 0, HEAVY),
         (("evaluate", "plain", "--root", "{root}", "--no-figures"), 0, HEAVY),
         (("extract", "--nonsense"), 2, (*HEAVY, "pyarrow", "numpy", "fsspec")),
+        (("split", "--nonsense"), 2, (*HEAVY, "pyarrow", "numpy", "fsspec")),
+        (("collect", "--nonsense"), 2, (*HEAVY, "pyarrow", "numpy", "fsspec", "httpx")),
     ],
-    ids=["extractors", "report", "evaluate", "a wrong option"],
+    ids=["extractors", "report", "evaluate", "a wrong extract", "a wrong split", "a wrong collect"],
 )
 def test_a_command_loads_only_what_it_needs(
     environment: dict[str, str], root_with_a_run: str, arguments: tuple[str, ...], code: int, absent: tuple[str, ...]

@@ -20,7 +20,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import load
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

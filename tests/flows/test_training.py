@@ -14,7 +14,8 @@ import pytest
 
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import features_spec
-from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.sweep import read_sweep
 from csmv.pipeline.vccsa.training import read_run

@@ -7,7 +7,7 @@ import pytest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.train_config import TrainConfig
 

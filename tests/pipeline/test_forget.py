@@ -32,9 +32,10 @@ from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.sources.base import Reach
+from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.landing import Landing
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.web import Web
 from csmv.pipeline.store import Store, parquet_bytes
 
 LANDED = "private/landing/web/videos/0000/v1/x.done.jsonl.zst"

@@ -12,7 +12,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, resolve
 from csmv.pipeline.report import facts
 from csmv.pipeline.schemas import COMMENTS, LABELS
-from csmv.pipeline.splits import SplitConfig, build_split, labelled_comments
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split, labelled_comments
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.data import load_corpus
 from csmv.pipeline.vccsa.train_config import TrainConfig

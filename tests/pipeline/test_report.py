@@ -15,7 +15,8 @@ from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.audit import audit
 from csmv.pipeline.report import SCRUB_MEASURED, facts, write_report
 from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
-from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import TrainConfig, train
 

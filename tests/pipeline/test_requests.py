@@ -21,7 +21,8 @@ from csmv.pipeline.media.retention import apply_retention
 from csmv.pipeline.report import write_report
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
-from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.stage import named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store

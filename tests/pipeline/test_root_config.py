@@ -102,7 +102,7 @@ def test_a_file_that_stands_in_a_new_root_makes_it(tmp_path: Path) -> None:
 RECORDS = """
 import sys, time
 from csmv.pipeline.config import record_section
-from csmv.pipeline.splits import SplitConfig
+from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store
 
 root, first, begin = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])

@@ -14,7 +14,8 @@ from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.schemas import COMMENTS, LABELS
-from csmv.pipeline.splits import SplitConfig, SplitsStage, build_split, by_comment, by_video, overlap, summary
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import SplitsStage, build_split, by_comment, by_video, overlap, summary
 from csmv.pipeline.stage import Unit
 from csmv.pipeline.store import Store
 

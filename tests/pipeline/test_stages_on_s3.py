@@ -14,7 +14,8 @@ from csmv.pipeline.features import extract_shard
 from csmv.pipeline.media.media_shard import media_shard
 from csmv.pipeline.report import write_report
 from csmv.pipeline.sources.registry import source_of
-from csmv.pipeline.splits import SplitConfig, build_split
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.store import Store
 
 KEY = SecretStr("a key that is long enough")

@@ -16,10 +16,10 @@ from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.pseudonym import Pseudonymiser
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.browser import find_chromium
-from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
 from csmv.pipeline.sources.landing import Landing, latest
 from csmv.pipeline.sources.tables import write_tables
-from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.web import Web
 from csmv.pipeline.sources.web_visits import Report
 from csmv.pipeline.store import Store
 

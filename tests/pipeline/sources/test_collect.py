@@ -18,9 +18,8 @@ from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Fault
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
-from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
 from csmv.pipeline.sources.landing import Landing
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 
 ONE_RUN = Path(__file__).with_name("one_run.py")

@@ -19,10 +19,9 @@ from csmv.pipeline.media.media_shard import MediaReport, media_shard
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.sources.base import Reach
-from csmv.pipeline.sources.collect_settings import Connection, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Manners, WebSource
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.video_links import canonical_url
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 
 MANNERS = Manners(interval_s=0, walls_in_a_row=100)

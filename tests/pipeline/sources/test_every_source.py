@@ -20,14 +20,13 @@ from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRE
 from csmv.pipeline.scrub import EntityRule, ScrubPolicy
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.browser import find_chromium
-from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
+from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
 from csmv.pipeline.sources.folder import FolderSource
 from csmv.pipeline.sources.published import PublishedSource
 from csmv.pipeline.sources.registry import SOURCES, source_of
 from csmv.pipeline.sources.research import ResearchSource
 from csmv.pipeline.sources.research_api import KEY_VARIABLE, SECRET_VARIABLE
 from csmv.pipeline.sources.tables import TABLES, is_current, write_shard, write_tables
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.sources.ytdlp import YtdlpSource
 from csmv.pipeline.store import Store
 

@@ -9,11 +9,10 @@ import pytest
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources.collect_settings import FLOOR_S, Connection, Manners
+from csmv.pipeline.sources.collect_settings import FLOOR_S, Connection, Manners, WebSource
 from csmv.pipeline.sources.landing import Landing, Record, Visit, latest, new_visit, verdict_of
 from csmv.pipeline.sources.pacing import Interval, Pacer, Paused, interval_for, is_sandbox
 from csmv.pipeline.sources.walls import DONE, Done, Outcome, Verdict
-from csmv.pipeline.sources.web import WebSource
 from csmv.pipeline.store import Store
 
 

@@ -9,11 +9,12 @@ from pydantic import SecretStr
 
 from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.scrub import EntityRule, ScrubPolicy
+from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.landing import Landing, Record
 from csmv.pipeline.sources.tables import TableSummary, write_shard, write_tables
 from csmv.pipeline.sources.visit import COMMENTS
 from csmv.pipeline.sources.walls import DONE
-from csmv.pipeline.sources.web import Web, WebSource
+from csmv.pipeline.sources.web import Web
 from csmv.pipeline.store import Store
 
 A, B, C = "7679402590399889401", "7679402590399889402", "7679402590399889403"
