@@ -7,7 +7,7 @@ STAMP := $(VENV)/.csmv-installed
 EXTRAS ?= all,dev
 DEMO_ROOT ?= csmv-demo
 
-.PHONY: help setup system demo test test-all mutants check format bench wheel constraints clean
+.PHONY: help setup system locked torch demo test test-all mutants check format bench wheel constraints lock clean
 
 help:
 	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   set up, then lint and type-check"
 	@echo "make mutants set up, then count which small faults in the core modules their own tests notice"
 	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
+	@echo "make lock    write the hashed locks that images are made from, after a change of constraints.txt"
 	@echo "make wheel   set up, then build dist/csmv-*.whl, which pip installs anywhere"
 
 setup: $(STAMP)
@@ -29,6 +30,22 @@ $(STAMP): pyproject.toml constraints.txt docker/system-packages.sh
 	@echo "Installing csmv and what it needs into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
+
+# The same without anything that is not in the locks, for an image: first everything but PyTorch, then PyTorch, with its
+# CUDA libraries or, from TORCH_INDEX, without. That index can't be in a lock: its wheels are pinned by version alone.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+TORCH_INDEX ?=
+LOCKED := --no-deps --only-binary :all: --require-hashes --requirement
+locked:
+	@sh docker/system-packages.sh $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(LOCKED) docker/requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+
+torch:
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+	    $(PIP) install --no-deps --only-binary :all: --index-url "$(TORCH_INDEX)" $$(grep -E '^torch(vision)?==' constraints.txt); \
+	else $(PIP) install $(LOCKED) docker/requirements.cuda.lock; fi
 
 demo: setup
 	@$(BIN)/csmv demo --root $(DEMO_ROOT)
@@ -68,6 +85,21 @@ wheel: setup
 constraints:
 	@{ echo "# What the tests ran with. Written by \`make constraints\`; used by \`make setup\`."; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude csmv | grep -v ' @ '; } > constraints.txt
+
+# After a change of constraints.txt: the same versions with the hashes of their files, for `make locked`. What PyTorch
+# brings for CUDA is a lock of its own.
+CUDA := ^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==
+UV := $(VENV)/uv/bin/uv
+lock: setup
+	@test -x $(UV) || { $(BIN)/python -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv; }
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	    > $(VENV)/build.in
+	@$(UV) pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --python-version 3.11.9 --extra all --constraint constraints.txt --output-file $(VENV)/all.lock pyproject.toml $(VENV)/build.in
+	@for part in requirements requirements.cuda; do \
+	    echo "# Written by \`make lock\` from constraints.txt; \`make locked torch\` installs it." > docker/$$part.lock; \
+	    awk -v cuda="$$([ $$part = requirements ] && echo 0 || echo 1)" \
+	        '/^[A-Za-z0-9]/ { is = ($$0 ~ /$(CUDA)/) } is == cuda' $(VENV)/all.lock >> docker/$$part.lock; done
 
 clean:
 	rm -rf $(VENV) $(DEMO_ROOT) $(DEMO_ROOT)-crawl .coverage* .pytest_cache .mypy_cache .ruff_cache

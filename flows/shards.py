@@ -24,7 +24,7 @@ from pydantic import Field
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.flows.pace import shared_pacer
 from csmv.flows.stage_limits import STAGES as LIMITS
-from csmv.flows.stage_limits import StageLimits
+from csmv.flows.stage_limits import StageLimits, TaskRunning
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError, sentence_for, shown
@@ -41,8 +41,8 @@ _LEASE_S = 60
 """The slot of a worker that was killed is free again after this long."""
 
 
-class Dataset(RunSettings):
-    """The one parameter of every flow: which dataset, which part of it, and how this machine reaches the site."""
+class Dataset(TaskRunning, RunSettings):
+    """The one parameter of every flow: which dataset, which part of it, how the site is reached, what runs it."""
 
     root: str = Field(min_length=1, description="the dataset root: a folder or an fsspec URL")
     config: DatasetConfig | None = Field(
@@ -245,6 +245,8 @@ def _reason(state: "State[Any]") -> str:
     except (CsmvError, UnexpectedError) as error:
         return str(error)
     except Exception as error:
+        if not state.is_final():
+            return "the process that ran it is gone"
         return f"{state.type.value.lower()} ({type(error).__name__})"
     return state.type.value.lower()
 

@@ -14,7 +14,8 @@ from csmv.flows.fan_out import FanOut, coordinate, root_name, span_of, tell_pare
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
 from csmv.flows.seeing import current_run_name, seen_unit, showing
-from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
+from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
+from csmv.flows.task_runners import units_on
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
 from csmv.pipeline.errors import CsmvError
@@ -50,7 +51,10 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
                 return coordinate(dataset, lambda parts: _advance(parts, (stage.name, *dataset.then), opened))
             with discreet(dataset.root, stage.name):
                 units = chosen_units(stage, opened, dataset.shards, dataset.units)
-            with showing(stage.name, dataset.root, len(units)) as run_shown:
+            with (
+                showing(stage.name, dataset.root, len(units)) as run_shown,
+                units_on(dataset, limits_of(stage.name)),
+            ):
                 futures = [unit_task.submit(dataset, unit) for unit in units]
                 state = run_all(stage.name, futures, _MANY[stage.unit], run_shown.unit_ended)
                 run_shown.end(state)

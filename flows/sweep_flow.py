@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import coordinate, root_name, span_of, tell_parent, whole
 from csmv.flows.seeing import current_run_name
-from csmv.flows.shards import Dataset, UnexpectedError, discreet, run_all, stage_task, threads
+from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
+from csmv.flows.task_runners import units_on
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, UnitReport
 from csmv.pipeline.store import Store
@@ -108,7 +109,8 @@ def sweep(dataset: Sweep) -> "State[Any]":
                 numbers = [int(unit) for unit in stage.units(opened)]
         if whole(dataset):
             return coordinate(dataset, lambda parts: parts.advance(stage, opened, lambda _opened: None))
-        state = run_all(TRAIN, [train_point.submit(dataset, number) for number in numbers], "runs")
+        with units_on(dataset, limits_of(TRAIN)):
+            state = run_all(TRAIN, [train_point.submit(dataset, number) for number in numbers], "runs")
         if state.is_completed() and dataset.units is None:
             with discreet(dataset.root, "sweep"):
                 stage.finish(opened)

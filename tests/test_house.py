@@ -33,6 +33,7 @@ HEAVY = {
     ),
     *("tensorboard", "wandb", "mlflow", "tldextract", "wordfreq", "phonenumbers", "s3fs", "uvicorn", "python_calamine"),
     *("safetensors", "PIL", "spacy", "httpx", "jinja2", "prometheus_client"),
+    *("dask", "prefect_dask", "ray", "prefect_ray"),
 }
 HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", "rich", "httpx", "psutil"}
 """`csmv --help` answers at once, so the modules of the command line load nothing but typer before they are called."""

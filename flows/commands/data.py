@@ -14,6 +14,7 @@ from csmv.flows.options import (
     NewRoot,
     Root,
     RootArgument,
+    Running,
     Values,
     Visit,
     command,
@@ -63,6 +64,7 @@ def build(
     root: Root,
     visit: Visit,
     connection: Connection,
+    running: Running,
     replace_source: Annotated[
         bool, typer.Option("--replace-source", help="Let another source of the same kind take the root's place.")
     ] = False,
@@ -88,7 +90,7 @@ def build(
     is_its_own = store.is_local and config.resolve() == Path(store.path(CONFIG_FILE)).resolve()
     if not (is_its_own and store.exists(HEADER_FILE)):
         create_root(root, settings, text, replace_source=replace_source)
-    built = build_here(root, connection=connection, **visit)
+    built = build_here(root, connection=connection, **visit, **running)
     failed = {stage: table.num_rows for stage, table in failures_of(Store.open(root)).items()}
     counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
     typer.echo(f"{built}. Failures: {counted}.")
@@ -105,6 +107,7 @@ def run(
     ] = None,
     visit: Visit,
     connection: Connection,
+    running: Running,
     as_json: AsJson = False,
 ) -> None:
     """Run one stage of a root, through Prefect: what is missing in it, and no more. Exit code 3 if some is left."""
@@ -117,7 +120,7 @@ def run(
         named(STAGES, stage)
     numbers, section = _shards(shards), one_value_each(changes) or None
     Store.open(root)
-    report = stage_here(root, stage, shards=numbers, changes=section, connection=connection, **visit)
+    report = stage_here(root, stage, shards=numbers, changes=section, connection=connection, **visit, **running)
     if as_json:
         print_json({"counts": report.counts, "reasons": report.reasons, "stopped": report.stopped})
     else:
