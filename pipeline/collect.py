@@ -12,6 +12,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
@@ -62,6 +63,7 @@ def collect(
         again = [[replace(part, only=only) for part in step] for step in source.parts(workers)]
         report.merge(_run(again, steps))
     forget_again(store)
+    extract_names(store)
     report.left = source.left(store)
     return report
 

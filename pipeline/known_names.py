@@ -1,6 +1,6 @@
-"""Every name and id of a person that the private part of a root holds: what a scrub takes out and an audit looks for.
+"""What in landing names a person: the keys under which handles, names and ids stand, and the JSON they stand in.
 
-Reads `private/landing`, where every source keeps what it brought. What it gives stays in memory.
+Every source keeps what it brought in `private/landing`; `csmv.pipeline.landed_names` reads the names out of it.
 """
 
 import json
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from csmv.pipeline.store import Store
 
 LANDING = "private/landing"
+LANDED = "private/cache/landed"
+"""What is kept of landing so that it is not read again. Every request to forget deletes all of it."""
 HANDLE_KEYS = frozenset(
     (
         "uniqueId",
@@ -67,15 +69,6 @@ class KnownNames:
                 self.ids.add(found)
         self.handles.discard("")
         self.display_names.discard("")
-
-
-def known_names(store: "Store", below: str = LANDING) -> KnownNames:
-    """The names and ids in a root's landing, or in the part of it `below` a folder."""
-    known = KnownNames()
-    for relative in store.files(below):
-        for value in landing_values(store.read_file(relative), relative):
-            known.add(value)
-    return known
 
 
 def landing_values(data: bytes, name: str) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.known_names import known_names
+from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
 from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy

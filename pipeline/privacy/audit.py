@@ -23,7 +23,8 @@ import zstandard
 
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.known_names import KnownNames, known_names
+from csmv.pipeline.known_names import KnownNames
+from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer

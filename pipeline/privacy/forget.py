@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.known_names import LANDING
+from csmv.pipeline.known_names import LANDED, LANDING
 from csmv.pipeline.privacy.audit import files_holding
 from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, returned, wanted
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
@@ -247,7 +247,8 @@ def _from_file(store: "Store", name: str, texts: list[str], removal: Removal) ->
     is_private = name.startswith("private/")
     if name.startswith(CACHE) or (is_private and Forgotten.of(store).is_forgotten_video(_stem(name))):
         store.remove(name)
-        removal.files.append(name)
+        if not name.startswith(f"{LANDED}/"):
+            removal.files.append(name)
         return True
     if name.startswith((*_TABLES, "splits/")) and name.endswith(".parquet"):
         return _from_table(store, name, removal)

@@ -8,12 +8,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.folding import Folded, fold
+from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import Kind, Operator, ScrubPolicy
 from csmv.pipeline.scrub.presidio import LANGUAGE, EntityRecognizer, RecognizerRegistry, RecognizerResult
 from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
@@ -40,11 +41,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Scrubbed:
-    """A text without its personal data, the kinds that were found in it (sorted), and where they were."""
+    """A text without its personal data, the kinds that were found in it (sorted), and where they were.
+
+    `rounds` counts how often something was cut: after one round, only the text itself and the result were looked at.
+    """
 
     text: str
     kinds: tuple[str, ...]
     spans: tuple[Span, ...]
+    rounds: int = field(default=0, compare=False)
 
 
 class Scrubber:
@@ -80,17 +85,18 @@ class Scrubber:
         spans = self._look(text)
         if not spans:
             return Scrubbed(text, (), ())
-        for _ in range(_ROUNDS):
+        rounds = 0
+        while rounds < _ROUNDS:
+            rounds += 1
             out, origins = self._apply(text, spans)
             more = self._look(out)
             if not more:
                 break
             spans = _joined([*spans, *(_moved(span, origins) for span in more)])
-        return Scrubbed(out, tuple(sorted({span.kind for span in spans})), tuple(spans))
+        return Scrubbed(out, tuple(sorted({span.kind for span in spans})), tuple(spans), rounds)
 
     def _look(self, text: str) -> list[Span]:
-        plain = _PLACEHOLDER.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text
-        folded = fold(plain)
+        folded = _read(text)
         glance = Glance(folded.text)
         found: list[Span] = []
         for recognizer in self._recognizers:
@@ -122,6 +128,17 @@ class Scrubber:
             return f"<{span.kind}>"
         message = f"{span.kind}:{fold(value).text.casefold()}".encode("utf-8", "surrogatepass")
         return f"<{span.kind}:{hmac.new(self._key, message, hashlib.sha256).hexdigest()[:12]}>"
+
+
+def holds(gazetteer: Gazetteer, text: str) -> bool:
+    """Whether a scrubber that knows the gazetteer's names would find one of them when it looks at `text`."""
+    folded = _read(text).text
+    return gazetteer.may_hold(Glance(folded)) and any(True for _ in gazetteer.find(folded))
+
+
+def _read(text: str) -> Folded:
+    """A text as recognisers read it: folded, its placeholders inert."""
+    return fold(_PLACEHOLDER.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text)
 
 
 def _span(result: RecognizerResult, recognizer: TextRecognizer, start: int, end: int) -> Span:

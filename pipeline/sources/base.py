@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from csmv.pipeline.failures import Failure
-from csmv.pipeline.known_names import LANDING, KnownNames, known_names
+from csmv.pipeline.known_names import LANDING, KnownNames
+from csmv.pipeline.landed_names import extracted_names, extracted_state
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer
 from csmv.pipeline.store import Store
@@ -229,13 +230,17 @@ class Source(ABC):
     def rows(self, store: Store, shard: int) -> Rows:
         """Everything the source has for one shard, from landing."""
 
+    def glance(self, store: Store, shard: int) -> str:
+        """What decides `state`, told without reading what landed where the source can: equal glances, equal states."""
+        return self.state(store, shard)
+
     def names(self, store: Store) -> KnownNames:
-        """Every handle, display name and raw id of a person that the source knows."""
-        return known_names(store, self.landing)
+        """Every handle and display name that the source knows, as last read out of its landing."""
+        return extracted_names(store, self.landing, ("handles", "display_names"))
 
     def names_state(self, store: Store) -> str:
         """A digest that changes whenever `names` may."""
-        return hashlib.sha256("\n".join(self.state(store, shard) for shard in store.shards()).encode()).hexdigest()
+        return extracted_state(store)
 
     def split_of(self, store: Store) -> dict[str, str]:
         """Comment id as in the tables -> train, dev or test, where the source brings a published split."""

@@ -63,11 +63,6 @@ def part_state(store: Store, folder: str, shard: int) -> str:
     return str(_mark(store, folder).get("parts", {}).get(str(shard), ""))
 
 
-def landed_state(store: Store, folder: str) -> str:
-    """A digest of the mark: it changes whenever a part has landed anew."""
-    return digest_of([_mark(store, folder)])
-
-
 def inputs_of(store: Store, folder: str) -> Any:
     """What the parts were made of, or None before they landed."""
     return _mark(store, folder).get("inputs")

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 from csmv.pipeline.collect import collect, collect_part, forget_again, prepare
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.progress import did
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
 from csmv.pipeline.sources.base import LandReport, Part
-from csmv.pipeline.sources.tables import TABLES, is_current, write_published_split, write_shard
+from csmv.pipeline.sources.tables import TABLES, finish_tables, is_current, write_shard
 from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Stage, Tick, Unit, UnitReport
 
 EVERYTHING = "everything"
@@ -59,8 +60,9 @@ class CollectStage(Stage):
             prepare(dataset.store, dataset.source, dataset.reach)
 
     def finish(self, dataset: DatasetView) -> None:
-        """What has landed of people who asked to be forgotten is forgotten again."""
+        """What has landed of people who asked to be forgotten is forgotten again; names are read out of the rest."""
         forget_again(dataset.store)
+        extract_names(dataset.store)
 
     def note(self, dataset: DatasetView) -> str:
         """How many targets are left."""
@@ -144,9 +146,10 @@ class TablesStage(ShardStage):
         return ("private/landing",)
 
     def prepare(self, dataset: DatasetView) -> None:
-        """Take in what has changed in a source that stands on this machine."""
+        """Take in what has changed in a source that stands on this machine, and the names in what has landed."""
         if not dataset.source.online and dataset.source.left(dataset.store):
             collect(dataset.store, dataset.source, dataset.reach)
+        extract_names(dataset.store)
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """One shard."""
@@ -162,12 +165,12 @@ class TablesStage(ShardStage):
         Raises:
             CsmvError: the source has no video at all.
         """
-        if dataset.store.read_all("videos").num_rows == 0:
+        if not dataset.store.has_rows("videos"):
             raise CsmvError(
                 f"The root '{dataset.store.root}' has no video: nothing usable has come from its source. "
                 "`csmv status` counts what failed, by reason."
             )
-        write_published_split(dataset.store, dataset.source)
+        finish_tables(dataset.store, dataset.source)
 
     def _is_current(self, dataset: DatasetView, shard: int) -> bool:
         if not dataset.source.state(dataset.store, shard) and self._is_there(dataset, shard):

@@ -24,7 +24,6 @@ from csmv.pipeline.sources.by_shard import (
     digest_of,
     is_landed,
     land_parts,
-    landed_state,
     look_of,
     part_state,
     read_part,
@@ -159,10 +158,6 @@ class Folder(Source):
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""
         return part_state(store, self.landing, shard)
-
-    def names_state(self, store: Store) -> str:
-        """A digest of all parts."""
-        return landed_state(store, self.landing)
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's videos, with a file or described, their comments and labels, and the lines that are no use."""

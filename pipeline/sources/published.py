@@ -26,7 +26,6 @@ from csmv.pipeline.sources.by_shard import (
     inputs_of,
     is_landed,
     land_parts,
-    landed_state,
     look_of,
     part_state,
     read_part,
@@ -190,10 +189,6 @@ class Published(Source):
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""
         return part_state(store, self.landing, shard)
-
-    def names_state(self, store: Store) -> str:
-        """A digest of all parts."""
-        return landed_state(store, self.landing)
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's entries and the rows refused; data ids are kept as they are published."""

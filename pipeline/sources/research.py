@@ -184,9 +184,9 @@ class Research(Source):
         """A digest of what the service said of the shard, however often it was asked."""
         return _LAST_ROWS.digest(self._at(store, shard), lambda: self._read(store, shard))
 
-    def names_state(self, store: Store) -> str:
-        """A digest of the names of all that landed."""
-        return digest_of(store.files(LANDING))
+    def glance(self, store: Store, shard: int) -> str:
+        """A digest of the names of what landed of the windows and of the shard's comments."""
+        return digest_of(self._at(store, shard)[1:])
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's videos and their comments, and which videos the service let go of."""

@@ -9,7 +9,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,25 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
+from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
-from csmv.pipeline.pseudonym import Pseudonymiser
+from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
 from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
+from csmv.pipeline.sources.scrubbed_texts import (
+    ScrubbedTexts,
+    Scrubbing,
+    keep,
+    keep_glance,
+    recorded,
+    scrubbing_of,
+    sweep_name_sets,
+    texts_of,
+)
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -42,13 +53,14 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True)
 class TableSummary:
-    """How much was written; `reused` counts shards that were up to date already."""
+    """How much was written; `reused` counts shards that were up to date already, `scrubbed` texts that were read."""
 
     videos: int = 0
     comments: int = 0
     labels: int = 0
     failures: int = 0
     reused: int = 0
+    scrubbed: int = field(default=0, compare=False)
 
     def __add__(self, other: "TableSummary") -> "TableSummary":
         return TableSummary(**{name: value + getattr(other, name) for name, value in vars(self).items()})
@@ -56,19 +68,27 @@ class TableSummary:
 
 def write_tables(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> TableSummary:
     """Bring every shard up to date, and the published split where the source brings one."""
+    extract_names(store)
     total = TableSummary()
     with track("comments and videos", store.n_shards) as tick:
         for shard in store.shards():
             total += write_shard(store, source, policy, key, shard)
             tick(1)
-    write_published_split(store, source)
+    finish_tables(store, source)
     return total
+
+
+def finish_tables(store: Store, source: Source) -> None:
+    """What comes once, after the last shard."""
+    sweep_name_sets(store)
+    write_published_split(store, source)
 
 
 def write_shard(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> TableSummary:
     """Write one shard's videos, comments, labels and failures, unless they are there and made from the same.
 
     Killed at any moment and run again, it ends in the same bytes; what the media stage found out about a video stays.
+    Names are those that were last read out of landing (`csmv.pipeline.landed_names.extract_names`).
 
     Args:
         store: The root.
@@ -85,6 +105,7 @@ def write_shard(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     """
     made_from = _made_from(store, source, policy, key, shard)
     if _is_made_from(store, shard, made_from):
+        keep_glance(store, shard, _glance(store, source, policy, key, shard), made_from)
         return TableSummary(reused=1)
     return _write(store, source, policy, key, shard, made_from)
 
@@ -98,22 +119,28 @@ def comments_of(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     """A shard's comments as they would be written now; nothing is written."""
     forgotten = Forgotten.of(store)
     rows = _remembered(source.rows(store, shard), forgotten)
-    writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
-    return writer.comments(rows.comments)
+    texts = texts_of(store, shard, *_scrubs(store, source, policy, key, forgotten))
+    return _Writer(texts, Pseudonymiser(key), forgotten).comments(rows.comments)
 
 
 def _write(
     store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int, made_from: str
 ) -> TableSummary:
     forgotten = Forgotten.of(store)
+    glance = _glance(store, source, policy, key, shard)
     rows = _remembered(source.rows(store, shard), forgotten)
-    writer = _Writer(_scrubber(store, source, policy, key), Pseudonymiser(key), forgotten)
+    scrubber, scrubbing, names = _scrubs(store, source, policy, key, forgotten)
+    texts = texts_of(store, shard, scrubber, scrubbing, names)
+    writer = _Writer(texts, Pseudonymiser(key), forgotten)
     videos = keep_media_columns(store.read("videos", shard, remake=True), writer.videos(rows.videos))
     store.write("comments", shard, writer.comments(rows.comments), made_from=made_from)
     store.write("labels", shard, writer.labels(rows.labels, rows.comments), made_from=made_from)
     _settle_failures(store, shard, rows.failures)
+    keep(store, shard, texts, scrubbing, names, glance, made_from, forgotten)
     store.write("videos", shard, videos, made_from=made_from)
-    return TableSummary(len(rows.videos), len(rows.comments), len(rows.labels), len(rows.failures))
+    return TableSummary(
+        len(rows.videos), len(rows.comments), len(rows.labels), len(rows.failures), scrubbed=texts.scrubbed
+    )
 
 
 def is_current(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> bool:
@@ -140,11 +167,22 @@ def write_published_split(store: Store, source: Source) -> None:
 
 
 def _made_from(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> str:
+    glance = _glance(store, source, policy, key, shard)
+    last = recorded(store, shard)
+    if last is not None and last.glance == glance:
+        return last.made_from
     # Keyed, because it would else let anybody test a guess at the names or at a raw row.
     names = hashlib.sha256("\n".join(_names(store, source)).encode("utf-8", "surrogatepass")).hexdigest()
     parts = [_RECIPE, policy.model_dump_json(), source.state(store, shard), names, Forgotten.of(store).digest]
     secret = key.get_secret_value().encode("utf-8", "surrogatepass")
     return hmac.new(secret, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def _glance(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> str:
+    """What decides `_made_from`, told without reading landing or names: equal glances, equal digests."""
+    seen = [source.glance(store, shard), source.names_state(store), Forgotten.of(store).digest]
+    parts = [_RECIPE, policy.model_dump_json(), key_fingerprint(key), *seen]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _is_made_from(store: Store, shard: int, made_from: str) -> bool:
@@ -176,6 +214,14 @@ def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr)
             _scrubber_of.clear()
             _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])
         return _scrubber_of[at]
+
+
+def _scrubs(
+    store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, forgotten: Forgotten
+) -> tuple["Scrubber", Scrubbing, tuple[str, ...]]:
+    """The scrubber of a root, what tells it from another, and the names it knows."""
+    names = _names(store, source)
+    return _scrubber(store, source, policy, key), scrubbing_of(policy, names, forgotten, key_fingerprint(key)), names
 
 
 # ---------------------------------------------------------------------- rows
@@ -210,7 +256,7 @@ def _is_forgotten(person: Person | None, forgotten: Forgotten) -> bool:
 class _Writer:
     """Makes tables of rows: nothing of a person but a pseudonym leaves it."""
 
-    scrubber: "Scrubber"
+    texts: ScrubbedTexts
     pseudonyms: Pseudonymiser
     forgotten: Forgotten
 
@@ -268,11 +314,11 @@ class _Writer:
 
     def _clean(self, texts: Sequence[str]) -> list[tuple[str, list[str]]]:
         """Texts scrubbed and without the names of who was forgotten, each with the kinds that were removed."""
-        scrubbed = self.scrubber.scrub([text.replace("\0", "") for text in texts])
-        cleaned = self.forgotten.clean([found.text for found in scrubbed])
+        scrubbed = self.texts.scrub([text.replace("\0", "") for text in texts])
+        cleaned = self.forgotten.clean([text for text, _ in scrubbed])
         return [
-            (text, sorted({*map(str, found.kinds), *([str(Kind.USERNAME)] if names else [])}))
-            for found, (text, names) in zip(scrubbed, cleaned, strict=True)
+            (text, sorted({*kinds, *([str(Kind.USERNAME)] if names else [])}))
+            for (_, kinds), (text, names) in zip(scrubbed, cleaned, strict=True)
         ]
 
     def _hashtags(self, tags: Sequence[str]) -> list[str]:

@@ -134,9 +134,9 @@ class Web(Source):
         """A digest of what the shard's visits saw, however many they were."""
         return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard))
 
-    def names_state(self, store: Store) -> str:
-        """A digest of the names of all that landed."""
-        return digest_of(store.files(WEB))
+    def glance(self, store: Store, shard: int) -> str:
+        """A digest of the names of the shard's visits."""
+        return digest_of(self._at(store, shard)[1:])
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The videos that were read and may be kept, the comments under them, and how the other visits ended."""

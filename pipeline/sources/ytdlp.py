@@ -107,10 +107,6 @@ class Ytdlp(Source):
         """A digest of the names of what landed of the shard, which tell the content."""
         return digest_of(store.files(f"{self.landing}/videos/{shard:04d}"))
 
-    def names_state(self, store: Store) -> str:
-        """A digest of the names of all that landed."""
-        return digest_of(store.files(self.landing))
-
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's videos and comments; one comment that is no comment costs only itself."""
         videos: list[VideoRow] = []

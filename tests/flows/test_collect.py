@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from csmv.pipeline.demo.sandbox import Fault, Logged, Sandbox, SandboxSettings
-from csmv.pipeline.known_names import LANDING, known_names, landing_values
+from csmv.pipeline.known_names import LANDING, landing_values
+from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from csmv.pipeline.report import write_report
 from csmv.pipeline.sources.browser import find_chromium

@@ -16,7 +16,7 @@ import zstandard
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.known_names import known_names
+from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.privacy.audit import KNOWN_ID, KNOWN_NAME, audit
 from csmv.pipeline.pseudonym import KEY_VARIABLE
 from csmv.pipeline.sources.registry import source_of

@@ -14,7 +14,7 @@ import pytest
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.import_published import import_published
-from csmv.pipeline.known_names import known_names
+from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.scrub import EntityRule, Operator, ScrubPolicy
 from csmv.pipeline.sources.published import read_published
 from csmv.pipeline.splits import overlap
