@@ -56,6 +56,7 @@ _HERE_S = 2.0
 _PATIENCE_S = 30.0
 """Longer than the server's own automations take, which come first."""
 WITHOUT_WORKER_S = 3600.0
+_CONFLICT = 409
 
 
 @dataclass
@@ -123,16 +124,24 @@ class FanOut:
 
     def _submit(self, stage: Stage, units: Sequence[str], number: int) -> None:
         chosen = {"shards": [int(unit) for unit in units]} if stage.unit is Unit.SHARD else {"units": list(units)}
-        parameters = {"dataset": self.dataset.for_part(stage.name).model_dump(mode="json") | chosen}
-        run_deployment(
-            f"{stage.name}/{DEPLOYMENT}",
-            parameters=parameters,
-            timeout=0,
-            flow_run_name=f"{stage.name} {root_name(self.dataset.root)} {span_of(units)}",
-            tags=[PART, f"{_STAGE}{stage.name}", f"{_ROUND}{number}"],
-            # Killed between two of them and begun again, it submits none twice.
-            idempotency_key=f"{self.run.id}:{len(self.ends)}:{stage.name}:{number}:{units[0]}",
-        )
+        part = self.dataset.for_part(stage.name).model_dump(mode="json", exclude_defaults=True)
+        try:
+            run_deployment(
+                f"{stage.name}/{DEPLOYMENT}",
+                parameters={"dataset": part | chosen},
+                timeout=0,
+                flow_run_name=f"{stage.name} {root_name(self.dataset.root)} {span_of(units)}",
+                tags=[PART, f"{_STAGE}{stage.name}", f"{_ROUND}{number}"],
+                # Killed between two of them and begun again, it submits none twice.
+                idempotency_key=f"{self.run.id}:{len(self.ends)}:{stage.name}:{number}:{units[0]}",
+            )
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != _CONFLICT:
+                raise
+            raise CsmvError(
+                f"The server's deployment {stage.name}/{DEPLOYMENT} does not know what this csmv says: another version "
+                "declared it. Declare it anew with `csmv deploy`, as it was the first time."
+            ) from None
 
     def _ended(self, stage: Stage, opened: OpenDataset, parts: Sequence[FlowRun]) -> "State[Any]":
         problems = [_problem(part) for part in parts if not _completed(part)]

@@ -70,7 +70,7 @@ class Fleet:
     def submit(self, deployment: str, **dataset: Any) -> UUID:
         """Start a run as `prefect deployment run` does, on a root that need not be there yet; gives its id."""
         found = self.client.read_deployment_by_name(deployment)
-        described = self.client.read_deployment_by_name("build-dataset/csmv").parameters["dataset"]["config"]
+        described = self.client.read_deployment_by_name("build-dataset/csmv").parameters["dataset"].get("config")
         parameters = {"dataset": found.parameters["dataset"] | {"config": described} | dataset}
         return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
 
