@@ -25,6 +25,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from csmv.flows.server import is_healthy
 from csmv.pipeline.failures import failures_of
+from csmv.pipeline.lease import FRESH_S
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
@@ -185,3 +186,38 @@ def test_machines_die_and_storage_fails_and_the_tables_are_those_of_one_process(
     assert tables_of(many) == tables_of(one)
     assert failures_of(many).keys() == failures_of(one).keys()
     assert verify(many).problems == ()
+
+
+def test_with_the_database_of_the_server_lost_a_new_one_goes_on_where_the_root_is(
+    environment: dict[str, str], csmv: Run, tiny: Path, tmp_path: Path
+) -> None:
+    config = describe(tmp_path, tiny)
+    alone = csmv("build", config, "--root", tmp_path / "alone", **KEY)
+    assert alone.returncode == 0, alone.stderr
+    for number in (1, 2):
+        home = tmp_path / f"server-{number}"
+        database = f"sqlite+aiosqlite:///{tmp_path}/server-{number}.db"
+        with prefect_server(environment, home, database, free_port()) as url:
+            clients = environment | {"PREFECT_API_URL": url, "DO_NOT_TRACK": "1", "PREFECT_HOME": str(tmp_path / "c")}
+            words = ("deploy", "--root", tmp_path / "many", "--config", config, "--pool", "lost")
+            assert csmv(*words, PREFECT_API_URL=url, **KEY).returncode == 0
+            with SyncPrefectClient(url) as client:
+                fleet = Fleet(url, clients, tmp_path / f"server-{number}", client)
+                try:
+                    fleet.start("lost")
+                    run_id = fleet.submit("build-dataset/csmv")
+                    if number == 1:
+                        tables = tmp_path / "many" / "videos"
+                        fleet.until(lambda _run: tables.is_dir() and any(tables.glob("*.parquet")), run_id)
+                        continue
+                    run = fleet.wait(run_id)
+                    if run.state is not None and not run.state.is_completed():
+                        assert "is being built by" in (run.state.message or "")
+                        time.sleep(FRESH_S + 5)
+                        run = fleet.wait(fleet.submit("build-dataset/csmv"))
+                finally:
+                    for machine in fleet.machines:
+                        machine.stop()
+
+    assert run.state is not None and run.state.is_completed(), run.state
+    assert tables_of(Store(str(tmp_path / "many"))) == tables_of(Store(str(tmp_path / "alone")))

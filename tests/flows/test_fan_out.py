@@ -88,7 +88,7 @@ def test_with_one_worker_that_does_one_thing_at_a_time_a_divided_stage_completes
 
 @pytest.mark.slow
 def test_a_divided_build_makes_the_bytes_of_one_process_and_a_second_one_is_told_who_builds(
-    fleet: Fleet, deployed: Path, csmv: Run, tmp_path: Path
+    fleet: Fleet, deployed: Path, csmv: Run, tiny: Path, server: Any, tmp_path: Path
 ) -> None:
     pool = pool_of(tmp_path)
     machines = [fleet.start(pool, limit=1) for _ in range(2)]
@@ -108,12 +108,25 @@ def test_a_divided_build_makes_the_bytes_of_one_process_and_a_second_one_is_told
     assert any(name.startswith("train many majority") for name in names)
     assert all(b"submitting flow run" in machine.log.read_bytes() for machine in machines)
     same_as_one_process(csmv, tmp_path, deployed)
+    assert_nothing_private(tiny, [server.home, *(machine.log for machine in machines)])
     before = len(fleet.parts(run_id))
     fleet.client.set_flow_run_state(run_id, Scheduled(), force=True)  # as the button "Retry" does
     fleet.until(lambda run: run.state is not None and not run.state.is_final(), run_id)
     again = fleet.wait(run_id)
     assert again.state is not None and again.state.is_completed(), again.state
     assert len(fleet.parts(run_id)) == before
+
+
+def assert_nothing_private(source: Path, places: list[Path]) -> None:
+    """Neither the key nor a comment or its author stands in the server's database or in a worker's log."""
+    rows = [json.loads(line) for line in (source / "comments.jsonl").read_text().splitlines() if line.startswith("{")]
+    words = {str(row[name]) for row in rows for name in ("text", "author") if len(str(row.get(name) or "")) > 12}
+    assert len(words) > 5
+    for place in places:
+        for path in [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]:
+            data = path.read_bytes()
+            assert KEY["CSMV_PSEUDONYM_KEY"].encode() not in data, path
+            assert not [word for word in words if word.encode() in data], path
 
 
 @pytest.mark.slow
