@@ -194,6 +194,7 @@ def test_with_the_database_of_the_server_lost_a_new_one_goes_on_where_the_root_i
     config = describe(tmp_path, tiny)
     alone = csmv("build", config, "--root", tmp_path / "alone", **KEY)
     assert alone.returncode == 0, alone.stderr
+    videos = tmp_path / "many" / "videos"
     for number in (1, 2):
         home = tmp_path / f"server-{number}"
         database = f"sqlite+aiosqlite:///{tmp_path}/server-{number}.db"
@@ -207,8 +208,7 @@ def test_with_the_database_of_the_server_lost_a_new_one_goes_on_where_the_root_i
                     fleet.start("lost")
                     run_id = fleet.submit("build-dataset/csmv")
                     if number == 1:
-                        tables = tmp_path / "many" / "videos"
-                        fleet.until(lambda _run: tables.is_dir() and any(tables.glob("*.parquet")), run_id)
+                        fleet.until(lambda _run: videos.is_dir() and any(videos.glob("*.parquet")), run_id)
                         continue
                     run = fleet.wait(run_id)
                     if run.state is not None and not run.state.is_completed():
