@@ -41,7 +41,7 @@ SEED = 1
 KILL_EVERY_S = (12.0, 30.0)
 """A flow run takes some ten seconds to begin."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def free_port() -> int:

@@ -34,6 +34,9 @@ from fleet import KEY, Fleet, describe, published_bytes
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
+pytestmark = pytest.mark.timeout(1800)
+"""Every run of a flow is a process that loads Prefect first."""
+
 
 @pytest.fixture
 def fleet(server: Any, tmp_path: Path) -> Iterator[Fleet]:
