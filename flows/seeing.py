@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from csmv.flows.fan_out import root_name, span_of
-from csmv.flows.metrics import measured
+from csmv.flows.worker_metrics import measured
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import shown
 from csmv.pipeline.progress import Meter, track

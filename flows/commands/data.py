@@ -137,7 +137,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again every ten seconds, until Ctrl-C.")] = False,
 ) -> None:
     """How far each stage and hashtag of a root is, what is stale and why, how long it will take, who works on what."""
-    from csmv.flows.status import print_overview, stage_rows
+    from csmv.flows.status_page import print_overview, stage_rows
     from csmv.pipeline.dataset import Dataset
 
     try:

@@ -48,7 +48,7 @@ def metrics(
     ] = None,
 ) -> None:
     """Serve what this machine's workers count to Prometheus, until Ctrl-C: one exporter a machine."""
-    from csmv.flows.metrics import DIRECTORY, serve
+    from csmv.flows.worker_metrics import DIRECTORY, serve
 
     chosen = folder or Path(os.environ.get(DIRECTORY, ""))
     if chosen == Path():

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from csmv.flows.metrics import COUNTERS, GAUGES, ProcessMetrics
+from csmv.flows.worker_metrics import COUNTERS, GAUGES, ProcessMetrics
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DASHBOARD = REPOSITORY / "docker" / "grafana" / "dashboard.json"

@@ -31,6 +31,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import made_with, read_footer
 from csmv.pipeline.features import extract_shard
 from csmv.pipeline.parts import part_names
+from csmv.pipeline.progress import Meter, metered
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store
@@ -97,6 +98,22 @@ def make_root(folder: Path, lengths: list[int]) -> Store:
 
 def shard_bytes(store: Store, name: str = "tiny") -> bytes:
     return store.read_file(f"features/{name}/0000.parquet")
+
+
+def test_the_meter_counts_what_was_decoded_and_what_could_not_be(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [5, 16, 40])
+    Path(store.path(media_path(0, "v01"))).write_bytes(b"no film")
+    meter = Meter()
+
+    with metered(meter):
+        extract_shard(store, 0, TINY)
+
+    reading = meter.read()
+    assert (reading.items, reading.expected) == (3, 3)
+    sizes = sum(path.stat().st_size for path in tmp_path.rglob("*.mp4"))
+    assert reading.amounts.items() >= {"videos": 3, "windows": 3, "bytes": sizes}.items()
+    assert reading.amounts["decode_seconds"] > 0
+    assert sum(reading.reasons.values()) == 1
 
 
 def test_a_row_a_video_with_a_vector_a_window(tmp_path: Path) -> None:

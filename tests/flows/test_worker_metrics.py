@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from csmv.flows import metrics
-from csmv.flows.metrics import ENDED_AFTER_S, Key, ProcessMetrics, measured, of_process, read_all
+from csmv.flows import worker_metrics as metrics
+from csmv.flows.worker_metrics import ENDED_AFTER_S, Key, ProcessMetrics, measured, of_process, read_all
 from csmv.pipeline.progress import Reading
 
 VIDEOS: Key = ("videos", (("dataset", "mine"), ("stage", "media")))
@@ -23,7 +23,7 @@ VIDEOS: Key = ("videos", (("dataset", "mine"), ("stage", "media")))
 WORKER = """
 import sys, time
 from pathlib import Path
-from csmv.flows.metrics import ProcessMetrics
+from csmv.flows.worker_metrics import ProcessMetrics
 metrics = ProcessMetrics(Path(sys.argv[1]))
 for _ in range(100):
     metrics.add("videos", 1, stage="media", dataset="mine")

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from csmv.flows.status import duration, per_second
+from csmv.flows.status_page import duration, per_second
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.failures import Failure, record_failures
