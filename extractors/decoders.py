@@ -57,10 +57,10 @@ def obstacle(name: DecoderName) -> str:
 
 def decoder_named(name: str) -> DecoderName:
     """The decoder called `name`, which can be used here; ExtractorError says otherwise why not, and what to do."""
-    for known in PACKAGES:
-        if known == name:
-            require_decoder(known)
-            return known
+    for decoder in PACKAGES:
+        if decoder == name:
+            require_decoder(decoder)
+            return decoder
     raise ExtractorError(f"There is no decoder '{name}': choose one of {', '.join(PACKAGES)}.")
 
 
