@@ -26,6 +26,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import made_with, set_footer
 from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.own_weights import located
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import TASKS
@@ -170,6 +171,7 @@ def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
             )
         # Vectors of one network differ by rounding from device to device, so a machine without a GPU can answer too.
         has_device = not one.device.startswith("cuda") or torch.cuda.is_available()
+        one = located(store, one)
         configs[name] = one if has_device else one.model_copy(update={"device": "cpu"})
     return configs
 
