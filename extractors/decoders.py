@@ -38,7 +38,7 @@ PACKAGES: dict[DecoderName, DecoderPackage] = {
         "torchcodec",
         "torchcodec.decoders",
         "decoding videos with `--decoder torchcodec`",
-        "`pip install torchcodec`, and FFmpeg's shared libraries (`apt-get install ffmpeg`)",
+        "`pip install 'csmv[torchcodec]'`, and FFmpeg's shared libraries (`apt-get install ffmpeg`)",
     ),
 }
 

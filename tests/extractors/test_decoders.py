@@ -187,11 +187,15 @@ def test_each_name_has_a_package_and_a_class() -> None:
     assert set(PACKAGES) == set(DECODERS) == set(get_args(DecoderName))
 
 
-@pytest.mark.parametrize("name", ["decord", "torchcodec"])
-def test_one_that_is_not_installed_is_a_sentence(name: DecoderName, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "package"), [("decord", "decord"), ("torchcodec", r"'csmv\[torchcodec\]'")])
+def test_one_that_is_not_installed_is_a_sentence(
+    name: DecoderName, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[name].module, None)
     network = create("mfcc")
-    with pytest.raises(ExtractorError, match=rf"'{name}' cannot be used here \(not installed\): `pip install {name}`"):
+    with pytest.raises(
+        ExtractorError, match=rf"'{name}' cannot be used here \(not installed\): `pip install {package}`"
+    ):
         Engine({"mfcc": network}, Settings(workers=1, decoder=name))
     with pytest.raises(ExtractorError, match="or choose pyav"):
         decoder_named(name)
