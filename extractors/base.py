@@ -97,8 +97,8 @@ class Extractor(ABC):
         if max_clips is not None:
             self.rule = replace(self.rule, max_clips=max_clips)
         if granularity not in self.granularities:
-            known = ", ".join(self.granularities)
-            raise UnknownChoiceError(f"{self.name} has no granularity '{granularity}': it has {known}.")
+            granularities = ", ".join(self.granularities)
+            raise UnknownChoiceError(f"{self.name} has no granularity '{granularity}': it has {granularities}.")
         if dtype not in DTYPES:
             raise UnknownChoiceError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
         self.granularity, self.device = granularity, torch.device(device)
@@ -246,10 +246,10 @@ class Extractor(ABC):
             published = Weights(text, "unknown", text, sha256)
         path = fetch(published) if published else Path(text).expanduser()
         state = read_checkpoint(path)
-        found = file_sha256(path)
-        if not found.startswith(sha256):
-            raise ExtractorError(f"{path} has sha256 {found}, but {sha256} was asked for.")
-        return Loaded(state, text if text in ("default", *self.weights) else path.name, found)
+        digest = file_sha256(path)
+        if not digest.startswith(sha256):
+            raise ExtractorError(f"{path} has sha256 {digest}, but {sha256} was asked for.")
+        return Loaded(state, text if text in ("default", *self.weights) else path.name, digest)
 
     def _filled(self, loaded: Loaded) -> nn.Module:
         with torch.device("meta"):

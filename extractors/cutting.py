@@ -270,6 +270,6 @@ def probe_file(path: Path) -> Probe:
 
 def windows_of(path: Path, plan: Plan, decoder: DecoderName = DEFAULT) -> Iterator[Window]:
     """All windows of one plan in this process, for tests and tools; holds them all."""
-    kept: list[Window] = []
-    cut(path, (plan,), lambda _plan, _number, window: kept.append(window), decoder=decoder)
-    yield from kept
+    windows: list[Window] = []
+    cut(path, (plan,), lambda _plan, _number, window: windows.append(window), decoder=decoder)
+    yield from windows

@@ -93,8 +93,8 @@ def _check_file(path: Path) -> None:
 def _unopened(path: Path, error: Exception) -> MediaError:
     with path.open("rb") as file:
         head = file.read(16)
-    known = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF")
-    if known:
+    is_video = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF")
+    if is_video:
         return MediaError(MediaFailure.TRUNCATED, "a container whose index or header is missing or broken")
     return MediaError(MediaFailure.NOT_A_VIDEO, f"no known container ({type(error).__name__})")
 
@@ -416,12 +416,12 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
 def _matroska_end(file: BinaryIO) -> int:
     """End of the first Segment as it declares it; 0 where it declares none (a live recording)."""
     file.seek(4)
-    header, known = _vint(file)
-    file.seek(header if known else 0, 1)
+    header, has_size = _vint(file)
+    file.seek(header if has_size else 0, 1)
     if file.read(4) != b"\x18S\x80g":
         return 0
-    length, known = _vint(file)
-    return file.tell() + length if known else 0
+    length, has_size = _vint(file)
+    return file.tell() + length if has_size else 0
 
 
 def _vint(file: BinaryIO) -> tuple[int, bool]:

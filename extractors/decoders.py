@@ -38,7 +38,7 @@ PACKAGES: dict[DecoderName, DecoderPackage] = {
         "torchcodec",
         "torchcodec.decoders",
         "decoding videos with `--decoder torchcodec`",
-        "`pip install torchcodec`, and FFmpeg's shared libraries (`apt-get install ffmpeg`)",
+        "`pip install 'csmv[torchcodec]'`, and FFmpeg's shared libraries (`apt-get install ffmpeg`)",
     ),
 }
 
@@ -57,10 +57,10 @@ def obstacle(name: DecoderName) -> str:
 
 def decoder_named(name: str) -> DecoderName:
     """The decoder called `name`, which can be used here; ExtractorError says otherwise why not, and what to do."""
-    for known in PACKAGES:
-        if known == name:
-            require_decoder(known)
-            return known
+    for decoder in PACKAGES:
+        if decoder == name:
+            require_decoder(decoder)
+            return decoder
     raise ExtractorError(f"There is no decoder '{name}': choose one of {', '.join(PACKAGES)}.")
 
 

@@ -293,11 +293,11 @@ def extract(
     else:
         loaded = {}
         for one in extractors:
-            made = (
+            network = (
                 create(one, weights, device=device, dtype=dtype, granularity=granularity)
                 if isinstance(one, str)
                 else one
             )
-            loaded[made.name] = made
+            loaded[network.name] = network
     with Engine(loaded, settings) as engine:
         yield from engine.run(paths)

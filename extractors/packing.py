@@ -105,13 +105,13 @@ class Runner:
         vectors = {name: self._embed(name, one, on_device) for name, one in self._extractors[batch.plan]}
         if not self._cuda:
             return Pending(batch, vectors, None)
-        kept = {}
+        inputs = {}
         for name, value in vectors.items():
-            kept[name] = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
-            kept[name].copy_(value, non_blocking=True)
+            inputs[name] = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+            inputs[name].copy_(value, non_blocking=True)
         ready: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record()
-        return Pending(batch, kept, ready)
+        return Pending(batch, inputs, ready)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         if not self._cuda:

@@ -123,8 +123,8 @@ class DecodePool:
             if isinstance(event, FailedEvent):
                 yield event.job, MediaError(event.reason, event.detail)
             elif isinstance(event, DoneEvent):
-                found: Any = event.cut
-                yield event.job, found
+                probed: Any = event.cut
+                yield event.job, probed
 
     def _serve(self, kind: str, jobs: Iterator[tuple[int, Path]]) -> Iterator[Event]:
         more = True
@@ -289,5 +289,5 @@ def probe_many(
     """(position, result) of each file, as they come; one pool of workers for all of them."""
     limits = Limits(seconds=time_limit_s, silent_seconds=time_limit_s)
     with DecodePool((), workers, limits=limits) as pool:
-        for at, found in pool.probe(Path(path) for path in paths):
-            yield at, ProbeResult(None, found) if isinstance(found, MediaError) else ProbeResult(found, None)
+        for at, probed in pool.probe(Path(path) for path in paths):
+            yield at, ProbeResult(None, probed) if isinstance(probed, MediaError) else ProbeResult(probed, None)

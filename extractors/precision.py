@@ -39,8 +39,8 @@ class Deviation:
         return f"relative L2 {self.relative_l2:.1e}, cosine {self.cosine:.6f}"
 
     @classmethod
-    def between(cls, found: Tensor, wanted: Tensor) -> "Deviation":
-        a, b = found.double().flatten(), wanted.double().flatten()
+    def between(cls, computed: Tensor, wanted: Tensor) -> "Deviation":
+        a, b = computed.double().flatten(), wanted.double().flatten()
         norms = a.norm() * b.norm()
         return cls(((a - b).norm() / b.norm().clamp_min(1e-30)).item(), (a @ b / norms.clamp_min(1e-30)).item())
 

@@ -54,8 +54,8 @@ class Wav2Vec2(AudioExtractor):
             ) from None
         self._config, self.dim = network.config, network.config.hidden_size
         state = dict(network.state_dict())
-        found = next((Path(source) / name for name in FILES if (Path(source) / name).is_file()), None)
-        digest = file_sha256(found) if found else state_sha256(state)
+        checkpoint = next((Path(source) / name for name in FILES if (Path(source) / name).is_file()), None)
+        digest = file_sha256(checkpoint) if checkpoint else state_sha256(state)
         if not digest.startswith(sha256):
             raise ExtractorError(f"The weights of {source} have sha256 {digest}, but {sha256} was asked for.")
         return Loaded(state, "default" if source == DEFAULT else Path(source).name, digest)

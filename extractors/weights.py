@@ -86,10 +86,10 @@ def fetch(weights: Weights) -> Path:
     target = cache_dir() / weights.filename
     if not target.exists():
         _download(weights, target)
-    found = file_sha256(target)
-    if not found.startswith(weights.sha256):
+    digest = file_sha256(target)
+    if not digest.startswith(weights.sha256):
         raise ExtractorError(
-            f"{target} has sha256 {found}, but {weights.url} should have {weights.sha256}: "
+            f"{target} has sha256 {digest}, but {weights.url} should have {weights.sha256}: "
             "delete that file and fetch it again."
         )
     return target
@@ -136,9 +136,9 @@ def read_checkpoint(path: Path) -> State:
 
 def without_prefix(state: Mapping[str, Tensor], wanted: Iterable[str]) -> State:
     """`state` with the wrapper prefixes stripped that keep its keys from being among `wanted`."""
-    known, result = set(wanted), dict(state)
+    wanted_keys, result = set(wanted), dict(state)
     for _ in range(3):
-        if any(key in known for key in result):
+        if any(key in wanted_keys for key in result):
             return result
         for prefix in PREFIXES:
             if result and all(key.startswith(prefix) for key in result):

@@ -59,10 +59,10 @@ def _packages(_root: Path) -> Iterator[Finding]:
 
 def _package(package: str, needed: str, how: str, *, required: bool) -> Finding:
     try:
-        found = metadata.version(package)
+        version = metadata.version(package)
     except metadata.PackageNotFoundError:
         return Finding(package, False, "not installed", needed, how, required)
-    return Finding(package, True, found, needed, how, required)
+    return Finding(package, True, version, needed, how, required)
 
 
 def _spacy_model(_root: Path) -> Iterator[Finding]:
@@ -81,23 +81,23 @@ def _spacy_model(_root: Path) -> Iterator[Finding]:
 def _decoders(_root: Path) -> Iterator[Finding]:
     for name, package in PACKAGES.items():
         why = obstacle(name)
-        found = why or f"{decoder_version(name)}, for {package.purpose}"  # a choice, so what is there says it too
-        yield Finding(name, not why, found, package.purpose, package.how, required=name == DEFAULT)
+        state = why or f"{decoder_version(name)}, for {package.purpose}"  # a choice, so what is there says it too
+        yield Finding(name, not why, state, package.purpose, package.how, required=name == DEFAULT)
 
 
 def _codecs(_root: Path) -> Iterator[Finding]:
     try:
-        known = import_module("av.codec").codecs_available
+        available = import_module("av.codec").codecs_available
     except ImportError:
         yield Finding("video codecs", False, "PyAV is not installed", "reading videos", "`make setup`")
         return
-    missing = [codec for codec in CODECS if codec not in known and f"lib{codec}" not in known]
-    found = f"all of {', '.join(CODECS)}" if not missing else f"missing {', '.join(missing)}"
-    yield Finding("video codecs", not missing, found, "reading videos", "`pip install --force-reinstall av`")
+    missing = [codec for codec in CODECS if codec not in available and f"lib{codec}" not in available]
+    shown_codecs = f"all of {', '.join(CODECS)}" if not missing else f"missing {', '.join(missing)}"
+    yield Finding("video codecs", not missing, shown_codecs, "reading videos", "`pip install --force-reinstall av`")
 
 
 def _browser(_root: Path) -> Iterator[Finding]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    path = next((browser for name in BROWSERS if (browser := shutil.which(name))), None)
     how = "`apt-get install chromium`, or `playwright install chromium`"
     yield Finding("Chromium", path is not None, path or "not found", "collecting by hashtag", how, required=False)
 
@@ -115,15 +115,15 @@ def _gpu(_root: Path) -> Iterator[Finding]:
         return
     for number in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(number).total_memory / 2**30
-        found = f"{torch.cuda.get_device_name(number)}, {memory:.0f} GiB, CUDA {torch.version.cuda}"
-        yield Finding(f"GPU {number}", True, found, needed, how, required=False)
+        card = f"{torch.cuda.get_device_name(number)}, {memory:.0f} GiB, CUDA {torch.version.cuda}"
+        yield Finding(f"GPU {number}", True, card, needed, how, required=False)
 
 
 def _disk(root: Path) -> Iterator[Finding]:
-    there = next(folder for folder in (root.resolve(), *root.resolve().parents) if folder.exists())
-    free = shutil.disk_usage(there).free / 1e9
+    folder_here = next(folder for folder in (root.resolve(), *root.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(folder_here).free / 1e9
     how = "free some space, or put the root on another disk; a thousand videos take about 5 GB"
-    yield Finding("disk space", free >= LEAST_DISK_GB, f"{free:.1f} GB free at {there}", "a dataset root", how)
+    yield Finding("disk space", free >= LEAST_DISK_GB, f"{free:.1f} GB free at {folder_here}", "a dataset root", how)
 
 
 def _weights(_root: Path) -> Iterator[Finding]:
@@ -135,8 +135,8 @@ def _weights(_root: Path) -> Iterator[Finding]:
     folder = cache_dir()
     files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
     size = sum(path.stat().st_size for path in files) / 1e9
-    found = f"{len(files)} file(s), {size:.1f} GB in {folder}" if files else f"empty ({folder})"
-    yield Finding("weights cache", bool(files), found, "features with published weights", how, required=False)
+    contents = f"{len(files)} file(s), {size:.1f} GB in {folder}" if files else f"empty ({folder})"
+    yield Finding("weights cache", bool(files), contents, "features with published weights", how, required=False)
 
 
 def _prefect_api(_root: Path) -> Iterator[Finding]:
@@ -148,8 +148,8 @@ def _prefect_api(_root: Path) -> Iterator[Finding]:
         yield Finding("Prefect API", False, "PREFECT_API_URL is not set", "deployments and workers", how, False)
         return
     healthy = is_healthy(url)
-    found = f"answers at {shown(url)}" if healthy else f"no Prefect API answers at {shown(url)}"
-    yield Finding("Prefect API", healthy, found, "deployments and workers", how, required=False)
+    answer = f"answers at {shown(url)}" if healthy else f"no Prefect API answers at {shown(url)}"
+    yield Finding("Prefect API", healthy, answer, "deployments and workers", how, required=False)
 
 
 _LOOKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (

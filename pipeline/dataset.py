@@ -113,19 +113,19 @@ class Dataset:
         Raises:
             CsmvError: something that a person has to put right is missing, or a unit failed.
         """
-        found = named(STAGES, stage)
-        found.prepare(self)
-        found.refuse_stale(self)
+        chosen = named(STAGES, stage)
+        chosen.prepare(self)
+        chosen.refuse_stale(self)
         sweep_work(self.store, stage)
-        units = chosen_units(found, self, shards)
+        units = chosen_units(chosen, self, shards)
         total = UnitReport()
         for unit in units:
-            with track(f"{found.name} {unit}", None) as tick:
-                total.merge(do_unit(found, self, unit, tick))
+            with track(f"{chosen.name} {unit}", None) as tick:
+                total.merge(do_unit(chosen, self, unit, tick))
             if total.stopped:
                 return total
         if shards is None:
-            found.finish(self)
+            chosen.finish(self)
         return total
 
     def status(self) -> list[StageStatus]:

@@ -59,7 +59,7 @@ def shown(address: str) -> str:
 
     Takes a root, a URL, or a text in which URLs stand.
     """
-    return _ADDRESS.sub(lambda found: _without_secrets(found[0]), address)
+    return _ADDRESS.sub(lambda match: _without_secrets(match[0]), address)
 
 
 @contextmanager
@@ -134,20 +134,20 @@ def _chain(error: BaseException) -> list[BaseException]:
 
     What an exception was merely raised beside (its context) counts only for wrappers, for whom it is the cause.
     """
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     waiting = [error]
-    while waiting and len(found) < _DEEPEST:
+    while waiting and len(chain) < _DEEPEST:
         one = waiting.pop(0)
-        if one in found:
+        if one in chain:
             continue
-        found.append(one)
+        chain.append(one)
         if isinstance(one, BaseExceptionGroup):
             waiting.extend(one.exceptions)
         if one.__cause__ is not None:
             waiting.append(one.__cause__)
         elif one.__context__ is not None and not one.__suppress_context__ and _is_wrapper(one):
             waiting.append(one.__context__)
-    return found[::-1]
+    return chain[::-1]
 
 
 def _is_wrapper(error: BaseException) -> bool:
@@ -265,8 +265,8 @@ def _about_s3(error: BaseException, where: str) -> str | None:
             "or AWS_PROFILE, or run `aws configure`."
         )
     if names & _UNREACHABLE:
-        known = getattr(error, "kwargs", None) or {}
-        endpoint = str(known.get("endpoint_url") or "")
+        details = getattr(error, "kwargs", None) or {}
+        endpoint = str(details.get("endpoint_url") or "")
         at = f" at {shown(endpoint).partition('?')[0]}" if endpoint else ""
         return (
             f"S3{_place(where)} does not answer{at}: check the network and AWS_ENDPOINT_URL, then run it again; "

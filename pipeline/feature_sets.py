@@ -13,6 +13,7 @@ from csmv.extractors.registry import extractor_class
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import without_identity
+from csmv.pipeline.own_weights import last_path
 from csmv.pipeline.parts import open_part, part_names
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
@@ -94,7 +95,7 @@ def set_footer(store: Store, name: str) -> dict[str, str]:
 def made_with(store: Store, name: str) -> FeatureConfig | None:
     """How the feature set `name` of a root was made, as its shards' footers say; None where they don't.
 
-    A weights file is known by its name alone: it is looked for here, and among the downloaded weights.
+    A weights file is looked for where it was used last, then by its name: here, and among the downloaded weights.
 
     Raises:
         CsmvError: the footer says something that no feature set can be made with.
@@ -104,7 +105,7 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
         return None
     names = ("extractor", "granularity", "dtype", "storage", "decoder")
     asked: dict[str, Any] = {key: metadata[key] for key in names if key in metadata}
-    asked |= {"device": metadata.get("device", "cpu"), "weights": _weights_named(metadata.get("weights", "default"))}
+    asked |= {"device": metadata.get("device", "cpu"), "weights": _weights_named(store, metadata)}
     # Footers by earlier versions have the number only inside the rule.
     most = re.search(r"at most (\d+)", metadata.get("clip_rule", ""))
     if number := metadata.get("max_clips", most[1] if most else ""):
@@ -112,12 +113,16 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
     return parse(FeatureConfig, asked, f"The footers of features/{name}")
 
 
-def _weights_named(origin: str) -> str:
-    """What to ask an extractor for, so that it loads the weights of this origin."""
+def _weights_named(store: Store, metadata: dict[str, str]) -> str:
+    """What to ask an extractor for, so that it loads the weights that a footer speaks of."""
     from csmv.extractors.weights import cache_dir
 
+    origin = metadata.get("weights", "default")
     if origin == "none":
         return "default"
+    last = last_path(store, metadata.get("weights_sha256", ""))
+    if last is not None and last.name == origin and last.is_file():
+        return str(last)
     downloaded = cache_dir() / origin
     return str(downloaded) if not Path(origin).exists() and downloaded.is_file() else origin
 

@@ -30,6 +30,7 @@ from csmv.pipeline.feature_rows import (
 from csmv.pipeline.feature_sets import check_settings, check_weights, footer, made_from_of_footer
 from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import table_file
+from csmv.pipeline.own_weights import located
 from csmv.pipeline.parts import add_part, files_in_parts, part_names
 from csmv.pipeline.progress import did, did_not, expect
 from csmv.pipeline.root import media_folder, media_path
@@ -171,7 +172,7 @@ def _extract(
 ) -> None:
     from csmv.extractors.engine import Engine, Settings
 
-    networks = {config.name: load(config) for config in configs}
+    networks = {config.name: load(located(store, config)) for config in configs}
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
     way = configs[0]
     settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder)

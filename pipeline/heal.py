@@ -69,8 +69,8 @@ def strangers(store: Store, source: Source, key: SecretStr, shard: int) -> set[s
         return set()
     pseudonyms = Pseudonymiser(key)
     rows = source.rows(store, shard).comments
-    known = {row.id if row.published_id else pseudonyms.comment_id(row.id) for row in rows}
-    return set(table["comment_id"].to_pylist()) - known
+    comment_ids = {row.id if row.published_id else pseudonyms.comment_id(row.id) for row in rows}
+    return set(table["comment_id"].to_pylist()) - comment_ids
 
 
 def heal(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> Healing:
@@ -103,7 +103,7 @@ def _matched(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]])
     by_text: dict[tuple[Any, ...], list[str]] = {}
     for row in new:
         by_text.setdefault(tuple(row[name] for name in _SAME), []).append(row["comment_id"])
-    found: dict[str, str] = {}
+    new_ids: dict[str, str] = {}
     seen: dict[tuple[Any, ...], int] = {}
     rows = list(old)
     for row in rows:
@@ -112,8 +112,8 @@ def _matched(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]])
     for row in rows:
         same = tuple(row[name] for name in _SAME)
         if len(by_text.get(same, ())) == 1 and seen[same] == 1:
-            found[row["comment_id"]] = by_text[same][0]
-    return found
+            new_ids[row["comment_id"]] = by_text[same][0]
+    return new_ids
 
 
 def _follow(store: Store, renamed: Mapping[str, str]) -> list[str]:
@@ -139,10 +139,12 @@ def _keep_labels(store: Store, shard: int, labels: pa.Table, renamed: Mapping[st
     now = store.read("labels", shard)
     comments = store.read_columns("comments", shard, ["comment_id"])
     assert now is not None and comments is not None
-    there = {(row["comment_id"], row["source"]) for row in now.to_pylist()}
-    known = set(comments["comment_id"].to_pylist())
+    labelled = {(row["comment_id"], row["source"]) for row in now.to_pylist()}
+    comment_ids = set(comments["comment_id"].to_pylist())
     rows = [row | {"comment_id": renamed.get(row["comment_id"], row["comment_id"])} for row in labels.to_pylist()]
-    missing = [row for row in rows if row["comment_id"] in known and (row["comment_id"], row["source"]) not in there]
+    missing = [
+        row for row in rows if row["comment_id"] in comment_ids and (row["comment_id"], row["source"]) not in labelled
+    ]
     if missing:
         store.rewrite("labels", shard, pa.Table.from_pylist([*now.to_pylist(), *missing], schema=now.schema))
 

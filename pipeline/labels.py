@@ -94,14 +94,14 @@ def named_classes(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
 
 def _numbers(column: pa.ChunkedArray, task: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """The class numbers of a column of class names, _UNSETTLED for null."""
-    found = pc.index_in(column, value_set=pa.array(classes))
-    strange = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
+    indices = pc.index_in(column, value_set=pa.array(classes))
+    strange = column.filter(pc.and_(pc.is_null(indices), pc.is_valid(column)))
     if len(strange):
         raise CsmvError(
             f"A label has the {task} '{str(strange[0])[:40]}', which is none of {', '.join(classes)}: correct it "
             "in the source, and build the labels again."
         )
-    numbers: NDArray[np.int64] = pc.fill_null(found, _UNSETTLED).to_numpy().astype(np.int64)
+    numbers: NDArray[np.int64] = pc.fill_null(indices, _UNSETTLED).to_numpy().astype(np.int64)
     return numbers
 
 

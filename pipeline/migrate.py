@@ -59,12 +59,12 @@ def migrate(root: str, note: Callable[[str], None] = lambda _line: None) -> Migr
         return Migration()
     store = _unopened(root)
     names = store.files()
-    rewritten = kept = 0
+    rewritten = unchanged = 0
     tables = [name for name in names if place_of(name) is not None]
     with track("migrate", len(tables)) as tick:
         for name in tables:
             if _is_listed(store, name):
-                kept += 1
+                unchanged += 1
             else:
                 _rewrite(store, name)
                 rewritten += 1
@@ -76,11 +76,11 @@ def migrate(root: str, note: Callable[[str], None] = lambda _line: None) -> Migr
     _write_version(store)
     # Last: until it is there, the root is one of format 1, which everything but this refuses.
     store.create_file(HEADER_FILE, store.header.to_json())
-    store.note({"event": "migrate", "from": 1, "to": FORMAT, "tables": rewritten + kept, "added": added})
+    store.note({"event": "migrate", "from": 1, "to": FORMAT, "tables": rewritten + unchanged, "added": added})
     store.close_private()
     if added:
         note(f"{added} shards that held nothing were added, so that a missing one is a lost one.")
-    return Migration(rewritten, kept, added)
+    return Migration(rewritten, unchanged, added)
 
 
 def _unopened(root: str) -> Store:
@@ -143,8 +143,8 @@ def _with_fine_reasons(rows: pa.Table) -> pa.Table:
 def _move_failures(store: Store, table: str, shard: int, rows: pa.Table) -> None:
     """Add rows to another stage's failures; rows that are there already stay."""
     before = store.read(table, shard, remake=True)
-    known = set() if before is None else set(before["key"].to_pylist())
-    new = [row for row in rows.to_pylist() if row["key"] not in known]
+    recorded = set() if before is None else set(before["key"].to_pylist())
+    new = [row for row in rows.to_pylist() if row["key"] not in recorded]
     spec = spec_of(table)
     assert spec is not None
     together = [*([] if before is None else before.to_pylist()), *new]
@@ -168,14 +168,16 @@ def _fill(store: Store) -> int:
     for table in ("videos", "comments", "labels"):
         spec = spec_of(table)
         assert spec is not None
-        there = {name for name in store.files(table) if place_of(name) is not None}
+        shards_there = {name for name in store.files(table) if place_of(name) is not None}
         for shard in store.shards():
-            if there and f"{table}/{shard:04d}.parquet" not in there:
+            if shards_there and f"{table}/{shard:04d}.parquet" not in shards_there:
                 store.write(table, shard, spec.schema.empty_table(), made_from="")
                 added += 1
     sets = {name.rsplit("/", 1)[0] for name in store.files("features") if place_of(name) is not None}
     for table in sorted(sets):
-        like = next(found for shard in store.shards() if (found := store.read(table, shard, remake=True)) is not None)
+        like = next(
+            example for shard in store.shards() if (example := store.read(table, shard, remake=True)) is not None
+        )
         for shard in store.shards():
             if not store.exists(f"{table}/{shard:04d}.parquet"):
                 rows, spec = upgrade(like.slice(0, 0), {})

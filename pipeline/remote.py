@@ -24,8 +24,8 @@ def storage_options(root: str) -> dict[str, Any]:
     Raises:
         CsmvError: The address holds a user name or a key. An address is shown, logged and kept in Prefect's database.
     """
-    found = _S3.search(root)
-    if found is None:
+    match = _S3.search(root)
+    if match is None:
         return {}
     if shown(root) != root:
         raise CsmvError(

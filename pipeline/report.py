@@ -319,7 +319,7 @@ def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]])
         "split": config["split"],
         "seed": config["seed"],
         "features": features,
-        "random": any(feature_sets.get(used, {}).get("random", False) for used in features),
+        "random": any(feature_sets.get(feature, {}).get("random", False) for feature in features),
         "parameters": result.get("parameters", 0),
         "seconds": result.get("seconds"),
         "metrics": result["metrics"],

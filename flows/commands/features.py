@@ -41,6 +41,7 @@ def extract_command(
     from csmv.pipeline.config import record_section
     from csmv.pipeline.feature_config import FeatureConfig
     from csmv.pipeline.features import complete, missing
+    from csmv.pipeline.own_weights import without_path
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
 
@@ -62,7 +63,7 @@ def extract_command(
     counts = {config.name: _counts(store, config) for config in configs}
     for config in configs:
         if counts[config.name]["videos"]:
-            record_section(store, "features", config)
+            record_section(store, "features", without_path(store, config))
     _say(counts, as_json)
     if left := sum(len(missing(store, shard, config)) for config in configs for shard in store.shards()):
         raise UnfinishedError(f"{left:,} may succeed later: run the same command again.")

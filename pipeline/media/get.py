@@ -84,8 +84,8 @@ class Room:
         self._stop = stop
         self._left = float("inf")
         if quota_bytes is not None:
-            used = sum(file.size for file in store.listing("private/media").values())
-            self._left = quota_bytes - used
+            bytes_used = sum(file.size for file in store.listing("private/media").values())
+            self._left = quota_bytes - bytes_used
             if self._left <= 0:
                 self._end()
 

@@ -37,8 +37,8 @@ def apply_retention(store: Store, shard: int, sets: Sequence[FeatureConfig]) -> 
     files = set(store.files(media_folder(shard)))
     waiting = {video_id for config in sets for video_id in missing(store, shard, config)}
     with_file = {video_id for video_id in status if media_path(shard, video_id) in files}
-    used = {video_id for video_id in with_file - waiting if status[video_id] == MediaStatus.OK}
-    fill(store, shard, {video_id: {"media_status": str(MediaStatus.DELETED)} for video_id in used})
-    for video_id in used | {video_id for video_id in with_file if status[video_id] == MediaStatus.DELETED}:
+    done_with = {video_id for video_id in with_file - waiting if status[video_id] == MediaStatus.OK}
+    fill(store, shard, {video_id: {"media_status": str(MediaStatus.DELETED)} for video_id in done_with})
+    for video_id in done_with | {video_id for video_id in with_file if status[video_id] == MediaStatus.DELETED}:
         store.remove(media_path(shard, video_id))
-    return len(used)
+    return len(done_with)

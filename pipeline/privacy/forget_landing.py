@@ -69,8 +69,8 @@ def wanted(store: "Store", comments: Iterable[str], videos: Iterable[str], handl
 
     A person's account is followed to its other handles, so that one who changed the handle is found whole.
     """
-    found = Wanted(set(comments), set(videos), {plain_handle(handle) for handle in handles} - {""})
-    asked = _Asked(found)
+    targets = Wanted(set(comments), set(videos), {plain_handle(handle) for handle in handles} - {""})
+    asked = _Asked(targets)
     accounts: dict[str, set[str]] = {}
     names = store.files(LANDING)
     for name in names:
@@ -78,21 +78,21 @@ def wanted(store: "Store", comments: Iterable[str], videos: Iterable[str], handl
         asked.look(name, data)
         for value in landing_values(data, name):
             for key, here in _objects(value):
-                _learn(found, accounts, key, here)
-    for account in found.accounts:
-        found.handles |= accounts[account]
-    if found.handles or found.comments:
+                _learn(targets, accounts, key, here)
+    for account in targets.accounts:
+        targets.handles |= accounts[account]
+    if targets.handles or targets.comments:
         for name in names:
             for value in landing_values(store.read_file(name), name):
                 for _, here in _objects(value):
-                    _add(found, here)
+                    _add(targets, here)
     for row in folder_rows(store):
         asked.folder_row(row)
-        if _handle(row.get("author")) in found.handles:
-            found.comments.add(str(row["id"]))
-        if _handle(row.get("creator")) in found.handles:
-            found.videos.add(str(row["video"]))
-    return found
+        if _handle(row.get("author")) in targets.handles:
+            targets.comments.add(str(row["id"]))
+        if _handle(row.get("creator")) in targets.handles:
+            targets.videos.add(str(row["video"]))
+    return targets
 
 
 def returned(store: "Store", gone: Forgotten) -> tuple[set[str], set[str]]:
@@ -169,29 +169,29 @@ def _ids(here: dict[str, Any]) -> set[str]:
     return {one for key in _ACCOUNT_KEYS if len(one := str(here.get(key) or "")) >= SHORTEST_ID}
 
 
-def _learn(found: Wanted, accounts: dict[str, set[str]], key: str, here: dict[str, Any]) -> None:
+def _learn(targets: Wanted, accounts: dict[str, set[str]], key: str, here: dict[str, Any]) -> None:
     """The accounts of the handles that are wanted, and the handles of every account."""
     if key not in _PERSON_KEYS or _is_video(here):
         return
     handles, ids = _handles(here), _ids(here)
     for account in ids:
         accounts.setdefault(account, set()).update(handles)
-    if handles & found.handles:
-        found.accounts |= ids
+    if handles & targets.handles:
+        targets.accounts |= ids
 
 
-def _add(found: Wanted, here: dict[str, Any]) -> None:
-    if "cid" in here and found.is_by(here.get("user")):
-        found.comments.add(str(here["cid"]))
-    elif _is_video(here) and (found.is_by(here.get("author")) or _handle(here.get("username")) in found.handles):
-        found.videos.add(str(here["id"]))
-    if _comment_id(here) in found.comments and isinstance(here.get("text"), str):
-        found.texts.add(here["text"])
-    if any(handle in found.handles for handle in _handles(here)):
-        found.names.update(name for key in _OWN_NAMES if isinstance(name := here.get(key), str) and name.strip())
+def _add(targets: Wanted, here: dict[str, Any]) -> None:
+    if "cid" in here and targets.is_by(here.get("user")):
+        targets.comments.add(str(here["cid"]))
+    elif _is_video(here) and (targets.is_by(here.get("author")) or _handle(here.get("username")) in targets.handles):
+        targets.videos.add(str(here["id"]))
+    if _comment_id(here) in targets.comments and isinstance(here.get("text"), str):
+        targets.texts.add(here["text"])
+    if any(handle in targets.handles for handle in _handles(here)):
+        targets.names.update(name for key in _OWN_NAMES if isinstance(name := here.get(key), str) and name.strip())
         ids = (str(here.get(key, "")) for key in (*PERSON_ID_KEYS, "id"))
         # In a video that says its creator's handle, the id is the video's.
-        found.mentions.update(one for one in ids if len(one) >= SHORTEST_ID and not _is_video(here))
+        targets.mentions.update(one for one in ids if len(one) >= SHORTEST_ID and not _is_video(here))
 
 
 def _is_video(here: dict[str, Any]) -> bool:
@@ -242,7 +242,7 @@ class LandingEraser:
     def text(self, text: str) -> str:
         """A text without the names and ids in it; the very same text if there are none."""
         given = text
-        text = _ESCAPED.sub(lambda found: _unescaped(int(found[1], 16)), text) if "\\u" in text else text
+        text = _ESCAPED.sub(lambda match: _unescaped(int(match[1], 16)), text) if "\\u" in text else text
         cleaned, count = self._gone.clean([text])[0]
         self.blotted += count
         return cleaned if count else given
@@ -252,9 +252,9 @@ class LandingEraser:
         left: list[bytes] = []
         try:
             for line in plain_bytes(name, data).split(b"\n"):
-                kept = line_of(line)
-                if kept is not None:
-                    left.append(kept)
+                new_line = line_of(line)
+                if new_line is not None:
+                    left.append(new_line)
         except _PieceOfAPageError:
             left = []
         if not self.removed and not self.blotted:
@@ -304,13 +304,13 @@ class LandingEraser:
             return record
         before = self.removed, self.blotted
         query: dict[str, str] = record.get("query") or {}
-        kept = {key: value for key, value in query.items() if not self._is_id(value)}
-        self.blotted += len(query) - len(kept)
+        remaining = {key: value for key, value in query.items() if not self._is_id(value)}
+        self.blotted += len(query) - len(remaining)
         cleaned = self._cleaned(body, "")
         if cleaned is _GONE:
             return _GONE
         if before != (self.removed, self.blotted):
-            record = record | {"query": kept, "body": _dumped(cleaned).decode("utf-8", "surrogatepass")}
+            record = record | {"query": remaining, "body": _dumped(cleaned).decode("utf-8", "surrogatepass")}
         return record
 
     def _cleaned(self, value: Any, key: str) -> Any:
@@ -359,8 +359,8 @@ class LandingEraser:
         if self._is_id(value):
             self.blotted += 1
             return _GONE
-        known = key in HANDLE_KEYS and self._gone.is_forgotten_person(value)
-        if value and (known or (key in NAME_KEYS and self._gone.is_forgotten_name(value))):
+        is_handle = key in HANDLE_KEYS and self._gone.is_forgotten_person(value)
+        if value and (is_handle or (key in NAME_KEYS and self._gone.is_forgotten_name(value))):
             self.blotted += 1
             return ""
         if value[:1] in ("{", "["):

@@ -109,8 +109,8 @@ class Forgotten:
         if self.comments and "reply_to" in rows.column_names:
             lost = pc.is_in(rows["reply_to"], value_set=_ids(self.comments))
             if pc.any(lost).as_py():
-                kept = pc.if_else(lost, pa.scalar(None, rows["reply_to"].type), rows["reply_to"])
-                rows = _replaced(rows, "reply_to", kept)
+                reply_to = pc.if_else(lost, pa.scalar(None, rows["reply_to"].type), rows["reply_to"])
+                rows = _replaced(rows, "reply_to", reply_to)
         return rows
 
     def applied(self, rows: pa.Table) -> pa.Table:
@@ -224,15 +224,15 @@ def remember(store: Files, request: Request) -> Forgotten:
 
 
 def _traces(request: Request, digester: Digester) -> frozenset[tuple[str, str, int, int]]:
-    found: set[tuple[str, str, int, int]] = set()
+    traces: set[tuple[str, str, int, int]] = set()
     for kind, ids in ((Trace.COMMENT, request.raw_comments), (Trace.ACCOUNT, request.accounts)):
-        found.update(digester.id(kind, one) for one in ids)
-    found.update(digester.id(Trace.MENTION, one) for one in request.mentions)
+        traces.update(digester.id(kind, one) for one in ids)
+    traces.update(digester.id(Trace.MENTION, one) for one in request.mentions)
     for handle in request.handles:
-        found.update(digester.handle(handle))
+        traces.update(digester.handle(handle))
     for name in request.names:
-        found.update(digester.name(name))
-    return frozenset(found)
+        traces.update(digester.name(name))
+    return frozenset(traces)
 
 
 def _key(store: Files, *, make: bool = False) -> bytes:
@@ -261,14 +261,14 @@ def _read(store: Files, names: tuple[str, ...], format_1: bytes) -> Forgotten:
             raise CsmvError(
                 f"'{name}' in the root '{store.root}' is a request to forget and is damaged: put it back from a copy."
             )
-        kept = json.loads(data)
-        comments.update(kept["comments"])
-        videos.update(kept["videos"])
-        entries.update((kind, digest, words, chars) for kind, digest, words, chars in kept["traces"])
+        entry = json.loads(data)
+        comments.update(entry["comments"])
+        videos.update(entry["videos"])
+        entries.update((kind, digest, words, chars) for kind, digest, words, chars in entry["traces"])
     if format_1:
-        kept = _format_1(store, format_1)
-        comments.update(kept["comments"])
-        videos.update(kept["videos"])
+        entry = _format_1(store, format_1)
+        comments.update(entry["comments"])
+        videos.update(entry["videos"])
     traces = Traces(_key(store), frozenset(entries)) if entries else Traces()
     said = "\n".join((*names, hashlib.sha256(format_1).hexdigest() if format_1 else ""))
     return Forgotten(frozenset(comments), frozenset(videos), traces, hashlib.sha256(said.encode()).hexdigest())
@@ -276,8 +276,8 @@ def _read(store: Files, names: tuple[str, ...], format_1: bytes) -> Forgotten:
 
 def _format_1(store: Files, data: bytes) -> dict[str, Any]:
     try:
-        kept = json.loads(data)
-        return {"comments": list(kept["comments"]), "videos": list(kept["videos"])}
+        entry = json.loads(data)
+        return {"comments": list(entry["comments"]), "videos": list(entry["videos"])}
     except (ValueError, KeyError, TypeError):
         raise CsmvError(
             f"'{FORMAT_1_FILE}' in the root '{store.root}' holds requests to forget and is damaged: put it back from "
@@ -288,8 +288,8 @@ def _format_1(store: Files, data: bytes) -> dict[str, Any]:
 def _without(rows: pa.Table, column: str, gone: frozenset[str]) -> pa.Table:
     if not gone:
         return rows
-    found = pc.is_in(rows[column], value_set=_ids(gone))
-    return rows.filter(pc.invert(found)) if pc.any(found).as_py() else rows
+    matches = pc.is_in(rows[column], value_set=_ids(gone))
+    return rows.filter(pc.invert(matches)) if pc.any(matches).as_py() else rows
 
 
 def _ids(ids: Iterable[str]) -> pa.Array:
@@ -302,5 +302,5 @@ def _replaced(rows: pa.Table, column: str, values: Any) -> pa.Table:
 
 
 def _with_kind(kinds: Sequence[Sequence[str] | None], counts: Sequence[int]) -> pa.Array:
-    found = [sorted({*(row or ()), _PII}) if count else row for row, count in zip(kinds, counts, strict=True)]
-    return pa.array(found, pa.list_(pa.string()))
+    new_kinds = [sorted({*(row or ()), _PII}) if count else row for row, count in zip(kinds, counts, strict=True)]
+    return pa.array(new_kinds, pa.list_(pa.string()))

@@ -129,16 +129,16 @@ class Traces:
 
     def clean(self, text: str) -> tuple[str, int]:
         """A text with a placeholder for each name and id, and how many there were; the very same text if none."""
-        found = self._find(text)
-        for start, end, instead in reversed(found):
+        spans = self._find(text)
+        for start, end, instead in reversed(spans):
             text = text[:start] + instead + text[end:]
-        return text, len(found)
+        return text, len(spans)
 
     def _find(self, text: str) -> list[tuple[int, int, str]]:
         """Where names and ids stand in a text and what stands instead, in order, none within another."""
         if not self.entries:
             return []
-        plain = _PLACEHOLDERS.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text
+        plain = _PLACEHOLDERS.sub(lambda match: _INERT * len(match[0]), text) if "<" in text else text
         folded = fold(plain)
         spans: list[tuple[int, int, str]] = []
         for start, end, instead in sorted(self._spans(folded.text), key=lambda span: (span[0], -span[1])):
@@ -160,7 +160,7 @@ class Traces:
             yield from self._ids(text)
 
     def _names(self, text: str) -> Iterator[tuple[int, int, str]]:
-        words = [found.span() for found in WORD.finditer(text)]
+        words = [match.span() for match in WORD.finditer(text)]
         # Only spaces can be more in the text than in the name.
         is_spaced_out = _SPACED_OUT.search(text) is not None
         for count, loose, exact in self._shapes:
@@ -199,6 +199,6 @@ class Traces:
 
     def _ids(self, text: str) -> Iterator[tuple[int, int, str]]:
         for pattern in (_TOKEN, _DIGITS):
-            for found in pattern.finditer(text):
-                if self.has_id(found[0]):
-                    yield *found.span(), NO_ID
+            for match in pattern.finditer(text):
+                if self.has_id(match[0]):
+                    yield *match.span(), NO_ID

@@ -82,7 +82,7 @@ class AddressRecognizer(TextRecognizer):
             ("Asian", _ASIAN),
         )
         for rule, pattern in rules:
-            for found in pattern.finditer(text):
-                yield found.start(), found.end(), 0.7, rule
-        for found in _LOWER_ENGLISH.finditer(text):
-            yield *found.span("address"), 0.65, "after a word for home"
+            for match in pattern.finditer(text):
+                yield match.start(), match.end(), 0.7, rule
+        for match in _LOWER_ENGLISH.finditer(text):
+            yield *match.span("address"), 0.65, "after a word for home"

@@ -97,8 +97,8 @@ class _Windowed(TextRecognizer):
     def _in_windows(
         self, text: str, candidate: re.Pattern[str], recognizer: PatternRecognizer, words: re.Pattern[str] | None = None
     ) -> Iterator[Finding]:
-        for found in candidate.finditer(text):
-            start, end = found.span()
+        for match in candidate.finditer(text):
+            start, end = match.span()
             if words is not None and not words.search(text[max(0, start - _NEAR) : end + _NEAR // 2]):
                 continue
             window = self._window(text[start:end])
@@ -123,10 +123,10 @@ class CardRecognizer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Candidates that are no repeated or rising digits, checked by Presidio."""
-        for found in self._candidate.finditer(text):
+        for match in self._candidate.finditer(text):
             # The digits of an expiry date may follow: shorter readings end where a group does.
-            ends = [group.end() for group in _DIGITS.finditer(text, *found.span())]
-            readings = (self._reading(text, found.start(), end) for end in reversed(ends))
+            ends = [group.end() for group in _DIGITS.finditer(text, *match.span())]
+            readings = (self._reading(text, match.start(), end) for end in reversed(ends))
             best = next((reading for reading in readings if reading is not None), None)
             if best is not None:
                 yield best
@@ -205,15 +205,15 @@ class WalletRecognizer(_Windowed):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Long words of mixed letters and digits that have a wallet's form."""
-        for found in self._candidate.finditer(text):
-            word = found[0]
+        for match in self._candidate.finditer(text):
+            word = match[0]
             if len(set(word)) < 10 or not self._mixed.match(word):
                 continue
             for recognizer in (predefined("CryptoRecognizer"), self._forms):
                 for result in recognizer.analyze(word, recognizer.supported_entities):
                     yield (
-                        found.start() + result.start,
-                        found.start() + result.end,
+                        match.start() + result.start,
+                        match.start() + result.end,
                         result.score,
                         type(recognizer).__name__,
                     )
@@ -237,9 +237,9 @@ class NationalIdRecognizer(_Windowed):
         for candidate, words, recognizer in _documents():
             yield from self._in_windows(text, candidate, recognizer, words)
         yield from self._in_windows(text, _OWN_CANDIDATE, self._own)
-        for found in _CHINESE.finditer(text):
-            if _is_chinese_id(found[0]):
-                yield found.start(), found.end(), 0.9, "resident identity number"
+        for match in _CHINESE.finditer(text):
+            if _is_chinese_id(match[0]):
+                yield match.start(), match.end(), 0.9, "resident identity number"
 
 
 _OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")

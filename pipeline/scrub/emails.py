@@ -76,51 +76,51 @@ class MailAddressRecognizer(TextRecognizer):
         if "@" in text:
             yield from _plain(text)
         yield from _veiled(text)
-        for found in _NO_DOT.finditer(text):
-            if not is_ordinary(found["local"]):
-                yield found.start(), found.end(), 0.7, "in words, without a dot"
-        for found in _GLUED.finditer(text):
-            if found["end"].lower() in COMMON_ENDINGS:
-                yield found.start(), found.end(), 0.8, "words joined"
+        for match in _NO_DOT.finditer(text):
+            if not is_ordinary(match["local"]):
+                yield match.start(), match.end(), 0.7, "in words, without a dot"
+        for match in _GLUED.finditer(text):
+            if match["end"].lower() in COMMON_ENDINGS:
+                yield match.start(), match.end(), 0.8, "words joined"
 
 
 def _plain(text: str) -> Iterator[Finding]:
-    for found in _PLAIN.finditer(text):
-        spaced = " " in found["at"] or " " in found["domain"]
-        known = found["end"].lower() in COMMON_ENDINGS if spaced else is_ending(found["end"])
-        if known or not spaced:
-            yield found.start(), found.end(), 0.95 if known and not spaced else 0.7, "address"
-        elif found["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
-            yield found.start(), found.end(), 0.7, "address"
+    for match in _PLAIN.finditer(text):
+        spaced = " " in match["at"] or " " in match["domain"]
+        has_ending = match["end"].lower() in COMMON_ENDINGS if spaced else is_ending(match["end"])
+        if has_ending or not spaced:
+            yield match.start(), match.end(), 0.95 if has_ending and not spaced else 0.7, "address"
+        elif match["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
+            yield match.start(), match.end(), 0.7, "address"
     for rule, pattern in (("quoted local part", _QUOTED), ("comma for a dot", _COMMA)):
-        for found in pattern.finditer(text):
-            yield found.start(), found.end(), 0.8, rule
-    for found in _NO_ENDING.finditer(text):
-        yield found.start(), found.end(), 0.7, "provider without ending"
-    for found in _SPACED.finditer(text):
-        yield found.start(), found.end(), 0.8, "letter by letter"
+        for match in pattern.finditer(text):
+            yield match.start(), match.end(), 0.8, rule
+    for match in _NO_ENDING.finditer(text):
+        yield match.start(), match.end(), 0.7, "provider without ending"
+    for match in _SPACED.finditer(text):
+        yield match.start(), match.end(), 0.8, "letter by letter"
 
 
 def _veiled(text: str) -> Iterator[Finding]:
-    for found in _VEILED_DOMAIN.finditer(text):
-        score = _veiled_score(found)
+    for match in _VEILED_DOMAIN.finditer(text):
+        score = _veiled_score(match)
         if not score:
             continue
-        before = text[max(0, found.start() - 140) : found.start()]
+        before = text[max(0, match.start() - 140) : match.start()]
         local = _VEILED_LOCAL.search(before)
         if local is None or before[: local.start()].endswith("'"):
             continue
         # "it's at name dot com" and "look at name dot com" point to a page.
         if score < _SURE and (is_ordinary(local[0]) or len(local[0]) < 3):
             continue
-        yield found.start() - len(before) + local.start(), found.end(), score, "in words"
+        yield match.start() - len(before) + local.start(), match.end(), score, "in words"
 
 
-def _veiled_score(found: re.Match[str]) -> float:
-    at, dot, ending = found["at"], found["dot"], found["end"].lower()
+def _veiled_score(match: re.Match[str]) -> float:
+    at, dot, ending = match["at"], match["dot"], match["end"].lower()
     if ending not in COMMON_ENDINGS:
         return 0.0
-    provider = found["first"].lower() in MAIL_PROVIDERS
+    provider = match["first"].lower() in MAIL_PROVIDERS
     bracketed = _BRACKET.search(at) is not None
     if dot.strip() == ".":
         # "look at this.is" is no address; "name at gmail.com" and "name(at)mail.com" are.

@@ -54,7 +54,7 @@ class Gazetteer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Every name that stands between word boundaries, the longest at each place."""
-        words = [(found.group().lower(), found.start(), found.end()) for found in WORD.finditer(text)]
+        words = [(match.group().lower(), match.start(), match.end()) for match in WORD.finditer(text)]
         for first in range(len(words)):
             end = self._longest(text, words, first)
             if end:
@@ -95,7 +95,7 @@ class Gazetteer(TextRecognizer):
 
 def _by_beginning(names: set[str]) -> dict[str, list[str]]:
     """The names by their first characters, the longest first."""
-    found: dict[str, list[str]] = {}
+    by_beginning: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: (-len(name), name)):
-        found.setdefault(name[:_BEGINNING], []).append(name)
-    return found
+        by_beginning.setdefault(name[:_BEGINNING], []).append(name)
+    return by_beginning

@@ -129,17 +129,17 @@ class HandleRecognizer(TextRecognizer):
         if not words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text):
             yield from _credited(text)
         if "#" in text:
-            for found in _TAGGED.finditer(text):
-                year = found["digits"][:2] in ("19", "20")
-                if not is_ordinary(found["name"]) or not (year or found["name"].isdecimal()):
-                    yield found.start(), found.end(), 0.85, "tag with digits"
-        for found in _REDDIT.finditer(text):
-            yield found.start(), found.end(), 0.85, "reddit name"
-        for found in _DEFAULT_NAME.finditer(text):
-            yield found.start(), found.end(), 0.9, "default name"
-        for found in _SHAPED.finditer(text):
-            if "_" in found[0]:
-                yield found.start(), found.end(), 0.35, "looks like a handle"
+            for match in _TAGGED.finditer(text):
+                year = match["digits"][:2] in ("19", "20")
+                if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
+                    yield match.start(), match.end(), 0.85, "tag with digits"
+        for match in _REDDIT.finditer(text):
+            yield match.start(), match.end(), 0.85, "reddit name"
+        for match in _DEFAULT_NAME.finditer(text):
+            yield match.start(), match.end(), 0.9, "default name"
+        for match in _SHAPED.finditer(text):
+            if "_" in match[0]:
+                yield match.start(), match.end(), 0.35, "looks like a handle"
 
 
 def _names_a_platform(text: str, words: frozenset[str]) -> bool:
@@ -149,13 +149,13 @@ def _names_a_platform(text: str, words: frozenset[str]) -> bool:
 
 
 def _mentions(text: str) -> Iterator[Finding]:
-    for found in _MENTION.finditer(text):
-        start, name = found.start(), found["name"]
+    for match in _MENTION.finditer(text):
+        start, name = match.start(), match["name"]
         before = text[start - 1] if start else " "
         score = 0.95
         if (name[0].isdecimal() and len(name) < 8 and _AMOUNT.fullmatch(name)) or name.lower() in _NOT_PEOPLE:
             continue
-        if before == "@" or (found["gap"] and not _written_like_handle(name)):
+        if before == "@" or (match["gap"] and not _written_like_handle(name)):
             continue
         left = _LEFT_WORD.search(text[max(0, start - 30) : start])
         if left is not None and left[0].isascii():
@@ -165,46 +165,46 @@ def _mentions(text: str) -> Iterator[Finding]:
             if is_ending(name.rsplit(".", 1)[-1]):
                 continue  # an e-mail address, and not this recogniser's business
             score = 0.6
-        yield start, found.end(), score, "mention"
+        yield start, match.end(), score, "mention"
 
 
 def _after_platforms(text: str) -> Iterator[Finding]:
     for platform in _PLATFORM.finditer(text):
-        found = _AFTER.match(text, platform.end())
-        if found is None or text.startswith("://", found.end()):
+        match = _AFTER.match(text, platform.end())
+        if match is None or text.startswith("://", match.end()):
             continue
-        name = found["name"].rstrip("-.")
-        start = found.start("at") if found["at"] else found.start("name")
-        end = found.start("name") + len(name)
-        score = _platform_score(text, platform, found, name, end)
+        name = match["name"].rstrip("-.")
+        start = match.start("at") if match["at"] else match.start("name")
+        end = match.start("name") + len(name)
+        score = _platform_score(text, platform, match, name, end)
         if score:
             yield start, end, score, "after a platform's name"
 
 
-def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], name: str, end: int) -> float:
+def _platform_score(text: str, platform: re.Match[str], match: re.Match[str], name: str, end: int) -> float:
     """How sure it is that `name` is a handle, by what links it to the platform's name before it."""
-    if found["at"] == "$" and not (platform["clear"] and name[0].isalpha()):
+    if match["at"] == "$" and not (platform["clear"] and name[0].isalpha()):
         return 0.0
-    signed = bool(found["sign"] or found["sign2"] or found["at"])
+    signed = bool(match["sign"] or match["sign2"] or match["at"])
     if len(name) < 3 or (_AMOUNT.fullmatch(name) and not (signed and name.isdecimal() and len(name) >= 5)):
         return 0.0
     shaped, unusual = _is_shaped(name), not is_ordinary(name)
     if platform["vague"] and not shaped:
-        signed = signed and bool(found["at"])
+        signed = signed and bool(match["at"])
     if signed:
         return 0.85 if shaped or unusual else 0.0
     before = text[max(0, platform.start() - 40) : platform.start()]
     by_verb = _CALLED_BY_VERB.search(before) is not None
     called = by_verb or _CALLED_MINE.search(before) is not None
-    if called and (shaped or (unusual and found["word"])):
+    if called and (shaped or (unusual and match["word"])):
         return 0.8
-    if found["dash"] and (shaped or (unusual and _CLAUSE_ENDS.match(text, end))):
+    if match["dash"] and (shaped or (unusual and _CLAUSE_ENDS.match(text, end))):
         return 0.65
     numbered = shaped and name[0].isalpha() and sum(char.isdecimal() for char in name) > 1
     if (
         _is_clearly_shaped(name)
-        or (found["word"] and numbered)
-        or (platform["clear"] and found["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end))
+        or (match["word"] and numbered)
+        or (platform["clear"] and match["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end))
     ):
         return 0.6
     # "add me on insta kaylarose", but not "ig thats true", where ig means I guess.
@@ -212,34 +212,34 @@ def _platform_score(text: str, platform: re.Match[str], found: re.Match[str], na
 
 
 def _before_platforms(text: str) -> Iterator[Finding]:
-    for found in _REVERSED.finditer(text):
-        name = found["name"].rstrip("-.")
+    for match in _REVERSED.finditer(text):
+        name = match["name"].rstrip("-.")
         if len(name) < 3 or _AMOUNT.fullmatch(name):
             continue
-        called = _REVERSED_CALL.search(text[max(0, found.start() - 30) : found.start()]) is not None
-        span = found.start(), found.start() + len(name)
+        called = _REVERSED_CALL.search(text[max(0, match.start() - 30) : match.start()]) is not None
+        span = match.start(), match.start() + len(name)
         if _is_clearly_shaped(name) or (called and _is_shaped(name)):
             yield *span, 0.75 if called else 0.6, "before a platform's name"
         elif not is_ordinary(name) and name.isascii() and len(name) >= 4:
-            yield *span, 0.65 if called and found["gap"].strip() else 0.4, "before a platform's name"
+            yield *span, 0.65 if called and match["gap"].strip() else 0.4, "before a platform's name"
 
 
 def _named(text: str) -> Iterator[Finding]:
-    for found in _NAMED.finditer(text):
-        name = found["name"].rstrip("-.")
+    for match in _NAMED.finditer(text):
+        name = match["name"].rstrip("-.")
         if _written_like_handle(name) and not _AMOUNT.fullmatch(name):
-            yield found.start("name"), found.start("name") + len(name), 0.75, "called a handle"
+            yield match.start("name"), match.start("name") + len(name), 0.75, "called a handle"
 
 
 def _credited(text: str) -> Iterator[Finding]:
-    for found in _CREDIT.finditer(text):
-        name = found["name"].rstrip("-.")
+    for match in _CREDIT.finditer(text):
+        name = match["name"].rstrip("-.")
         if len(name) < 4 or _AMOUNT.fullmatch(name):
             continue
         if _is_clearly_shaped(name):
-            yield found.start("name"), found.start("name") + len(name), 0.6, "credited"
-        elif found["sign"] and not is_ordinary(name):
-            yield found.start("name"), found.start("name") + len(name), 0.55, "credited"
+            yield match.start("name"), match.start("name") + len(name), 0.6, "credited"
+        elif match["sign"] and not is_ordinary(name):
+            yield match.start("name"), match.start("name") + len(name), 0.55, "credited"
 
 
 def _is_shaped(name: str) -> bool:

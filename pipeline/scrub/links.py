@@ -56,45 +56,45 @@ class LinkRecognizer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Addresses with a scheme, bare domains, and veiled ones."""
-        for found in _SCHEME.finditer(text):
-            end = _trimmed(text, found.start(), found.end())
-            if any(char.isalnum() for char in text[found.start() + 6 : end]):
-                yield found.start(), end, 0.95, "scheme"
-        for found in _BARE.finditer(text):
-            score = _bare_score(text, found)
+        for match in _SCHEME.finditer(text):
+            end = _trimmed(text, match.start(), match.end())
+            if any(char.isalnum() for char in text[match.start() + 6 : end]):
+                yield match.start(), end, 0.95, "scheme"
+        for match in _BARE.finditer(text):
+            score = _bare_score(text, match)
             if score:
-                yield found.start(), _trimmed(text, found.start(), found.end()), score, "domain"
-        for found in _WWW_SPACED.finditer(text):
-            yield found.start(), found.end(), 0.8, "spaced domain"
-        for found in _NUMERIC_HOST.finditer(text):
-            yield found.start(), _trimmed(text, found.start(), found.end()), 0.6, "numeric host"
+                yield match.start(), _trimmed(text, match.start(), match.end()), score, "domain"
+        for match in _WWW_SPACED.finditer(text):
+            yield match.start(), match.end(), 0.8, "spaced domain"
+        for match in _NUMERIC_HOST.finditer(text):
+            yield match.start(), _trimmed(text, match.start(), match.end()), 0.6, "numeric host"
         if len(text) - len(text.replace(".", "")) or _WORD_DOT.search(text):
             yield from _veiled(text)
 
 
 def _veiled(text: str) -> Iterator[Finding]:
-    for found in _VEILED.finditer(text):
-        ending = found["end"].lower()
+    for match in _VEILED.finditer(text):
+        ending = match["end"].lower()
         if ending not in COMMON_ENDINGS:
             continue
-        worded = _WORD_DOT.search(found["dot"]) is not None
-        known = found["host"].lower().replace(" ", "") in _SHORT_HOSTS
-        before_dot = text[found.start() : found.start("dot")]
-        if not known and not _BRACKETED.search(found["dot"]):
+        worded = _WORD_DOT.search(match["dot"]) is not None
+        is_short = match["host"].lower().replace(" ", "") in _SHORT_HOSTS
+        before_dot = text[match.start() : match.start("dot")]
+        if not is_short and not _BRACKETED.search(match["dot"]):
             # "at this point dot com bubble"; but "visit amazon dot com".
-            if worded and is_everyday(before_dot, _COMMON) and not _is_invited(text, found.start()):
+            if worded and is_everyday(before_dot, _COMMON) and not _is_invited(text, match.start()):
                 continue
             # The end of a sentence, and Portuguese for "with": "em casa. com ela".
-            if found["dot"][0] == "." and is_ordinary(before_dot):
+            if match["dot"][0] == "." and is_ordinary(before_dot):
                 continue
         # "fine . me" is a sentence; "site . com" is not.
-        if known or ending in ("com", "net", "org") or (worded and ending in CLEAR_ENDINGS) or found["path"]:
-            yield found.start(), _trimmed(text, found.start(), found.end()), 0.7 if worded else 0.6, "veiled domain"
+        if is_short or ending in ("com", "net", "org") or (worded and ending in CLEAR_ENDINGS) or match["path"]:
+            yield match.start(), _trimmed(text, match.start(), match.end()), 0.7 if worded else 0.6, "veiled domain"
 
 
-def _bare_score(text: str, found: re.Match[str]) -> float:
-    ending, path = found["end"].lower(), found["path"] or ""
-    host = found["host"].lower()
+def _bare_score(text: str, match: re.Match[str]) -> float:
+    ending, path = match["end"].lower(), match["path"] or ""
+    host = match["host"].lower()
     if not is_ending(ending):
         return 0.0
     if host in _SHORT_HOSTS or host.removeprefix("www.") in _SHORT_HOSTS:
@@ -105,9 +105,9 @@ def _bare_score(text: str, found: re.Match[str]) -> float:
     if len(path) > 1 and path[0] == "/" and path[1].isalnum():
         # "and/or" joined to a sentence's end: "cool.me/you" is no address people would give.
         return 0.8 if ending in COMMON_ENDINGS or ending in CLEAR_ENDINGS else 0.6
-    if ending in CLEAR_ENDINGS and not _is_sentence_join(found["host"]):
+    if ending in CLEAR_ENDINGS and not _is_sentence_join(match["host"]):
         return 0.85
-    return 0.6 if _is_invited(text, found.start()) and len(labels) > 2 else 0.3
+    return 0.6 if _is_invited(text, match.start()) and len(labels) > 2 else 0.3
 
 
 def _is_invited(text: str, at: int) -> bool:

@@ -62,8 +62,8 @@ def _spacy(name: str) -> Entities:
         raise CsmvError(f"spaCy can't load the model '{name[:80]}' ({type(error).__name__}).") from None
 
     def entities(text: str) -> Iterator[tuple[int, int, str, float]]:
-        for found in language(text[: language.max_length]).ents:
-            yield found.start_char, found.end_char, found.label_, _SPACY_SCORE
+        for entity in language(text[: language.max_length]).ents:
+            yield entity.start_char, entity.end_char, entity.label_, _SPACY_SCORE
 
     return entities
 
@@ -82,7 +82,7 @@ def _transformers(name: str) -> Entities:
         ) from None
 
     def entities(text: str) -> Iterator[tuple[int, int, str, float]]:
-        for found in tagger(text):
-            yield int(found["start"]), int(found["end"]), str(found["entity_group"]), float(found["score"])
+        for entity in tagger(text):
+            yield int(entity["start"]), int(entity["end"]), str(entity["entity_group"]), float(entity["score"])
 
     return entities

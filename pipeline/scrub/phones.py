@@ -88,10 +88,10 @@ class PhoneNumberRecognizer(TextRecognizer):
         for run in _RUN.finditer(text):
             if sum(char.isdecimal() for char in run[0]) >= SHORTEST:
                 yield from _in_run(text, run.start(), run.end())
-        for found in _SPELLED.finditer(text):
-            score = _spelled_score(text, found)
+        for match in _SPELLED.finditer(text):
+            score = _spelled_score(text, match)
             if score:
-                yield found.start(), found.end(), score, "digits in words"
+                yield match.start(), match.end(), score, "digits in words"
 
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
 
     A series begins and ends where a writer would part two numbers, never inside "2016/17-2019/20".
     """
-    groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    groups = [match.span() for match in _GROUP.finditer(text, start, end)]
     if len(groups) > 3 * LONGEST and all(end - start == 1 for start, end in groups):
         return  # a list of figures
     parted = [True, *(_PARTING.search(text, a[1], b[0]) is not None for a, b in pairwise(groups)), True]
@@ -109,8 +109,8 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
         if reading is None:
             first += 1
             continue
-        last, found = reading
-        yield found
+        last, finding = reading
+        yield finding
         first = last + 1
 
 
@@ -266,15 +266,15 @@ def _counts_up(groups: list[str]) -> bool:
     return len(numbers) >= 4 and len(steps) == 1
 
 
-def _spelled_score(text: str, found: re.Match[str]) -> float:
+def _spelled_score(text: str, match: re.Match[str]) -> float:
     digits = ""
     words = 0
-    for times, part in _SPELLED_PART.findall(found[0]):
+    for times, part in _SPELLED_PART.findall(match[0]):
         words += not part.isdecimal()
         digits += _WORD_DIGITS.get(part.lower(), part) * {"double": 2, "triple": 3}.get(times.lower(), 1)
     if words < 3 or not SHORTEST <= len(digits) <= LONGEST or digits in _LADDER or len(set(digits)) < 3:
         return 0.0
     if digits in _LADDER[::-1]:
         return 0.0
-    called = _CONTEXT_BEFORE.search(text[max(0, found.start() - 45) : found.start()])
+    called = _CONTEXT_BEFORE.search(text[max(0, match.start() - 45) : match.start()])
     return 0.8 if called else 0.6 if len(digits) >= 9 else 0.5 if words >= 7 else 0.4

@@ -85,5 +85,5 @@ def predefined(name: str, pattern: Pattern | None = None) -> PatternRecognizer:
         from presidio_analyzer import predefined_recognizers
 
     settings = {"patterns": [pattern]} if pattern else {}
-    made: PatternRecognizer = getattr(predefined_recognizers, name)(supported_language=LANGUAGE, **settings)
-    return made
+    recognizer: PatternRecognizer = getattr(predefined_recognizers, name)(supported_language=LANGUAGE, **settings)
+    return recognizer

@@ -49,7 +49,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecog
     recognizers = [_made(recognizer) for recognizer in PATTERNS if recognizer.kind in on]
     if policy.ner is not None:
         recognizers += [NameRecognizer(kind, policy.ner) for kind in NER_KINDS if kind in on]
-    known = tuple(names)
-    if known and Kind.USERNAME in on:
-        recognizers.append(Gazetteer(known))
+    person_names = tuple(names)
+    if person_names and Kind.USERNAME in on:
+        recognizers.append(Gazetteer(person_names))
     return recognizers

@@ -143,8 +143,8 @@ def either(words: str) -> str:
 
 def heads(*lists: str) -> frozenset[str]:
     """Every word that an entry of the lists can begin with: a text without one of them holds no entry."""
-    found: set[str] = set()
+    first_words: set[str] = set()
     for entry in (entry for words in lists for entry in words.split()):
-        found.update(re.findall(r"\w+", entry.replace("_", " "))[:1])
-        found.update(re.findall(r"\w+", entry.replace("_", ""))[:1])
-    return frozenset(found)
+        first_words.update(re.findall(r"\w+", entry.replace("_", " "))[:1])
+        first_words.update(re.findall(r"\w+", entry.replace("_", ""))[:1])
+    return frozenset(first_words)

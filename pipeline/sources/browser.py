@@ -41,10 +41,10 @@ def find_chromium(named: Path | None = None) -> Path | None:
         if not named.is_file():
             raise CsmvError(f"There is no browser at '{named}': {_INSTALL}.")
         return named
-    found = next(
+    program = next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
-    return Path(found) if found else None
+    return Path(program) if program else None
 
 
 @asynccontextmanager

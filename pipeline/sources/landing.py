@@ -43,14 +43,14 @@ class Record:
 
     def line(self) -> bytes:
         """As a line of JSON."""
-        made = {
+        entry = {
             "path": self.path,
             "query": {name: value for name, value in self.query.items() if name in _KEPT_QUERY},
             "status": self.status,
             "at": self.at.isoformat(timespec="milliseconds"),
             "body": self.body.decode("utf-8", "replace"),
         }
-        return json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        return json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class Landing:
 
     def links(self) -> dict[str, None]:
         """All ids from lists of links, in order."""
-        found: dict[str, None] = {}
+        video_ids: dict[str, None] = {}
         for name in self.store.files(f"{WEB}/links"):
             for record in self.read(name):
-                found.update(dict.fromkeys(json.loads(record.body)))
-        return found
+                video_ids.update(dict.fromkeys(json.loads(record.body)))
+        return video_ids
 
     def _write(self, name: str, records: Iterable[Record]) -> None:
         write_records(self.store, name, records)
@@ -152,12 +152,12 @@ class Landing:
     def video_visits(self, shard: int | None = None) -> dict[str, list[Visit]]:
         """The visits of each video, oldest first; of one shard or of all."""
         place = f"{WEB}/videos" if shard is None else f"{WEB}/videos/{shard:04d}"
-        found: dict[str, list[Visit]] = defaultdict(list)
+        visits: dict[str, list[Visit]] = defaultdict(list)
         for name in self.store.files(place):
             visit = _visit(name)
             if visit is not None:
-                found[name.split("/")[-2]].append(visit)
-        return found
+                visits[name.split("/")[-2]].append(visit)
+        return visits
 
     def tag_visits(self, tag: str) -> list[Visit]:
         """The visits of a hashtag that ended, oldest first."""
@@ -186,13 +186,13 @@ def read_records(store: Store, name: str) -> Iterator[Record]:
     try:
         data = zstandard.ZstdDecompressor().decompress(store.read_file(name), max_output_size=MAX_RECORD_BYTES * 4)
         for line in data.splitlines():
-            made: dict[str, Any] = json.loads(line)
+            entry: dict[str, Any] = json.loads(line)
             yield Record(
-                path=made["path"],
-                body=made["body"].encode("utf-8", "surrogatepass"),
-                query=made["query"],
-                status=made["status"],
-                at=datetime.fromisoformat(made["at"]),
+                path=entry["path"],
+                body=entry["body"].encode("utf-8", "surrogatepass"),
+                query=entry["query"],
+                status=entry["status"],
+                at=datetime.fromisoformat(entry["at"]),
             )
     except (zstandard.ZstdError, ValueError, KeyError, TypeError):
         raise CsmvError(f"'{name}' is damaged: move it away, and the collection fetches it again.") from None
@@ -202,14 +202,14 @@ def verdict_of(records: Iterable[Record]) -> Verdict:
     """How a visit ended, as it was told."""
     for record in records:
         if record.path == ABOUT:
-            told = json.loads(record.body)
-            return Verdict(ENDINGS[told["outcome"]], told["code"], told["note"])
+            ending = json.loads(record.body)
+            return Verdict(ENDINGS[ending["outcome"]], ending["code"], ending["note"])
     return Verdict(Outcome.UNREADABLE)
 
 
 def _about(target: str, verdict: Verdict) -> Record:
-    told = {"target": target, "outcome": verdict.outcome, "code": verdict.code, "note": verdict.note}
-    return Record(ABOUT, json.dumps(told).encode())
+    ending = {"target": target, "outcome": verdict.outcome, "code": verdict.code, "note": verdict.note}
+    return Record(ABOUT, json.dumps(ending).encode())
 
 
 def tag_key(tag: str) -> str:

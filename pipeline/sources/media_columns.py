@@ -10,6 +10,6 @@ def keep_media_columns(existing: pa.Table | None, fresh: pa.Table) -> pa.Table:
     """`fresh` videos with the media columns of `existing` ones: ingesting again forgets nothing about the files."""
     if existing is None or existing.num_rows == 0:
         return fresh
-    known = {row["video_id"]: row for row in existing.select(["video_id", *MEDIA_COLUMNS]).to_pylist()}
-    rows = [{**row, **known.get(row["video_id"], {})} for row in fresh.to_pylist()]
+    by_video = {row["video_id"]: row for row in existing.select(["video_id", *MEDIA_COLUMNS]).to_pylist()}
+    rows = [{**row, **by_video.get(row["video_id"], {})} for row in fresh.to_pylist()]
     return pa.Table.from_pylist(rows, schema=fresh.schema)

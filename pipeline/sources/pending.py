@@ -41,11 +41,11 @@ def pending_videos(
         for video_id, visits in landing.video_visits().items()
         if (last := latest(visits)) is not None and last.outcome.final
     }
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     for tag in plain(hashtags):
-        kept = 0
+        taken_on = 0
         for raw, item in _listed(landing, tag):
-            if limits.videos is not None and kept >= limits.videos:
+            if limits.videos is not None and taken_on >= limits.videos:
                 break
             refusal = item.refusal(honour_creators=manners.honour_creators)
             if refusal is not None:
@@ -58,13 +58,13 @@ def pending_videos(
                 continue
             if not wanted(item, limits):
                 continue
-            kept += 1
+            taken_on += 1
             if item.id not in settled:
-                found.setdefault(item.id, Target(item.id, tag))
+                targets.setdefault(item.id, Target(item.id, tag))
     for video_id in landing.links():
         if video_id not in settled:
-            found.setdefault(video_id, Target(video_id))
-    return list(found.values())
+            targets.setdefault(video_id, Target(video_id))
+    return list(targets.values())
 
 
 def plain(hashtags: Sequence[str]) -> list[str]:

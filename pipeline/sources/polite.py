@@ -202,10 +202,10 @@ def _verdict_of(error: Exception) -> Verdict:
 
 
 def _causes(error: BaseException | None) -> Sequence[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
         info = getattr(error, "exc_info", None)
         following = info[1] if info and info[1] is not error else getattr(error, "cause", None) or error.__cause__
         error = following if isinstance(following, BaseException) else None
-    return found
+    return causes

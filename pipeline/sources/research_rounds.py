@@ -61,13 +61,13 @@ def windows(start: date, end: date, days: int) -> list[tuple[date, date]]:
     """Windows of at most `days` days from start to end. Neighbours share their border day: whether the service counts
     the last day or not, none is lost, and repeats fall together by their ids.
     """
-    found = []
+    spans = []
     at = start
     while True:
         until = min(at + timedelta(days=days), end)
-        found.append((at, until))
+        spans.append((at, until))
         if until >= end:
-            return found
+            return spans
         at = until
 
 
@@ -79,32 +79,32 @@ def halves(start: date, end: date) -> tuple[tuple[date, date], tuple[date, date]
 
 def rounds_of(store: Store, place: str) -> list[Round]:
     """The rounds below a folder, oldest first."""
-    found: dict[str, list[str]] = defaultdict(list)
+    files: dict[str, list[str]] = defaultdict(list)
     for name in store.files(place):
-        found[name.rsplit("/", 1)[0]].append(name)
-    return sorted((Round(folder, tuple(names)) for folder, names in found.items()), key=lambda r: (r.began, r.folder))
+        files[name.rsplit("/", 1)[0]].append(name)
+    return sorted((Round(folder, tuple(names)) for folder, names in files.items()), key=lambda r: (r.began, r.folder))
 
 
 def believed(store: Store, rounds: Sequence[Round], rows: str) -> list[Round]:
     """The rounds of one list that ended, but for those that brought nothing where an older one had something: the
     service is known to answer so by mistake.
     """
-    found: list[Round] = []
+    standing_rounds: list[Round] = []
     had_some = False
     for one in rounds:
         if one.ended and (one.halved or any(True for _ in _rows(store, one, rows)) or not had_some):
-            found.append(one)
+            standing_rounds.append(one)
         had_some = had_some or any(True for _ in _rows(store, one, rows))
-    return found
+    return standing_rounds
 
 
 def research_videos(store: Store, searched: Searched) -> tuple[dict[str, ResearchVideo], set[str]]:
     """Every video that the service gives, the newest answer about each, and the ids of those it let go of."""
-    found: dict[str, ResearchVideo] = {}
+    videos: dict[str, ResearchVideo] = {}
     for one in rounds_of(store, f"{LANDING}/videos"):
-        found.update(_videos(store, one))
+        videos.update(_videos(store, one))
     gone = vanished(store, searched)
-    return {video_id: video for video_id, video in found.items() if video_id not in gone}, gone
+    return {video_id: video for video_id, video in videos.items() if video_id not in gone}, gone
 
 
 def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
@@ -121,8 +121,8 @@ def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
 def vanished(store: Store, searched: Searched) -> set[str]:
     """The videos that older rounds have and the newest of their window and its neighbours have not."""
     standing, replaced = _standing(store, searched)
-    there = {video_id for one in standing for video_id in _videos(store, one)}
-    return {video_id for one in replaced for video_id in _videos(store, one)} - there
+    still_listed = {video_id for one in standing for video_id in _videos(store, one)}
+    return {video_id for one in replaced for video_id in _videos(store, one)} - still_listed
 
 
 def _standing(store: Store, searched: Searched) -> tuple[list[Round], list[Round]]:
@@ -154,15 +154,15 @@ def _below(start: date, end: date) -> Iterator[tuple[date, date]]:
 
 
 def _videos(store: Store, one: Round) -> dict[str, ResearchVideo]:
-    found: dict[str, ResearchVideo] = {}
+    videos: dict[str, ResearchVideo] = {}
     for row in _rows(store, one, "videos"):
         try:
             video = ResearchVideo.model_validate(row)
         except ValidationError:
             continue
         if is_safe_id(str(video.id)) and video.id > 0:
-            found[str(video.id)] = video
-    return found
+            videos[str(video.id)] = video
+    return videos
 
 
 def _rows(store: Store, one: Round, rows: str) -> Iterator[dict[str, Any]]:

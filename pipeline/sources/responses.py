@@ -43,8 +43,8 @@ def _number_or_none(value: object) -> int | None:
 
 def _language(value: object) -> str | None:
     """A language as the platform guesses it; "un" is its word for none."""
-    known = isinstance(value, str) and value != "un" and _LANGUAGE.fullmatch(value)
-    return str(value) if known else None
+    is_language = isinstance(value, str) and value != "un" and _LANGUAGE.fullmatch(value)
+    return str(value) if is_language else None
 
 
 def _flag(value: object) -> bool | None:
@@ -284,8 +284,8 @@ def read_list(model: type[_Model], body: bytes) -> tuple[_Model | None, Verdict]
     data, verdict = read_json(body)
     if verdict is not DONE:
         return None, verdict
-    found = parsed(model, data)
-    return (found, DONE) if found is not None else (None, Verdict(Outcome.UNREADABLE, note="fields of another kind"))
+    answer = parsed(model, data)
+    return (answer, DONE) if answer is not None else (None, Verdict(Outcome.UNREADABLE, note="fields of another kind"))
 
 
 _HYDRATION = re.compile(
@@ -305,18 +305,18 @@ def read_hydration(page: bytes) -> tuple[dict[str, Any], Verdict]:
     if len(page) > MAX_BODY_BYTES:
         return {}, Verdict(Outcome.OVERSIZED, note=f"{len(page) >> 20} MiB")
     text = page.decode("utf-8", "replace")
-    found = _HYDRATION.search(text)
-    if found is None:
+    match = _HYDRATION.search(text)
+    if match is None:
         if _ELEMENTS_OF_CHALLENGE.search(text):
             return {}, Verdict(Outcome.CHALLENGE)
         if _ELEMENTS_OF_CAPTCHA.search(text):
             return {}, Verdict(Outcome.CAPTCHA)
         return {}, Verdict(Outcome.UNREADABLE, note="a page without its data")
     try:
-        data = json.loads(found[1])
+        data = json.loads(match[1])
     except ValueError:
         try:
-            data = json.loads(html.unescape(found[1]))
+            data = json.loads(html.unescape(match[1]))
         except (ValueError, RecursionError):
             return {}, Verdict(Outcome.UNREADABLE, note="the page's data is not JSON")
     except RecursionError:
@@ -357,13 +357,13 @@ def items_in(answer: ItemList) -> tuple[list[tuple[dict[str, Any], Item]], int]:
 
 def comments_in(answer: CommentList) -> list[Comment]:
     """The usable comments of a list, previewed replies included."""
-    found = []
+    comments = []
     for raw in answer.comments:
         comment = parsed(Comment, raw)
         if comment is None:
             continue
-        found.append(comment)
+        comments.append(comment)
         previews = raw.get("reply_comment")
         if isinstance(previews, list):
-            found.extend(reply for reply in (parsed(Comment, preview) for preview in previews) if reply is not None)
-    return found
+            comments.extend(reply for reply in (parsed(Comment, preview) for preview in previews) if reply is not None)
+    return comments

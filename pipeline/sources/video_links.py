@@ -77,8 +77,8 @@ def video_id_of(url: str) -> str | None:
     if place is None or place[0] not in _SITE:
         return None
     for pattern in _PATHS:
-        if found := pattern.fullmatch(place[1]):
-            return found["id"]
+        if match := pattern.fullmatch(place[1]):
+            return match["id"]
     return None
 
 
@@ -127,14 +127,14 @@ def read_links(path: Path | str) -> LinkFile:
 
 def creators_in(path: Path | str) -> dict[str, str]:
     """Video id -> its creator's handle, as the addresses in a file of links have it. Personal: for `private/` only."""
-    found: dict[str, str] = {}
+    creators: dict[str, str] = {}
     for _number, cells in _rows_of(Path(path)):
         for cell in cells:
             place = _host_and_path(cell.strip()[:MAX_LINK_CHARACTERS])
             named = _CREATORS_PATH.fullmatch(place[1]) if place and place[0] in _SITE else None
             if named:
-                found[named["id"]] = named["handle"]
-    return found
+                creators[named["id"]] = named["handle"]
+    return creators
 
 
 def _rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -158,11 +158,11 @@ def _collect(rows: Iterable[tuple[int, list[str]]]) -> LinkFile:
         if not cells or (counted == 0 and number == 1 and not any(map(_looks_like_a_link, cells))):
             continue
         counted += 1
-        found = _link_in(cells)
-        if isinstance(found, Reject):
-            rejects.append(Reject(number, found.reason))
+        link = _link_in(cells)
+        if isinstance(link, Reject):
+            rejects.append(Reject(number, link.reason))
             continue
-        video_id, short = found
+        video_id, short = link
         stated = [cell.strip() for cell in cells if _BARE_ID.fullmatch(cell.strip())]
         differs += bool(video_id and stated) and video_id not in stated
         seen = ids if video_id else shorts
@@ -243,8 +243,8 @@ def _json_links(value: object) -> list[str]:
     if not isinstance(value, dict):
         return ["no link"]
     lowered = {str(key).lower(): item for key, item in value.items()}
-    found = [str(lowered[key]) for key in _LINK_KEYS if isinstance(lowered.get(key), str | int)]
-    return found or ["no link"]
+    links = [str(lowered[key]) for key in _LINK_KEYS if isinstance(lowered.get(key), str | int)]
+    return links or ["no link"]
 
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[int, list[str]]]]] = {

@@ -221,8 +221,10 @@ class Visit:
         with suppress(Exception):
             # Errors are told by the captures: a connection that failed, an answer that never came.
             await self.page.goto(url, wait_until="commit", timeout=self.manners.page_timeout_s * 1000)
-        found = await self.next(self.manners.page_timeout_s, "page")
-        return found or Capture("page", Record(url, b"", status=0), Verdict(Outcome.NETWORK, note="no answer in time"))
+        capture = await self.next(self.manners.page_timeout_s, "page")
+        return capture or Capture(
+            "page", Record(url, b"", status=0), Verdict(Outcome.NETWORK, note="no answer in time")
+        )
 
     async def next(self, timeout_s: float, kind: Kind = "list") -> Capture | None:
         """The next answer of a kind, or None if none comes in time. Raises Paused if the run has to stop."""

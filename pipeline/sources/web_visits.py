@@ -137,9 +137,9 @@ class Collector:
 
                 for tag in tags():
                     await self._hashtag(await open_tab(), tag)
-                found = targets()
-                self.report.left = len(found)
-                for target in found:
+                waiting = targets()
+                self.report.left = len(waiting)
+                for target in waiting:
                     self.report.tally(target.tag).found += target.tag == LINKS
                     await self._video(await open_tab(), target)
         except Paused as paused:

@@ -35,14 +35,15 @@ def few_queries(
     folded = torch.einsum("bnhd,hdc->bhnc", query, w_key.view(heads, -1, width)).flatten(1, 2)  # B|1, HN, C
     scores = torch.cat([_masked(folded @ rows.transpose(1, 2), seen) for rows, seen in parts], dim=-1)
     weights = scores.softmax(-1)
-    kept = F.dropout(weights, dropout) if dropout else weights
-    mean, start = torch.zeros((), dtype=kept.dtype, device=kept.device), 0
+    dropped = F.dropout(weights, dropout) if dropout else weights
+    mean, start = torch.zeros((), dtype=dropped.dtype, device=dropped.device), 0
     for rows, _ in parts:
-        mean = mean + kept[..., start : start + rows.shape[1]] @ rows
+        mean = mean + dropped[..., start : start + rows.shape[1]] @ rows
         start += rows.shape[1]
     mean = torch.unflatten(mean, 1, (heads, n))  # B, H, N, C
     value = torch.einsum("bhnc,hdc->bnhd", mean, w_value.view(heads, -1, width))
-    value = value + torch.unflatten(kept.sum(-1), 1, (heads, n)).transpose(1, 2).unsqueeze(-1) * b_value.view(heads, -1)
+    sums = torch.unflatten(dropped.sum(-1), 1, (heads, n)).transpose(1, 2).unsqueeze(-1)
+    value = value + sums * b_value.view(heads, -1)
     return holder.out_proj(value.flatten(2)), torch.unflatten(weights, 1, (heads, n))
 
 

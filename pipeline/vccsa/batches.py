@@ -92,10 +92,10 @@ class Batches:
         """The frames of these videos, padded with zeros to the longest, or to V where the model needs it."""
         if not self.config.needs_features:
             return ()
-        found = [[features.of(video) for video in videos] for features in self.corpus.features]
-        if self.config.combine == "concatenate" and len(found) > 1:
-            found = [[_side_by_side(sets) for sets in zip(*found, strict=True)]]
-        return tuple(self._stream(frames, dim) for frames, dim in zip(found, self.dims, strict=True))
+        streams = [[features.of(video) for video in videos] for features in self.corpus.features]
+        if self.config.combine == "concatenate" and len(streams) > 1:
+            streams = [[_side_by_side(sets) for sets in zip(*streams, strict=True)]]
+        return tuple(self._stream(frames, dim) for frames, dim in zip(streams, self.dims, strict=True))
 
     def _stream(self, videos: Sequence[Vectors | None], dim: int) -> Stream:
         most = self.config.sizes.visual_length
@@ -115,7 +115,7 @@ class Batches:
 
 def video_dims(features: Sequence[FeatureSet], config: TrainConfig) -> list[int]:
     """Width of each visual stream."""
-    dims = [found.dim for found in features]
+    dims = [feature_set.dim for feature_set in features]
     return [sum(dims)] if dims and config.combine == "concatenate" else dims
 
 
@@ -128,14 +128,14 @@ def train_statistics(batches: Batches) -> list[tuple[torch.Tensor, torch.Tensor]
         for stream, total in zip(batches.streams(videos[start : start + 64]), sums, strict=True):
             frames = stream.frames[stream.seen].double().numpy()
             total += np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), (frames**2).sum(0)])
-    found = []
+    statistics = []
     for count, total, squares in sums:
         mean = total / np.maximum(count, 1)
         variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0)
         # A dimension that never moves says nothing; it is left at zero rather than blown up.
         spread = np.where(variance > 1e-10 * (1 + mean**2), np.sqrt(variance), 1.0)
-        found.append((torch.from_numpy(mean).float(), torch.from_numpy(spread).float()))
-    return found
+        statistics.append((torch.from_numpy(mean).float(), torch.from_numpy(spread).float()))
+    return statistics
 
 
 def _side_by_side(sets: Sequence[Vectors | None]) -> Vectors | None:

@@ -67,23 +67,23 @@ def load_weights(store: Store, path: str, network: nn.Module) -> None:
 def save_encoder(store: Store, folder: str, network: nn.Module, tokenizer: Tokenizer) -> None:
     """What the text encoder is besides its weights, so that the run can be asked wherever the root is."""
     [tower] = [module for module in network.modules() if isinstance(module, TextTower)]
-    with tempfile.TemporaryDirectory(prefix="csmv-") as kept:
-        keep_encoder(tower.text_encoder, tokenizer, Path(kept))
-        for file in sorted(Path(kept).rglob("*")):
+    with tempfile.TemporaryDirectory(prefix="csmv-") as scratch:
+        keep_encoder(tower.text_encoder, tokenizer, Path(scratch))
+        for file in sorted(Path(scratch).rglob("*")):
             if file.is_file():
-                store.write_file(f"{folder}/encoder/{file.relative_to(kept).as_posix()}", file.read_bytes())
+                store.write_file(f"{folder}/encoder/{file.relative_to(scratch).as_posix()}", file.read_bytes())
 
 
 @contextmanager
 def kept_encoder(store: Store, folder: str) -> Iterator[Path | None]:
     """A local copy of what `save_encoder` kept; None if that was nothing."""
     files = store.files(f"{folder}/encoder")
-    with tempfile.TemporaryDirectory(prefix="csmv-") as kept:
+    with tempfile.TemporaryDirectory(prefix="csmv-") as scratch:
         for file in files:
-            place = Path(kept) / file.removeprefix(f"{folder}/encoder/")
+            place = Path(scratch) / file.removeprefix(f"{folder}/encoder/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(store.read_file(file))
-        yield Path(kept) if files else None
+        yield Path(scratch) if files else None
 
 
 def save_last(

@@ -13,12 +13,12 @@ Probabilities = dict[str, NDArray[np.float64]]
 
 def majority(labels: dict[str, NDArray[np.int64]], count: int) -> Probabilities:
     """The train labels' shares, given to each of `count` comments alike."""
-    found = {}
+    probabilities = {}
     for task, classes in TASKS.items():
-        known = labels[task][labels[task] != NO_LABEL]
-        shares = np.bincount(known, minlength=len(classes)) / max(len(known), 1)
-        found[task] = np.tile(shares, (count, 1))
-    return found
+        given_labels = labels[task][labels[task] != NO_LABEL]
+        shares = np.bincount(given_labels, minlength=len(classes)) / max(len(given_labels), 1)
+        probabilities[task] = np.tile(shares, (count, 1))
+    return probabilities
 
 
 def tfidf(
@@ -39,16 +39,16 @@ def tfidf(
     )
     train = vectorizer.fit_transform(train_texts).astype(np.float32)
     asked = vectorizer.transform(texts).astype(np.float32)
-    found = majority(labels, len(texts))
+    probabilities = majority(labels, len(texts))
     for task, classes in TASKS.items():
-        known = labels[task] != NO_LABEL
-        counts = np.bincount(labels[task][known])
+        has_label = labels[task] != NO_LABEL
+        counts = np.bincount(labels[task][has_label])
         if (counts > 0).sum() < 2:
             continue  # nothing to tell apart: the shares stay
         weights = {k: float((counts.max() / count) ** 0.25) for k, count in enumerate(counts) if count}
         model = LogisticRegression(C=2.0, max_iter=300, tol=1e-3, class_weight=weights, random_state=seed)
-        model.fit(train[known], labels[task][known])
-        found[task] = np.zeros((len(texts), len(classes)))
-        found[task][:, model.classes_] = model.predict_proba(asked)
-        found[task] /= found[task].sum(1, keepdims=True)
-    return found
+        model.fit(train[has_label], labels[task][has_label])
+        probabilities[task] = np.zeros((len(texts), len(classes)))
+        probabilities[task][:, model.classes_] = model.predict_proba(asked)
+        probabilities[task] /= probabilities[task].sum(1, keepdims=True)
+    return probabilities

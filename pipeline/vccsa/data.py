@@ -75,7 +75,7 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
         count["without_opinion"] += opinion == NO_LABEL
         count["without_emotion"] += emotion == NO_LABEL
         count["with_empty_text"] += not row.text.strip()
-        vectors = [found.of(row.video_id) for found in features]
+        vectors = [feature_set.of(row.video_id) for feature_set in features]
         count["without_features"] += any(frames is None for frames in vectors)
         most = config.sizes.visual_length
         count["with_cut_video"] += any(frames is not None and len(frames) > most for frames in vectors)
@@ -88,7 +88,9 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
         emotion=np.array([emotion for _, emotion in pairs], dtype=np.int64),
         part=np.array([PARTS.index(row.part) for row in rows], dtype=np.int64),
         features=features,
-        counts={part: {key: count for key, count in sorted(found.items()) if count} for part, found in counts.items()},
+        counts={
+            part: {key: count for key, count in sorted(classes.items()) if count} for part, classes in counts.items()
+        },
         fingerprint=_fingerprint(rows, pairs, features),
     )
 
@@ -102,7 +104,7 @@ class _Row:
 
 
 def _known_rows(split: pa.Table, comments: pa.Table, counts: dict[str, Counter[str]], name: str) -> list[_Row]:
-    known = {
+    comments_by_id = {
         comment: (video, text or "")
         for comment, video, text in zip(
             *(comments.column(column).to_pylist() for column in ("comment_id", "video_id", "text")), strict=True
@@ -110,12 +112,12 @@ def _known_rows(split: pa.Table, comments: pa.Table, counts: dict[str, Counter[s
     }
     rows, elsewhere = [], 0
     for entry in split.sort_by("comment_id").to_pylist():
-        found = known.get(entry["comment_id"])
-        if found is None:
+        comment_row = comments_by_id.get(entry["comment_id"])
+        if comment_row is None:
             counts[entry["split"]]["unknown_to_the_root"] += 1
             continue
-        elsewhere += found[0] != entry["video_id"]
-        rows.append(_Row(entry["comment_id"], found[0], found[1], entry["split"]))
+        elsewhere += comment_row[0] != entry["video_id"]
+        rows.append(_Row(entry["comment_id"], comment_row[0], comment_row[1], entry["split"]))
     if elsewhere:
         raise CsmvError(
             f"The split '{name}' has {elsewhere} comment(s) under another video than the root's comments have: it was "
@@ -135,13 +137,13 @@ def _labels(table: pa.Table) -> dict[str, tuple[int, int]]:
 
 
 def _labelled(rows: list[_Row], labels: dict[str, tuple[int, int]], counts: dict[str, Counter[str]]) -> list[_Row]:
-    kept = []
+    labelled = []
     for row in rows:
         if labels.get(row.comment_id, (NO_LABEL, NO_LABEL)) == (NO_LABEL, NO_LABEL):
             counts[row.part]["without_any_label"] += 1
         else:
-            kept.append(row)
-    return kept
+            labelled.append(row)
+    return labelled
 
 
 def _refuse_empty(rows: Iterable[_Row], counts: dict[str, Counter[str]], config: TrainConfig) -> None:
@@ -170,6 +172,6 @@ def _fingerprint(rows: list[_Row], pairs: list[tuple[int, int]], features: tuple
     digest = hashlib.sha256()
     for row, pair in zip(rows, pairs, strict=True):
         digest.update("\0".join((row.comment_id, row.video_id, row.text, row.part, *map(str, pair), "")).encode())
-    for found in features:
-        digest.update(f"{found.name} {found.dim} {found.fingerprint}".encode())
+    for feature_set in features:
+        digest.update(f"{feature_set.name} {feature_set.dim} {feature_set.fingerprint}".encode())
     return digest.hexdigest()

@@ -154,9 +154,9 @@ def _train(
 
 def _collected(running: torch.Tensor, accelerator: Accelerator) -> float:
     """The loss summed since the last call, a mean over the processes; starts the next sum."""
-    found = float(accelerator.reduce(running, "mean"))
+    mean = float(accelerator.reduce(running, "mean"))
     running.zero_()
-    return found
+    return mean
 
 
 def _step(
@@ -205,8 +205,8 @@ def _close_epoch(
     accelerator: Accelerator,
 ) -> None:
     entry = {"epoch": epoch + 1, "loss": progress.loss / steps}
-    for task, found in scores.items():
-        entry |= {f"dev_{task}_{name}": found.get(name, 0.0) for name in (one.name for one in METRICS)}
+    for task, task_scores in scores.items():
+        entry |= {f"dev_{task}_{name}": task_scores.get(name, 0.0) for name in (one.name for one in METRICS)}
     progress.history.append(entry)
     progress.loss = 0.0
     score = float(epoch) if config.select_by == "last" else task_sum(scores, config.select_by)
@@ -227,15 +227,15 @@ def answer(
     """Probabilities of both tasks for `rows`, in their order. Leaves the network in evaluation mode."""
     network.eval()
     place = {int(row): k for k, row in enumerate(rows)}
-    found = {"opinion": np.zeros((len(rows), 3)), "emotion": np.zeros((len(rows), 8))}
+    probabilities = {"opinion": np.zeros((len(rows), 3)), "emotion": np.zeros((len(rows), 8))}
     with torch.inference_mode(), track(label, len(rows)) if label else contextlib.nullcontext(int) as tick:
         for some in batches.for_scoring(rows):
             predicted = network(batches.join(some, training=False).to(device))
             places = [place[int(row)] for row in some]
-            found["opinion"][places] = predicted.opinion.float().cpu().numpy()
-            found["emotion"][places] = predicted.emotion.float().cpu().numpy()
+            probabilities["opinion"][places] = predicted.opinion.float().cpu().numpy()
+            probabilities["emotion"][places] = predicted.emotion.float().cpu().numpy()
             tick(len(some))
-    return found
+    return probabilities
 
 
 def steps_an_epoch(config: TrainConfig, comments: int) -> int:
@@ -286,10 +286,10 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
     """Nested settings under dotted names, as trackers want them."""
-    found: dict[str, str | int | float] = {}
+    flattened: dict[str, str | int | float] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
+            flattened |= _flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value if isinstance(value, str | int | float) else str(value)
-    return found
+            flattened[prefix + name] = value if isinstance(value, str | int | float) else str(value)
+    return flattened

@@ -87,14 +87,14 @@ class VisualStream(nn.Module):
         frames = stream.frames if self.standardise is None else self.standardise(stream)
         real = stream.seen.unsqueeze(-1)
         z = self.projection(frames)
-        found: list[Tensor] = []
+        scaled: list[Tensor] = []
         for convolution in self.convolutions:
             if self.switches.masked_convolutions:
                 z = z * real
             z = torch.relu(convolution(z.transpose(1, 2))).transpose(1, 2)
-            found.append(z)
-        views = [torch.relu(cast(Consensus, c).visualLinear(z)) for c, z in zip(self.consensus, found, strict=True)]
-        return found, views, stream.seen
+            scaled.append(z)
+        views = [torch.relu(cast(Consensus, c).visualLinear(z)) for c, z in zip(self.consensus, scaled, strict=True)]
+        return scaled, views, stream.seen
 
     def forward(
         self, stream: Stream, video_of: Tensor, text: Tensor, text_seen: Tensor, tokens: Tensor, dropout: float
@@ -227,13 +227,13 @@ class Heads(nn.Module):
         return Prediction(opinion.softmax(-1), emotion.softmax(-1), loss, frame_weights)
 
     def _loss(self, logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
-        known = label != NO_LABEL
+        has_label = label != NO_LABEL
         safe = label.clamp(min=0)
         log = logits.log_softmax(-1).gather(1, safe[:, None]).squeeze(1)
         each = -log * weights[safe]
         if self.focal:
             each = each * (1 - log.exp()) ** 2
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return (each * has_label).sum() / has_label.sum().clamp(min=1)
 
 
 class Vccsa(nn.Module):
@@ -256,13 +256,13 @@ class Vccsa(nn.Module):
         """Frame weights come as (streams x scales, B, V), padded with zeros to the longest stream."""
         dropout = self.sizes.dropout if self.training else 0.0
         text = self.text_encoder(batch.ids, batch.text_seen, batch.longest)  # B, L, T
-        found = [
+        grounded_views = [
             stream(videos, batch.video_of, text, batch.text_seen, self.consensus_token, dropout)
             for stream, videos in zip(self.streams, batch.streams, strict=True)
         ]
-        grounded = torch.cat([scales for scales, _ in found], 1)  # B, views, D
-        longest = max(weights.shape[-1] for _, weights in found)
-        weights = torch.cat([F.pad(w, (0, longest - w.shape[-1])) for _, w in found])
+        grounded = torch.cat([scales for scales, _ in grounded_views], 1)  # B, views, D
+        longest = max(weights.shape[-1] for _, weights in grounded_views)
+        weights = torch.cat([F.pad(w, (0, longest - w.shape[-1])) for _, w in grounded_views])
         mixed = self._mix(text, grounded) * batch.text_seen.unsqueeze(-1)
         fused = torch.relu(self.fusion(torch.cat([text, mixed], -1)))
         if self.fusion_norm is not None:

@@ -58,13 +58,13 @@ class Assembled(NamedTuple):
     tokenizer: Tokenizer | None
 
 
-def assemble(config: TrainConfig, corpus: Corpus, kept: Path | None = None) -> Assembled:
+def assemble(config: TrainConfig, corpus: Corpus, encoder_folder: Path | None = None) -> Assembled:
     """The network of a configuration as it is before training; `kept`: see `csmv.pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
         batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
         return Assembled(build_network(config, None, batches.dims), batches, None)
     limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
-    encoder, tokenizer = load_encoder(config.text, limit, kept)
+    encoder, tokenizer = load_encoder(config.text, limit, encoder_folder)
     ids = tokenizer.encode(corpus.texts, limit)
     batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
     return Assembled(build_network(config, encoder, batches.dims), batches, tokenizer)

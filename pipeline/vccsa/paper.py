@@ -299,7 +299,7 @@ class PaperVccsa(nn.Module):
         keys, keys_seen = fused_in[:, :longest], text_seen[:, :longest]
         fused = rows_attention(self.text_transformer, fused_in, keys, keys_seen, self._dropout)
         feature = fused.max(1).values  # over all L rows, padded rows as well
-        kept = F.dropout(feature, self._dropout, self.training)
+        dropped = F.dropout(feature, self._dropout, self.training)
         if seen is not None:
             attended = rows_weights(self.text_transformer, fused_in, keys, keys_seen)
             seen |= {
@@ -318,7 +318,7 @@ class PaperVccsa(nn.Module):
                 "text_fused_attn": attended.mean(1),
                 "final_feature": feature,
             }
-        return self.opinion_classifier_head(kept), self.emotion_classifier_head(kept), weights
+        return self.opinion_classifier_head(dropped), self.emotion_classifier_head(dropped), weights
 
 
 def build_paper(config: Mapping[str, Any], text_encoder: nn.Module | None = None) -> PaperVccsa:
@@ -347,7 +347,7 @@ def _accept_checkpoints(module: PaperVccsa, state: dict[str, Any], prefix: str, 
     for key in [key for key in state if key.startswith(f"{prefix}module.")]:
         state[prefix + key.removeprefix(f"{prefix}module.")] = state.pop(key)
     text = f"{prefix}text_encoder."
-    known = module.state_dict(prefix=prefix).keys()
-    for key in [key for key in state if key.startswith(text) and key not in known]:
+    own_keys = module.state_dict(prefix=prefix).keys()
+    for key in [key for key in state if key.startswith(text) and key not in own_keys]:
         if module.text_encoder is None or key.endswith("position_ids"):
             del state[key]

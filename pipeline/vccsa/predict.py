@@ -26,6 +26,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import made_with, set_footer
 from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
+from csmv.pipeline.own_weights import located
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import TASKS
@@ -63,7 +64,7 @@ class Answer:
 
     def sentence(self) -> str:
         """One line for a terminal."""
-        opinion, emotion = (max(found, key=lambda name: found[name]) for found in (self.opinion, self.emotion))
+        opinion, emotion = (max(shares, key=lambda name: shares[name]) for shares in (self.opinion, self.emotion))
         said = f"{self.comment!r}: {opinion} ({self.opinion[opinion]:.0%}), {emotion} ({self.emotion[emotion]:.0%})"
         if not self.windows:
             return said
@@ -87,18 +88,18 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
     features, spans = _features(store, config, video)
     _refuse_other_widths(store, run, features)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with kept_encoder(store, f"models/{run}") as kept:
-        network, batches, _ = assemble(config, _corpus(comments, features), kept)
+    with kept_encoder(store, f"models/{run}") as encoder_folder:
+        network, batches, _ = assemble(config, _corpus(comments, features), encoder_folder)
     load_weights(store, result.weights, network)
     network.to(device).eval()
     with torch.inference_mode():
-        found = network(batches.join(np.arange(len(comments)), training=False).to(device))
+        predicted = network(batches.join(np.arange(len(comments)), training=False).to(device))
     return [
         Answer(
             comment,
-            opinion=dict(zip(TASKS["opinion"], found.opinion[k].tolist(), strict=True)),
-            emotion=dict(zip(TASKS["emotion"], found.emotion[k].tolist(), strict=True)),
-            windows=_windows(found.frame_weights, k, spans),
+            opinion=dict(zip(TASKS["opinion"], predicted.opinion[k].tolist(), strict=True)),
+            emotion=dict(zip(TASKS["emotion"], predicted.emotion[k].tolist(), strict=True)),
+            windows=_windows(predicted.frame_weights, k, spans),
         )
         for k, comment in enumerate(comments)
     ]
@@ -133,23 +134,23 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
     for decoder in dict.fromkeys(one.decoder for one in made_by.values()):
         together = {name: networks[name] for name, one in made_by.items() if one.decoder == decoder}
         [results[decoder]] = extract([video], together, settings=Settings(decoder=decoder))
-    found, spans = [], []
+    sets, spans = [], []
     for name, one in made_by.items():
         result = results[one.decoder]
         if name in result.failures:
             reason, detail = result.failures[name]
             raise CsmvError(f"'{video.name}' gives no {name} features: {reason}, {detail}.")
         vectors = result.features[name]
-        found.append(FeatureSet(name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
+        sets.append(FeatureSet(name, vectors.shape[1], {VIDEO: vectors.astype(one.storage)}, ""))
         network = networks[name]
         count = min(len(vectors), config.sizes.visual_length)
         spans.append(vector_spans(network.rule, network.vectors_per_window, count))
-    return tuple(found), spans if config.combine == "streams" else spans[:1]
+    return tuple(sets), spans if config.combine == "streams" else spans[:1]
 
 
 def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...]) -> None:
     trained = parsed_json(store.read_file(f"models/{run}/run.json"), f"models/{run}/run.json")["video_dims"]
-    now = [found.dim for found in features]
+    now = [feature_set.dim for feature_set in features]
     if now != trained:
         raise CsmvError(
             f"Run '{run}' was trained on vectors of {trained} numbers, and dataset.yaml now makes ones of {now}: bring "
@@ -160,7 +161,7 @@ def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...
 def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
     """How each of the run's feature sets was made: as dataset.yaml says, or else the footers of its shards."""
     recorded = {one.name: one for one in read_config(store).features}
-    found = {}
+    configs = {}
     for name in config.features:
         one = recorded.get(name) or made_with(store, name)
         if one is None:
@@ -170,8 +171,9 @@ def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
             )
         # Vectors of one network differ by rounding from device to device, so a machine without a GPU can answer too.
         has_device = not one.device.startswith("cuda") or torch.cuda.is_available()
-        found[name] = one if has_device else one.model_copy(update={"device": "cpu"})
-    return found
+        one = located(store, one)
+        configs[name] = one if has_device else one.model_copy(update={"device": "cpu"})
+    return configs
 
 
 def _loaded(name: str, made_by: FeatureConfig) -> Extractor:
@@ -248,22 +250,22 @@ def thumbnails(video: Path, seconds: list[float]) -> list[bytes]:
 
     from csmv.extractors.decode import PyAvDecoder, opened
 
-    found: list[bytes] = []
+    pictures: list[bytes] = []
     last: NDArray[np.uint8] | None = None
     try:
         with opened(video) as container:
             decoder = PyAvDecoder(container)
             for frame in decoder.frames():
-                while len(found) < len(seconds) and frame.time + frame.duration > Fraction(seconds[len(found)]):
-                    found.append(_jpeg(Image.fromarray(np.ascontiguousarray(decoder.pixels(frame)))))
-                if len(found) == len(seconds):
-                    return found
+                while len(pictures) < len(seconds) and frame.time + frame.duration > Fraction(seconds[len(pictures)]):
+                    pictures.append(_jpeg(Image.fromarray(np.ascontiguousarray(decoder.pixels(frame)))))
+                if len(pictures) == len(seconds):
+                    return pictures
                 last = decoder.pixels(frame)
     except MediaError as error:
         raise CsmvError(f"'{video.name}' can't be shown: {error}.") from None
     if last is None:
         raise CsmvError(f"'{video.name}' has no frame to show.")
-    return found + [_jpeg(Image.fromarray(np.ascontiguousarray(last)))] * (len(seconds) - len(found))
+    return pictures + [_jpeg(Image.fromarray(np.ascontiguousarray(last)))] * (len(seconds) - len(pictures))
 
 
 def _jpeg(picture: Any) -> bytes:

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
     """One row an evaluated run: name, model, split, seed, and the metrics of both tasks with their intervals."""
-    found = []
+    rows = []
     for one in evaluations:
         row: Row = {key: one[key] for key in ("run", "model", "split", "part", "seed")}
         for task, metric in COLUMNS:
@@ -22,8 +22,8 @@ def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
             row[f"{task}_{metric.name}"] = one["metrics"][task].get(metric.name)
             row[f"{task}_{metric.name}_interval"] = one["metrics"][task]["intervals_95"][metric.name]
             row[f"{task}_ece"] = one["metrics"][task]["calibration"]["ece"]
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
@@ -31,7 +31,7 @@ def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(json.dumps(row[field]) for field in by), []).append(row)
-    found = []
+    means = []
     for members in groups.values():
         entry: Row = {field: members[0][field] for field in by} | {"seeds": len(members)}
         for task, metric in COLUMNS:
@@ -39,8 +39,8 @@ def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
             values = [score for score in scores if score is not None]
             entry[f"{task}_{metric.name}"] = statistics.fmean(values) if values else None
             entry[f"{task}_{metric.name}_spread"] = statistics.stdev(values) if len(values) > 1 else None
-        found.append(entry)
-    return found
+        means.append(entry)
+    return means
 
 
 def markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
@@ -137,11 +137,11 @@ def _svg(figure: Any) -> bytes:
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    found = {}
+    best = {}
     for task, metric in COLUMNS:
         if values := [row[f"{task}_{metric.name}"] for row in rows if row[f"{task}_{metric.name}"] is not None]:
-            found[task, metric.name] = max(values)
-    return found
+            best[task, metric.name] = max(values)
+    return best
 
 
 def _cell(

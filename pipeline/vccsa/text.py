@@ -85,9 +85,9 @@ class HubTokenizer:
         """Ids with the model's own special tokens, cut to `max_tokens`."""
         if not texts:
             return []
-        found = self._tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
+        encoded = self._tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
         # A tokenizer without special tokens finds nothing in an empty text, and attention to nothing is no number.
-        return [list(ids) or [self._unknown] for ids in found["input_ids"]]
+        return [list(ids) or [self._unknown] for ids in encoded["input_ids"]]
 
     def save(self, folder: Path) -> None:
         """The tokenizer's files, in Hugging Face's layout."""
@@ -168,7 +168,7 @@ def padded_rows_are_equal(encoder: nn.Module) -> bool:
 
 
 def load_encoder(
-    config: TextConfig, most_tokens: int | None = None, kept: Path | None = None
+    config: TextConfig, most_tokens: int | None = None, folder: Path | None = None
 ) -> tuple[nn.Module, Tokenizer]:
     """The encoder and its tokenizer, for texts of `most_tokens` (by default the configuration's `max_tokens`).
 
@@ -181,10 +181,10 @@ def load_encoder(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if kept is not None:
-        told = AutoConfig.from_pretrained(kept, local_files_only=True)
-        built = AutoModel.from_config(told, dtype=torch.float32)  # type: ignore[no-untyped-call]
-        return built, HubTokenizer(AutoTokenizer.from_pretrained(kept, local_files_only=True))
+    if folder is not None:
+        settings = AutoConfig.from_pretrained(folder, local_files_only=True)
+        built = AutoModel.from_config(settings, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        return built, HubTokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True))
     local = Path(config.encoder).is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
@@ -235,14 +235,16 @@ def _add_emoji(encoder: Any, tokenizer: Any) -> None:
         return
     names = [unicodedata.name(sign, "").lower().replace("-", " ") for sign in unknown]
     spelled = tokenizer(names, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    known = encoder.get_input_embeddings().weight.detach().clone()
+    embeddings = encoder.get_input_embeddings().weight.detach().clone()
     tokenizer.add_tokens(unknown)
-    encoder.resize_token_embeddings(max(len(tokenizer), len(known)), mean_resizing=False)
+    encoder.resize_token_embeddings(max(len(tokenizer), len(embeddings)), mean_resizing=False)
     weight = encoder.get_input_embeddings().weight
     with torch.no_grad():
         for sign, ids in zip(unknown, spelled, strict=True):
-            told = [piece for piece in ids if piece != tokenizer.unk_token_id]
-            weight[tokenizer.convert_tokens_to_ids(sign)] = known[told].mean(0) if told else known.mean(0)
+            known_pieces = [piece for piece in ids if piece != tokenizer.unk_token_id]
+            weight[tokenizer.convert_tokens_to_ids(sign)] = (
+                embeddings[known_pieces].mean(0) if known_pieces else embeddings.mean(0)
+            )
 
 
 def _use_real_keys(encoder: nn.Module) -> bool:

@@ -24,6 +24,8 @@ from csmv.extractors.sampling import ClipRule
 MOST = 1
 """By how many levels of 255 one pixel of 8-bit video may differ; 0 was measured, on every file here."""
 B_FRAMES = {"preset": "medium", "bf": "3", "crf": "18", "b_strategy": "0"}
+SMALL = "timm:test_resnet"
+"""A network of pictures that takes no time."""
 JITTER = [0, 33, 40, 99, 130, 400, 433, 500, 501, 600, 640, 700, 733, 766, 800, 840, 870, 900, 950, 1000]
 
 
@@ -69,13 +71,25 @@ def limit_of(path: Path, decoder: DecoderName) -> str:
     return refused.value.detail
 
 
-@pytest.mark.parametrize("size", [(64, 64), (130, 70), (322, 242), (576, 1024)], ids=str)
+LARGE = [pytest.param(size, marks=pytest.mark.slow) for size in ((322, 242), (576, 1024))]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (130, 70), *LARGE], ids=str)
 def test_sizes(size: tuple[int, int], decoder: DecoderName, tmp_path: Path) -> None:
     assert_same(make_film(tmp_path / "f.mp4", frames=40, rate=30, size=size, options=B_FRAMES), decoder, size)
 
 
-@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(25), Fraction(60)], ids=str)
-@pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
+RATES = (Fraction(24000, 1001), Fraction(25), Fraction(60))
+CONTAINERS = ("mp4", "mkv", "mov")
+RATES_AND_CONTAINERS = [
+    # Each rate and each container once; all pairs among the slow ones.
+    pytest.param(rate, container, marks=() if column == row else pytest.mark.slow)
+    for row, rate in enumerate(RATES)
+    for column, container in enumerate(CONTAINERS)
+]
+
+
+@pytest.mark.parametrize(("rate", "container"), RATES_AND_CONTAINERS, ids=str)
 def test_constant_rates(rate: Fraction, container: str, decoder: DecoderName, tmp_path: Path) -> None:
     path = make_film(tmp_path / f"f.{container}", frames=61, rate=rate, size=(128, 64), options=B_FRAMES)
     assert_same(path, decoder, (128, 64))
@@ -151,12 +165,12 @@ def test_what_cannot_be_read_is_a_reason_and_leaves_its_neighbours_alone(decoder
     make_film(transport, frames=40, rate=25, options=B_FRAMES)
 
     settings = Settings(workers=1, decoder=decoder)
-    by_default = list(extract([good], ["resnet50"], weights="random"))
-    results = list(extract([cut_short, hole, transport, good], ["resnet50"], weights="random", settings=settings))
+    by_default = list(extract([good], [SMALL], weights="random", settings=Settings(workers=1)))
+    results = list(extract([cut_short, hole, transport, good], [SMALL], weights="random", settings=settings))
 
-    assert set(results[0].failures) == set(results[2].failures) == {"resnet50"}
-    assert results[2].failures["resnet50"][0] is MediaFailure.DECODER_LIMIT
-    np.testing.assert_allclose(results[3].features["resnet50"], by_default[0].features["resnet50"], rtol=1e-4)
+    assert set(results[0].failures) == set(results[2].failures) == {SMALL}
+    assert results[2].failures[SMALL][0] is MediaFailure.DECODER_LIMIT
+    np.testing.assert_allclose(results[3].features[SMALL], by_default[0].features[SMALL], rtol=1e-4)
 
 
 def test_sound_is_the_same_whatever_decodes_the_pictures(decoder: DecoderName, tmp_path: Path) -> None:
@@ -173,11 +187,15 @@ def test_each_name_has_a_package_and_a_class() -> None:
     assert set(PACKAGES) == set(DECODERS) == set(get_args(DecoderName))
 
 
-@pytest.mark.parametrize("name", ["decord", "torchcodec"])
-def test_one_that_is_not_installed_is_a_sentence(name: DecoderName, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "package"), [("decord", "decord"), ("torchcodec", r"'csmv\[torchcodec\]'")])
+def test_one_that_is_not_installed_is_a_sentence(
+    name: DecoderName, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[name].module, None)
     network = create("mfcc")
-    with pytest.raises(ExtractorError, match=rf"'{name}' cannot be used here \(not installed\): `pip install {name}`"):
+    with pytest.raises(
+        ExtractorError, match=rf"'{name}' cannot be used here \(not installed\): `pip install {package}`"
+    ):
         Engine({"mfcc": network}, Settings(workers=1, decoder=name))
     with pytest.raises(ExtractorError, match="or choose pyav"):
         decoder_named(name)
@@ -209,9 +227,10 @@ def test_the_default_works_where_no_other_can_be_imported(tmp_path: Path) -> Non
     script = (
         f"import sys; sys.path.insert(0, {str(hidden)!r})\n"
         "import csmv.flows.doctor, csmv.pipeline.features, csmv.pipeline.vccsa.predict\n"
-        "from extractors import extract\n"
-        f"[result] = extract([{str(film)!r}], ['resnet50'], weights='random')\n"
-        "print(result.features['resnet50'].shape, 'decord' in sys.modules)"
+        "from csmv.extractors import extract\n"
+        "from csmv.extractors.engine import Settings\n"
+        f"[result] = extract([{str(film)!r}], [{SMALL!r}], weights='random', settings=Settings(workers=1))\n"
+        f"print(result.features[{SMALL!r}].shape, 'decord' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -182,7 +182,8 @@ def test_a_deployed_run_builds_a_research_root(runs: Runs, sandbox: Sandbox, tmp
     require_built(tmp_path / "root", sandbox, sum(map(len, sandbox.world.truth().collected.values())))
 
 
-@pytest.mark.parametrize("stages_run", ["here", pytest.param("on-workers", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stages_run", ["here", "on-workers"])
 def test_a_deployed_run_builds_a_published_root(
     runs: Runs, publish: Any, sandbox: Sandbox, tmp_path: Path, stages_run: str
 ) -> None:

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from csmv.extractors import create
-from csmv.extractors.weights import random_state
+from csmv.extractors.weights import file_sha256, random_state
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
+from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.demo.sample.films import Film, make_film
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import load
+from csmv.pipeline.own_weights import located
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from csmv.pipeline.split_config import SplitConfig
@@ -130,3 +134,34 @@ def test_a_run_with_a_name_of_its_own_is_not_trained_again_under_another(csmv_in
     done = csmv_inside("train", "--root", root, "--model", "majority", "--split", "video", "--run", "mine")
     assert done.returncode == 0, done.stderr
     assert read_config(Store.open(root)).train == ()
+
+
+def test_a_local_weights_file_is_published_by_name_and_digest_and_found_again(
+    csmv_inside: Run, root: str, film: Path, tmp_path: Path
+) -> None:
+    network = create(EXTRACTOR, "random")
+    own = tmp_path / "at home" / "own.pt"
+    own.parent.mkdir()
+    torch.save(random_state(network.build(network.classes), network.random_rule, seed=1), own)
+    extract = ("extract", "--root", root, "--extractor", EXTRACTOR, "--workers", 1, "--weights")
+    assert csmv_inside(*extract, own).returncode == 0
+
+    [config] = read_config(Store.open(root)).features
+    assert (config.weights, config.sha256) == ("own.pt", file_sha256(own))
+    texts = [path.read_bytes() for path in Path(root).rglob("*") if path.is_file() and "private" not in path.parts]
+    assert not any(b"at home" in text for text in texts)
+
+    # The next stage of the same machine finds the file by what private/ keeps.
+    shard = Path(root, "features", "timm-test_resnet", "0000.parquet")
+    vectors = pq.read_table(shard)["features"]
+    shutil.rmtree(shard.parent)
+    load.cache_clear()
+    Dataset.open(root).run("features")
+    assert pq.read_table(shard)["features"] == vectors
+
+    # Elsewhere it is named, and what to do about it.
+    own.rename(tmp_path / "moved.pt")
+    load.cache_clear()
+    with pytest.raises(CsmvError, match=r"weights file own\.pt .* does not lie where it was"):
+        load(located(Store.open(root), config))
+    assert csmv_inside(*extract, tmp_path / "moved.pt").returncode == 0

@@ -291,7 +291,10 @@ def test_copies_are_fetched_ahead_and_go_one_by_one(large: Store) -> None:
     most = []
     with large.local_files(names, ahead=2) as files:
         for path in files.paths:
-            time.sleep(0.05)  # while this one is read, the next ones come
+            end = time.monotonic() + 30
+            while len(list(path.parent.iterdir())) < min(3, len(names) - len(most)) and time.monotonic() < end:
+                time.sleep(0.01)  # while this one is read, the next ones come
+            time.sleep(0.05)  # and no more than these
             most.append(len(list(path.parent.iterdir())))
             assert path.read_bytes() == b"a film"
             files.give_back(path)

@@ -58,10 +58,10 @@ def make_sample(folder: Path, seed: int = SEED, videos: int = VIDEOS, comments_e
     rows = write_rows(films, seed, comments_each)
     sample = Sample(folder, tuple(dict.fromkeys(rows.planted)), {film.video_id: film.mood for film in films})
     manifest = folder / MANIFEST
-    found = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    if found == made_by | {"complete": True}:
+    manifest_before = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    if manifest_before == made_by | {"complete": True}:
         return sample
-    if found != made_by | {"complete": False}:  # nothing here, or what another call made
+    if manifest_before != made_by | {"complete": False}:  # nothing here, or what another call made
         for path in folder.glob("sample-*.mp4"):
             path.unlink()
         _commit(manifest, json.dumps(made_by | {"complete": False}).encode())

@@ -265,8 +265,8 @@ def write_comments(mood: str, count: int, creator: str, chance: random.Random) -
         author = make_handle(chance)
         planted.append(Planted("USERNAME", author))
         if chance.random() < 0.16:
-            text, found = _with_personal_data(text, creator, [c.author for c in comments], chance)
-            planted += found
+            text, personal = _with_personal_data(text, creator, [c.author for c in comments], chance)
+            planted += personal
         comments.append(Comment(text, author, label, veiled))
     return comments, planted
 

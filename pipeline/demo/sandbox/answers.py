@@ -45,10 +45,10 @@ def json_answer(body: object, target: str) -> Answer:
 
 def ranged(data: bytes, asked: str) -> Answer:
     """A file, or the part of it that a Range header asks for."""
-    found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
-    if not found:
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+    if not match:
         return Answer(body=data, kind="video/mp4", headers=[("Accept-Ranges", "bytes")])
-    start, end = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
+    start, end = int(match[1]), min(int(match[2] or len(data) - 1), len(data) - 1)
     if start > end:
         return Answer(416, headers=[("Content-Range", f"bytes */{len(data)}")])
     return Answer(

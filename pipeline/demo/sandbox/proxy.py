@@ -169,7 +169,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         host = self.path.rpartition(":")[0].lower()
-        if not any(host == known or host.endswith(f".{known}") for known in HOSTS) or not self.path.endswith(":443"):
+        if not any(host == name or host.endswith(f".{name}") for name in HOSTS) or not self.path.endswith(":443"):
             self.server.sandbox.refused.append(self.path)
             self.send_error(403)
             return

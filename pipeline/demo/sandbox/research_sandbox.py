@@ -128,9 +128,9 @@ class ResearchApi:
         problem = _video_problem(fields, asked)
         if problem:
             return _error(400, "invalid_params", problem)
-        found = [video for video in self.world.videos.values() if _matches(video, asked)]
-        found = [video for video in found if video.id not in self.withdrawn]
-        found.sort(key=lambda video: int(video.id), reverse=True)
+        videos = [video for video in self.world.videos.values() if _matches(video, asked)]
+        videos = [video for video in videos if video.id not in self.withdrawn]
+        videos.sort(key=lambda video: int(video.id), reverse=True)
         search, cursor = asked.get("search_id"), int(asked.get("cursor", 0))
         if cursor:
             if search not in self._searches:
@@ -143,12 +143,12 @@ class ResearchApi:
             search = str(7_600_000_000_000_000_000 + len(self._searches))
             self._searches[search] = 2
         size = int(asked.get("max_count", 20))
-        page = found[cursor : cursor + size]
+        page = videos[cursor : cursor + size]
         # One short page: fewer videos than asked for, and still more to come.
-        shown = page[:-1] if cursor == 0 and len(found) > size else page
+        shown = page[:-1] if cursor == 0 and len(videos) > size else page
         rest = [] if len(shown) == len(page) else [page[-1]]
         following = cursor + len(shown)
-        more = following < len(found) or bool(rest)
+        more = following < len(videos) or bool(rest)
         rows = [_video_row(video, fields) for video in shown]
         return _ok({"videos": rows, "cursor": following, "has_more": more, "search_id": search})
 

@@ -101,44 +101,44 @@ def item(video: Video, seconds: float, expire: int, signature: str, *, in_list: 
     }
 
 
-def slideshow(made: Json) -> Json:
+def slideshow(item: Json) -> Json:
     """The same item as a post of pictures."""
     picture = {"imageURL": {"urlList": ["https://p16-sign.tiktokcdn.com/x.jpeg"]}, "imageWidth": 10, "imageHeight": 10}
-    empty = {"id": made["id"], "duration": 0, "width": 0, "height": 0, "playAddr": "", "bitrateInfo": []}
-    return made | {"imagePost": {"images": [picture], "title": ""}, "video": empty}
+    empty = {"id": item["id"], "duration": 0, "width": 0, "height": 0, "playAddr": "", "bitrateInfo": []}
+    return item | {"imagePost": {"images": [picture], "title": ""}, "video": empty}
 
 
-def comment(made: Comment, video: Video) -> Json:
+def comment(invented: Comment, video: Video) -> Json:
     """An element of `comments`, in lists and reply lists alike."""
-    mentioned = [] if made.mentions is None else [_mention(made.mentions, made.text)]
+    mentioned = [] if invented.mentions is None else [_mention(invented.mentions, invented.text)]
     shape: Json = {
-        "cid": made.cid,
+        "cid": invented.cid,
         "aweme_id": video.id,
-        "text": made.text,
-        "create_time": made.created,
-        "digg_count": made.likes,
+        "text": invented.text,
+        "create_time": invented.created,
+        "digg_count": invented.likes,
         "comment_language": "en",
         "reply_comment": None,
-        "reply_id": made.reply_to or "0",
+        "reply_id": invented.reply_to or "0",
         "reply_to_reply_id": "0",
-        "user": commenter(made.author),
+        "user": commenter(invented.author),
         "is_author_digged": False,
         "author_pin": False,
         "status": 1,
-        "label_list": [{"text": "Creator", "type": 1}] if made.author == video.creator else None,
+        "label_list": [{"text": "Creator", "type": 1}] if invented.author == video.creator else None,
         "image_list": None,
         "text_extra": mentioned,
         "share_info": {
-            "desc": f"{made.author.nickname}'s comment: {made.text}",
+            "desc": f"{invented.author.nickname}'s comment: {invented.text}",
             "title": video.text,
-            "url": f"https://m.tiktok.com/v/{video.id}.html?comment_author_id={made.author.uid}"
-            f"&share_comment_id={made.cid}",
+            "url": f"https://m.tiktok.com/v/{video.id}.html?comment_author_id={invented.author.uid}"
+            f"&share_comment_id={invented.cid}",
         },
     }
-    if made.reply_to is None:
-        shape["reply_comment_total"] = len(video.replies_to(made.cid))
+    if invented.reply_to is None:
+        shape["reply_comment_total"] = len(video.replies_to(invented.cid))
     else:
-        answered = next(other for other in video.comments if other.cid == made.reply_to)
+        answered = next(other for other in video.comments if other.cid == invented.reply_to)
         shape |= {"reply_to_userid": answered.author.uid, "reply_to_username": answered.author.nickname}
     return shape
 

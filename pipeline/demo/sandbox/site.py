@@ -62,13 +62,13 @@ class Site:
         if _MEDIA_HOST.fullmatch(request.host):
             return self._media(request)
         if request.host in ("vm.tiktok.com", "vt.tiktok.com"):
-            found = re.fullmatch(r"/(?P<code>\w+)/?", request.path)
-            return self._short_link(request, found) if found else Answer(404)
+            match = re.fullmatch(r"/(?P<code>\w+)/?", request.path)
+            return self._short_link(request, match) if match else Answer(404)
         if not request.host.endswith("tiktok.com"):
             return Answer(404)
         for pattern, route in self._routes:
-            if found := pattern.fullmatch(request.path):
-                return route(request, found)
+            if match := pattern.fullmatch(request.path):
+                return route(request, match)
         return Answer(404, b"<title>404</title>")
 
     # ------------------------------------------------------------------ pages
@@ -85,8 +85,8 @@ class Site:
     def _login_page(self, _request: Request, _found: re.Match[str]) -> Answer:
         return Answer(200, b"<title>Log in</title><h2>Log in to TikTok</h2>")
 
-    def _tag_page(self, request: Request, found: re.Match[str]) -> Answer:
-        tag = found["tag"].casefold()
+    def _tag_page(self, request: Request, match: re.Match[str]) -> Answer:
+        tag = match["tag"].casefold()
         fault = self._strike(Place.TAG, tag)
         target = f"tag:{tag}"
         if fault is Fault.TAG_LOGIN_REDIRECT:
@@ -109,8 +109,8 @@ class Site:
             data["webapp.challenge-detail"] = {"challengeInfo": shapes.challenge(tag), "statusCode": 0}
         return self._page(request, setup, {"__DEFAULT_SCOPE__": data}, target, self._delay(fault))
 
-    def _video_page(self, request: Request, found: re.Match[str]) -> Answer:
-        video = self.world.videos.get(found["id"])
+    def _video_page(self, request: Request, match: re.Match[str]) -> Answer:
+        video = self.world.videos.get(match["id"])
         if video is None:
             return Answer(404, b"<title>404</title>", target="video:unknown")
         target = f"video:{video.id}"
@@ -130,33 +130,33 @@ class Site:
         refused = _REFUSALS.get(fault) if fault else None
         if refused:
             return {"statusCode": refused[0], "statusMsg": refused[1]}
-        made = self._item(video, token, in_list=False)
+        item = self._item(video, token, in_list=False)
         if fault is Fault.VIDEO_CLASSIFIED:
-            del made["video"]
-            made["isContentClassified"] = True
+            del item["video"]
+            item["isContentClassified"] = True
         if fault is Fault.VIDEO_WRONG_ID:
-            made["id"] = str(int(video.id) + 1)
-        return {"itemInfo": {"itemStruct": made}, "statusCode": 0, "statusMsg": ""}
+            item["id"] = str(int(video.id) + 1)
+        return {"itemInfo": {"itemStruct": item}, "statusCode": 0, "statusMsg": ""}
 
     def _item(self, video: Video, token: str, *, in_list: bool) -> shapes.Json:
         expire = int(time.time()) + _EXPIRES_S
-        made = shapes.item(
+        item = shapes.item(
             video, self.world.settings.media_s, expire, _signature(token, video.id, expire), in_list=in_list
         )
         fault = self.world.fault(Place.VIDEO, video.id)
         if self.world.fault(Place.COMMENTS, video.id) is Fault.COMMENTS_OFF:
-            made["itemCommentStatus"] = 3
+            item["itemCommentStatus"] = 3
         if self.world.fault(Place.COMMENTS, video.id) is Fault.COMMENTS_TOTAL:
-            made["stats"]["commentCount"] += 40
+            item["stats"]["commentCount"] += 40
         if fault is Fault.VIDEO_SLIDESHOW:
-            return shapes.slideshow(made)
+            return shapes.slideshow(item)
         if fault is Fault.VIDEO_AD:
-            made["isAd"] = True
+            item["isAd"] = True
         if fault is Fault.VIDEO_NO_DOWNLOAD:
-            made["video"]["downloadAddr"] = ""
+            item["video"]["downloadAddr"] = ""
         if fault is Fault.VIDEO_NO_INDEX:
-            made["indexEnabled"] = False
-        return made
+            item["indexEnabled"] = False
+        return item
 
     def _page(
         self, request: Request, setup: shapes.Json, data: shapes.Json, target: str, delay: float, token: str = ""
@@ -262,9 +262,9 @@ class Site:
     # ------------------------------------------------------------------ the rest
 
     def _media(self, request: Request) -> Answer:
-        found = _MEDIA_PATH.fullmatch(request.path)
-        video = self.world.videos.get(found["id"]) if found else None
-        rendition = next((r for r in RENDITIONS if found and r.url_key == found["key"]), None)
+        match = _MEDIA_PATH.fullmatch(request.path)
+        video = self.world.videos.get(match["id"]) if match else None
+        rendition = next((r for r in RENDITIONS if match and r.url_key == match["key"]), None)
         if video is None or rendition is None:
             return Answer(404)
         target, fault = f"video:{video.id}", self._strike(Place.MEDIA, video.id)
@@ -286,8 +286,8 @@ class Site:
         answer.delay_s = self._delay(fault)
         return answer
 
-    def _short_link(self, request: Request, found: re.Match[str]) -> Answer:
-        code = found["code"]
+    def _short_link(self, request: Request, match: re.Match[str]) -> Answer:
+        code = match["code"]
         fault = self._strike(Place.SHORT, code)
         video = self.world.videos.get(self.world.short_links.get(code, ""))
         if video is None:

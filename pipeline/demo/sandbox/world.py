@@ -122,21 +122,21 @@ class World:
     @cached_property
     def videos(self) -> dict[str, Video]:
         """All videos by id."""
-        made = (
+        invented = (
             self._video(tag_number, number)
             for tag_number in range(len(self.tags))
             for number in range(self.settings.videos)
         )
-        return {video.id: video for video in made}
+        return {video.id: video for video in invented}
 
     @cached_property
     def listing(self) -> dict[str, list[str]]:
         """The ids under each hashtag, in the order of the site."""
-        found: dict[str, list[str]] = {tag: [] for tag in self.tags}
+        listed: dict[str, list[str]] = {tag: [] for tag in self.tags}
         for video in self.videos.values():
             for tag in video.tags:
-                found[tag].append(video.id)
-        return found
+                listed[tag].append(video.id)
+        return listed
 
     @cached_property
     def short_links(self) -> dict[str, str]:
@@ -173,8 +173,8 @@ class World:
         """Every planted identifier: none may be found outside a root's private folder."""
         persons = {video.creator for video in self.videos.values()}
         persons |= {comment.author for video in self.videos.values() for comment in video.comments}
-        found = {text for p in persons for text in (p.uid, p.handle, p.nickname, p.sec_uid)}
-        return found | {contact for video in self.videos.values() for contact in _contacts(video.number)}
+        identifiers = {text for p in persons for text in (p.uid, p.handle, p.nickname, p.sec_uid)}
+        return identifiers | {contact for video in self.videos.values() for contact in _contacts(video.number)}
 
     # ------------------------------------------------------------------ making
 
@@ -204,7 +204,7 @@ class World:
 
     def _comments(self, video: int, created: int, creator: Person) -> tuple[Comment, ...]:
         draw = random.Random(f"{self.settings.seed}:comments:{video}")
-        made: list[Comment] = []
+        comments: list[Comment] = []
         roots: list[Comment] = []
         for number in range(self.settings.comments):
             answers = draw.choice(roots) if roots and number % 4 == 3 else None
@@ -228,10 +228,10 @@ class World:
                 reply_to=answers.cid if answers else None,
                 mentions=mentioned,
             )
-            made.append(comment)
+            comments.append(comment)
             if answers is None:
                 roots.append(comment)
-        return tuple(made)
+        return tuple(comments)
 
 
 def _contacts(number: int) -> tuple[str, str]:
