@@ -80,7 +80,10 @@ class Fields:
 SITE = "csmv.pipeline.sources.collect_settings"
 Connection = Annotated[Values, Fields(f"{SITE}:Connection", "proxy", "ca_file", "cookies")]
 Visit = Annotated[Values, Fields(f"{SITE}:RunSettings", "links", "workers", interval="interval_s")]
-NewRoot = Annotated[Values, Fields("csmv.pipeline.config:DatasetConfig", shards="n_shards")]
+NewRoot = Annotated[
+    Values,
+    Fields("csmv.pipeline.config:DatasetConfig", shards="n_shards", base="what suits the number of videos expected"),
+]
 
 
 @dataclass(frozen=True)
