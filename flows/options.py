@@ -81,7 +81,12 @@ SITE = "csmv.pipeline.sources.collect_settings"
 Connection = Annotated[Values, Fields(f"{SITE}:Connection", "proxy", "ca_file", "cookies")]
 Visit = Annotated[Values, Fields(f"{SITE}:RunSettings", "links", "workers", interval="interval_s")]
 Running = Annotated[Values, Fields("csmv.flows.stage_limits:TaskRunning", "task_runner", "cluster")]
-NewRoot = Annotated[Values, Fields("csmv.pipeline.dataset_head:DatasetHead", shards="n_shards")]
+NewRoot = Annotated[
+    Values,
+    Fields(
+        "csmv.pipeline.dataset_head:DatasetHead", shards="n_shards", base="what suits the number of videos expected"
+    ),
+]
 
 
 @dataclass(frozen=True)

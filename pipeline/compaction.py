@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csmv.pipeline.feature_config import FeatureConfig
@@ -58,10 +59,17 @@ def _merge(
             return
         # Of two rows of one video the first source's counts: the shard's, then the parts' in the order of their names.
         rows = heapq.merge(*(_rows_in(file, files) for file in sources), key=lambda row: row.video)
-        schema = with_media_column(sources[0].schema_arrow)
-        with store.writing_table(config.table, shard, schema, made_from=made_from_of_footer(schema.metadata)) as writer:
-            for group in _groups(_once(rows)):
-                writer.write_table(as_table(group, writer.schema), row_group_size=GROUP_ROWS)
+        write_rows(store, config.table, shard, rows, with_media_column(sources[0].schema_arrow))
+
+
+def write_rows(store: Store, table: str, shard: int, rows: Iterator[Row], schema: pa.Schema) -> None:
+    """Commit a feature shard from its rows, in the order of their videos; of several rows of a video the first.
+
+    The bytes depend on the rows and the schema alone.
+    """
+    with store.writing_table(table, shard, schema, made_from=made_from_of_footer(schema.metadata)) as writer:
+        for group in _groups(_once(rows)):
+            writer.write_table(as_table(group, writer.schema), row_group_size=GROUP_ROWS)
 
 
 def _drop_parts(

@@ -16,9 +16,10 @@ from pydantic import field_validator
 from csmv.pipeline.dataset_head import FORMAT_VERSION, DatasetHead
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.manifest import HEADER_FILE
+from csmv.pipeline.manifest import HEADER_FILE, Header
 from csmv.pipeline.media.media_settings import MediaSettings
-from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.pseudonym import key_fingerprint
+from csmv.pipeline.root import CONFIG_FILE, shards_for
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.sources.folder import FolderSource
@@ -115,6 +116,7 @@ class _Written:
 def read_config(store: Store) -> DatasetConfig:
     """The configuration of a root: its dataset.yaml, and what commands recorded beside it."""
     config = DatasetConfig.from_yaml(_text(store, CONFIG_FILE), f"{store.root}/{CONFIG_FILE}")
+    config = _with_shards_of(store, config)
     where = f"{store.root}/{RECORDED_FILE}"
     recorded = store.read_if_there(RECORDED_FILE)
     if recorded is None:
@@ -129,7 +131,14 @@ def read_config(store: Store) -> DatasetConfig:
     return config.model_copy(update=merged)
 
 
-def create_root(root: str, config: DatasetConfig, text: str | None = None, *, replace_source: bool = False) -> Store:
+def create_root(
+    root: str,
+    config: DatasetConfig,
+    text: str | None = None,
+    *,
+    replace_source: bool = False,
+    expected_videos: int | None = None,
+) -> Store:
     """The root at `root`, made or checked to be this dataset, with its configuration in it.
 
     Args:
@@ -137,6 +146,8 @@ def create_root(root: str, config: DatasetConfig, text: str | None = None, *, re
         config: what the root is made by.
         text: the file that a person wrote it in, kept word for word; without it csmv writes one of its own.
         replace_source: take another folder, other published files or fewer hashtags into a root that is there.
+        expected_videos: how many there will be, for the number of shards where `config` leaves it out; without it, what
+            the source expects.
 
     Raises:
         CsmvError: the root belongs to another dataset or source, or its dataset.yaml was edited by a person and says
@@ -144,12 +155,37 @@ def create_root(root: str, config: DatasetConfig, text: str | None = None, *, re
     """
     store = Store(root)
     if not store.exists(HEADER_FILE) and (not store.exists(CONFIG_FILE) or _text(store, CONFIG_FILE) == text):
+        if not store.exists(CONFIG_FILE):
+            config = _with_chosen_shards(store, config, expected_videos)
         return Store.create(root, _Written(config, signed(config) if text is None else text))
     store = Store.open(root)
     before = read_config(store)
+    config = _with_shards_of(store, config)
     refuse_another(root, before, config, replace_source=replace_source)
     write_config(store, config, text)
     return store
+
+
+def _with_chosen_shards(store: Store, config: DatasetConfig, expected_videos: int | None) -> DatasetConfig:
+    """A configuration that says how many shards: its own number, else what suits the size of what is expected.
+
+    The header is created exclusively, so that of several processes that make one root, and expect different sizes, the
+    first decides for all.
+    """
+    if "n_shards" in config.model_fields_set:
+        return config
+    if expected_videos is None:
+        expected_videos = SOURCES[config.source.kind](config.source).expected_videos()
+    key = key_fingerprint(store.make_key())
+    header = Header(config.name, config.source.kind, shards_for(expected_videos), key)
+    store.create_file(HEADER_FILE, header.to_json())
+    return _with_shards_of(store, config)
+
+
+def _with_shards_of(store: Store, config: DatasetConfig) -> DatasetConfig:
+    """A configuration that leaves the number of shards out, with the number that its root has."""
+    given = "n_shards" in config.model_fields_set
+    return config if given else config.model_copy(update={"n_shards": store.n_shards})
 
 
 def refuse_another(root: str, before: DatasetConfig, config: DatasetConfig, *, replace_source: bool = False) -> None:

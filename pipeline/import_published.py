@@ -11,7 +11,7 @@ from csmv.pipeline.store import Store
 
 
 def import_published(
-    root: str, annotations: Path, links: Path, n_shards: int, scrub: ScrubPolicy, *, replace_source: bool = False
+    root: str, annotations: Path, links: Path, n_shards: int | None, scrub: ScrubPolicy, *, replace_source: bool = False
 ) -> PublishedFiles:
     """Read the published files and write them into the root: videos, comments, labels, the published split, failures
     and `import_report.json`. Importing again gives the same bytes and keeps what later stages found out.
@@ -20,7 +20,7 @@ def import_published(
         root: The dataset root, made if need be.
         annotations: The label dictionary, plain or zipped, or the folder it is in.
         links: The published workbook of links.
-        n_shards: The number of shards of a new root.
+        n_shards: The number of shards of a new root; None for what suits the number of videos.
         scrub: How comments are scrubbed.
         replace_source: Take other published files into a root that was made from some.
 
@@ -34,14 +34,18 @@ def import_published(
     recorded = PublishedSource(files=published.sha256)
     if Store(root).exists(CONFIG_FILE):
         before = read_config(Store.open(root))
-        config = before.model_copy(update={"source": recorded, "scrub": scrub, "n_shards": n_shards})
+        asked = before.n_shards if n_shards is None else n_shards
+        config = before.model_copy(update={"source": recorded, "scrub": scrub, "n_shards": asked})
         refuse_another(root, before, config, replace_source=replace_source)
         store = Store.open(root)
         if is_ours(store.read_file(CONFIG_FILE).decode("utf-8", "replace")):
             write_config(store, config)
     else:
-        config = DatasetConfig(name="csmv", n_shards=n_shards, source=recorded, scrub=scrub)
-        store = create_root(root, config)
+        config = DatasetConfig(name="csmv", source=recorded, scrub=scrub)
+        if n_shards is not None:
+            config = config.model_copy(update={"n_shards": n_shards})
+        videos = {entry.video_id for entry in published.entries.values()}
+        store = create_root(root, config, expected_videos=len(videos))
     source = Published(PublishedSource(annotations=str(annotations), links=str(links), files=published.sha256))
     ingest(store, source, scrub, store.key())
     return published

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from pydantic import SecretStr
 
+from csmv.pipeline.dataset_head import FEWEST, MOST
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.files import Files
 from csmv.pipeline.manifest import HEADER_FILE, Header
@@ -18,12 +19,24 @@ from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, MissingKeyError, key
 
 CONFIG_FILE = "dataset.yaml"
 MEDIA = "private/media"
+VIDEOS_A_SHARD = 500
 _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 def shard_of(key: str, n_shards: int) -> int:
     """The shard of a video: the first eight bytes of SHA-256 of its id, big-endian, modulo `n_shards`."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % n_shards
+
+
+def shards_for(videos: int) -> int:
+    """How many shards suit a root of so many videos: a power of two, at least 16, of 500 to 1,000 videos each.
+
+    So a shard of CSMV's features is some 300 MB, and its comments fit in memory many times over.
+    """
+    number = FEWEST
+    while number * 2 * VIDEOS_A_SHARD <= videos and number * 2 <= MOST:
+        number *= 2
+    return number
 
 
 def is_safe_id(key: str) -> bool:

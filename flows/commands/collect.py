@@ -54,7 +54,7 @@ def collect(
     # A pace that is asked for holds for this run; a new root keeps it.
     manners = {} if _is_there(root) or visit["interval_s"] is None else {"interval_s": visit["interval_s"]}
     asked = {"hashtags": source["hashtags"] or [], "limits": limits, "manners": manners}
-    described = _described(root, config, asked, visit["links"], dataset["n_shards"])
+    described = _described(root, config, asked, visit["links"], dataset)
     if replace_source:
         _replace_source(root, config, described)
     report = _collect_here(root, described, visit | {"connection": connection})
@@ -161,26 +161,30 @@ def _dry_run(links: Path | None, as_json: bool) -> None:
 
 
 def _described(
-    root: str, config: Path | None, asked: dict[str, Any], links: Path | None, shards: int
+    root: str, config: Path | None, asked: dict[str, Any], links: Path | None, dataset: Values
 ) -> dict[str, Any]:
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from csmv.pipeline.config import DatasetConfig, read_config
-    from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.manifest import HEADER_FILE
+    from csmv.pipeline.root import CONFIG_FILE, shards_for
     from csmv.pipeline.sources.registry import SOURCES
     from csmv.pipeline.store import Store
-    from csmv.pipeline.validated import read_text
+    from csmv.pipeline.validated import parse, read_text
 
     store = Store(root)
     if config is not None:
-        described = DatasetConfig.from_yaml(read_text(config), str(config)).model_dump(mode="json")
+        settings = DatasetConfig.from_yaml(read_text(config), str(config))
+        chosen = "n_shards" in settings.model_fields_set
+        described = settings.model_dump(mode="json", exclude=set() if chosen else {"n_shards"})
     elif store.exists(CONFIG_FILE):
         described = read_config(Store.open(root)).model_dump(mode="json")
     else:
         name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(root).name) or "csmv"
-        described = {"name": name if name[0].isalnum() else f"x{name}", "n_shards": shards}
+        described = {"name": name if name[0].isalnum() else f"x{name}", **dataset}
         described["source"] = {"kind": "web"}
     source = described["source"]
-    if not SOURCES[source["kind"]].takes_targets:
+    kind = SOURCES[source["kind"]]
+    if not kind.takes_targets:
         if asked["hashtags"] or links is not None:
             raise CsmvError(
                 f"The root '{root}' is made from a '{source['kind']}' source, and sources are never mixed in one "
@@ -193,6 +197,9 @@ def _described(
         source[section] = source.get(section, {}) | asked[section]
     if not source["hashtags"] and links is None and not store.exists("private/landing/web/links"):
         raise UsageError("Say what to collect: --hashtag NAME (as often as needed), or --links FILE.")
+    if "n_shards" not in described and not store.exists(HEADER_FILE):
+        expected = kind(parse(kind.section_class, source, "source")).expected_videos(links)
+        described["n_shards"] = shards_for(expected)
     return described
 
 

@@ -47,7 +47,7 @@ def import_(
     from csmv.pipeline.sources.published import REPORT_FILE
 
     published = import_published(
-        root, annotations, links, dataset["n_shards"], ScrubPolicy(), replace_source=replace_source
+        root, annotations, links, dataset.get("n_shards"), ScrubPolicy(), replace_source=replace_source
     )
     report = published.report()
     if as_json:

@@ -1,4 +1,4 @@
-"""`csmv verify` and `csmv migrate`: is a root as it was written, and a root of an older format brought up to date."""
+"""`csmv verify`, `migrate` and `reshard`: is a root as it was written; an older format; another number of shards."""
 
 from typing import Annotated
 
@@ -60,3 +60,26 @@ def migrate(root: RootArgument, as_json: AsJson = False) -> None:
     if healed.comments:
         lost = f"; of {healed.lost} of them nothing but the id told what referred to them" if healed.lost else ""
         typer.echo(f"{healed.comments} comments had ids under a key that is gone, and have their own now{lost}.")
+
+
+@commands.command()
+def reshard(
+    root: RootArgument,
+    to: Annotated[str, typer.Option("--to", help="The new root: a folder that is not there yet, or an fsspec URL.")],
+    shards: Annotated[int, typer.Option("--shards", min=1, max=9999, help="How many shards the new root has.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a root with another number of shards of a root, which stays as it is; run again if interrupted, it goes on.
+
+    On one disk the new root's media files are the old one's, and take no more room. A release has to be made anew.
+    """
+    from csmv.pipeline.reshard import reshard as make
+
+    done = make(root, to, shards)
+    if as_json:
+        print_json(vars(done))
+        return
+    typer.echo(
+        f"{to} has {shards} shards: {done.tables:,} tables with {done.rows:,} rows, {done.media:,} media files and "
+        f"{done.files:,} other files. `csmv verify {to}` checks it."
+    )

@@ -6,6 +6,7 @@ one writer (`csmv.pipeline.sources.tables`) scrubs, pseudonymizes and writes for
 """
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -199,6 +200,14 @@ class Source(ABC):
         """Those of its hashtags that are not read to their end, where landing tells."""
         return []
 
+    def expected_videos(self, links: Path | None = None) -> int:
+        """About how many videos the source will bring, for the number of shards of a new root; 0 if it can't tell.
+
+        Args:
+            links: a file of links to collect, too.
+        """
+        return 0
+
     # ------------------------------------------------------------------ landing
 
     def prepare(self, store: Store, reach: Reach) -> None:  # noqa: B027  (nothing to prepare is the usual case)
@@ -219,6 +228,22 @@ class Source(ABC):
     @abstractmethod
     def left(self, store: Store) -> int:
         """How many targets are not settled: 0 means that landing is as complete as it can be."""
+
+    def reshard(self, old: Store, new: Store) -> None:
+        """Bring what landed in a root into another that has another number of shards.
+
+        By default every file is copied, and the number of a shard in its path, which stands before the id of a video of
+        that shard, becomes the other root's. What is there and no older stays.
+        """
+        theirs = old.listing(self.landing)
+        places = {name: resharded_path(name, old, new) for name in theirs}
+        ours = new.listing(self.landing)
+        for name, place in places.items():
+            before = ours.get(place)
+            if before is None or before.size != theirs[name].size or before.modified < theirs[name].modified:
+                new.write_file(place, old.read_file(name))
+        for place in ours.keys() - set(places.values()):
+            new.remove(place)
 
     # ------------------------------------------------------------------ rows
 
@@ -265,3 +290,14 @@ class Source(ABC):
     def manners(self) -> Manners | None:
         """How politely the source asks a site; None if it asks none, or keeps a pace of its own."""
         return None
+
+
+def resharded_path(name: str, old: Store, new: Store) -> str:
+    """The path of a file in a root with another number of shards: shard/video/... with the video's shard there."""
+    parts = name.split("/")
+    for at in range(len(parts) - 1):
+        video = parts[at + 1].split(".", 1)[0]
+        if re.fullmatch(r"\d{4}", parts[at]) and video and int(parts[at]) == old.shard_of(video):
+            parts[at] = f"{new.shard_of(video):04d}"
+            break
+    return "/".join(parts)

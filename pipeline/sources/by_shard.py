@@ -6,7 +6,7 @@ at a glance, by SHA-256 where those differ, so that an untouched input is not re
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,34 @@ def land_parts(
         store.write_file(_part(folder, shard), zstandard.ZstdCompressor(level=6).compress(data))
     store.write_file(f"{folder}/{_MARK}", json.dumps({"inputs": inputs, "parts": digests}, indent=1).encode())
     return count
+
+
+def part_anew(
+    old: Store,
+    new: Store,
+    folder: str,
+    place_of: Callable[[dict[str, Any]], str],
+    order: Callable[[dict[str, Any]], tuple[int, str, int]],
+) -> None:
+    """Part what landed in a root by the shards of another, which has another number of them.
+
+    Args:
+        old: the root in which it landed.
+        new: the other root.
+        folder: the landing folder of the source.
+        place_of: what decides the shard of a line; a line without goes with the shard that has its number.
+        order: how lines stand in a part; those that are equal in it stand as they stood.
+    """
+    inputs = inputs_of(old, folder)
+    if not isinstance(inputs, dict):
+        return
+    lines: list[tuple[int, dict[str, Any]]] = []
+    for shard in old.shards():
+        for line in read_part(old, folder, shard):
+            place = place_of(line)
+            lines.append((new.shard_of(place) if place else shard % new.n_shards, line))
+    lines.sort(key=lambda one: order(one[1]))
+    land_parts(new, folder, lines, {**inputs, "n_shards": new.n_shards})
 
 
 def read_part(store: Store, folder: str, shard: int) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ from csmv.pipeline.sources.by_shard import (
     is_landed,
     land_parts,
     look_of,
+    part_anew,
     part_state,
     read_part,
 )
@@ -128,6 +129,11 @@ class Folder(Source):
     identity: ClassVar[tuple[str, ...]] = ("path",)
     section: FolderSource
 
+    def expected_videos(self, links: Path | None = None) -> int:
+        """The films in the folder; 0 where it is not there."""
+        folder = Path(self.section.path).expanduser()
+        return len(_films_in(folder)) if folder.is_dir() else 0
+
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
         """Part the lists by shard, unless that was done of the very same files.
 
@@ -165,11 +171,13 @@ class Folder(Source):
         comments: list[CommentLine] = []
         failures: list[Failure] = []
         for line in read_part(store, self.landing, shard):
-            # What was forgotten stands there as null.
-            if (video := line.get("video")) is not None:
-                videos.append(VideoLine.model_validate(video))
-            elif (comment := line.get(COMMENT_KEY)) is not None:
-                comments.append(CommentLine.model_validate(comment))
+            # What was forgotten stands there as null: the row, or the ids in it.
+            if video := line.get("video"):
+                if video["video"] is not None:
+                    videos.append(VideoLine.model_validate(video))
+            elif comment := line.get(COMMENT_KEY):
+                if comment["video"] is not None and comment["id"] is not None:
+                    comments.append(CommentLine.model_validate(comment))
             elif (failure := line.get("failure")) is not None:
                 failures.append(Failure(failure[0], FailureReason(failure[1]), failure[2]))
         creators = {row.video: row.creator for row in videos if row.creator}
@@ -179,6 +187,21 @@ class Folder(Source):
             [LabelRow(row.id, row.opinion, row.emotion) for row in comments if row.opinion or row.emotion],
             failures,
         )
+
+    def reshard(self, old: Store, new: Store) -> None:
+        """Part the lines anew, in the order in which they would land in a root with so many shards."""
+
+        def order(line: dict[str, Any]) -> tuple[int, str, int]:
+            if "video" in line:
+                return 0, str((line["video"] or {}).get("video") or ""), 0
+            if COMMENT_KEY in line:
+                return 1, "", int(line.get("line", 0))
+            # Of films, of the list of videos, of the list of comments.
+            file, _, number = str((line.get("failure") or [""])[0]).rpartition(":")
+            is_line = bool(file) and number.isdecimal()
+            return 2 + is_line + (is_line and file == self.section.comments), "", int(number) if is_line else 0
+
+        part_anew(old, new, self.landing, _place_of, order)
 
     def own_rows(self, store: Store) -> Iterator[dict[str, Any]]:
         """The rows of the folder's lists as they are there now; none where it is gone."""
@@ -249,7 +272,15 @@ def _parted(store: Store, listing: _Listing) -> Iterator[tuple[int, dict[str, An
         row = comment.model_dump(mode="json", exclude_none=True)
         yield store.shard_of(comment.video), {"line": number, COMMENT_KEY: row}
     for place, failure in listing.rejected:
-        yield store.shard_of(place), {"failure": [failure.key, str(failure.reason), failure.detail]}
+        # The place decides the shard, in a root with another number of them too.
+        yield store.shard_of(place), {"failure": [failure.key, str(failure.reason), failure.detail, place]}
+
+
+def _place_of(line: dict[str, Any]) -> str:
+    """What decides the shard of a line; empty where nothing does any more."""
+    if failure := line.get("failure"):
+        return str(failure[-1] if len(failure) > 3 else failure[0])
+    return str((line.get("video") or line.get(COMMENT_KEY) or {}).get("video") or "")
 
 
 def _films_in(folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from csmv.pipeline.sources.by_shard import (
     is_landed,
     land_parts,
     look_of,
+    part_anew,
     part_state,
     read_part,
     sha256_of,
@@ -144,6 +145,11 @@ class Published(Source):
     identity: ClassVar[tuple[str, ...]] = ("files",)
     section: PublishedSource
 
+    def expected_videos(self, links: Path | None = None) -> int:
+        """Those of the workbook of links; 0 where it is not there."""
+        workbook = Path(self.section.links).expanduser() if self.section.links else None
+        return len(read_links(workbook).ids) if workbook is not None and workbook.is_file() else 0
+
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
         """Part the entries by shard, and write `import_report.json`, unless that was done of the very same files.
 
@@ -219,6 +225,16 @@ class Published(Source):
                     parts[line["id"]] = line["split"]
         return parts
 
+    def reshard(self, old: Store, new: Store) -> None:
+        """Part the lines anew; what stood in one part keeps its order."""
+        kinds = {"text": 0, "author": 1, "failure": 2}
+
+        def order(line: dict[str, Any]) -> tuple[int, str, int]:
+            kind = next((number for name, number in kinds.items() if name in line), 0)
+            return kind, str(line["id"]) if kind == kinds["author"] else "", 0
+
+        part_anew(old, new, self.landing, _place_of, order)
+
     def _refuse_others(self, published: PublishedFiles) -> None:
         for name, sha256 in self.section.files.items():
             if published.sha256.get(name, sha256) != sha256:
@@ -252,6 +268,11 @@ def _parted(store: Store, published: PublishedFiles, creators: dict[str, str]) -
         yield store.shard_of(video), {"id": video, "author": creator}
     for failure in published.refused:
         yield store.shard_of(failure.key), {"failure": [failure.key, str(failure.reason), failure.detail]}
+
+
+def _place_of(line: dict[str, Any]) -> str:
+    """What decides the shard of a line."""
+    return str(line["failure"][0] if "failure" in line else line.get("video") or line.get("id") or "")
 
 
 def _annotation_file(path: Path) -> Path:

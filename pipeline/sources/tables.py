@@ -148,6 +148,11 @@ def is_current(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr
     return _is_made_from(store, shard, _made_from(store, source, policy, key, shard))
 
 
+def made_from_now(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> str:
+    """The digest that a shard's tables have once they are up to date."""
+    return _made_from(store, source, policy, key, shard)
+
+
 def write_published_split(store: Store, source: Source) -> None:
     """Write the split that a source brings, if it brings one; comments that the tables don't have are left out."""
     split_of = source.split_of(store)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import ClassVar
 
 from csmv.pipeline.failures import Failure, record_failures
@@ -47,6 +48,11 @@ class Web(Source):
     online: ClassVar[bool] = True
     takes_targets: ClassVar[bool] = True
     section: WebSource
+
+    def expected_videos(self, links: Path | None = None) -> int:
+        """As many as the limits allow of each hashtag, and those of the links."""
+        listed = len(read_links(links).ids) if links is not None else 0
+        return len(self.section.hashtags) * (self.section.limits.videos or 0) + listed
 
     # ------------------------------------------------------------------ landing
 

@@ -11,7 +11,8 @@ import pytest
 from csmv.pipeline.config import RECORDED_FILE, DatasetConfig, create_root, is_ours, read_config, record_section
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.root import CONFIG_FILE, shards_for
+from csmv.pipeline.sources.web import Web, WebSource
 from csmv.pipeline.store import Store
 
 TEXT = """\
@@ -124,3 +125,35 @@ def test_commands_that_record_at_once_lose_nothing(tmp_path: Path, text: str | N
 
     recorded = {split.seed for split in read_config(Store.open(str(tmp_path))).splits}
     assert recorded == {first + k for first in (0, 100, 200) for k in range(15)}
+
+
+@pytest.mark.parametrize(
+    ("videos", "shards"), [(0, 16), (8_210, 16), (15_999, 16), (16_000, 32), (80_000, 128), (10**9, 8192)]
+)
+def test_the_number_of_shards_suits_the_number_of_videos(videos: int, shards: int) -> None:
+    assert shards_for(videos) == shards
+
+
+def test_a_root_that_leaves_its_shards_out_takes_what_its_source_expects_and_keeps_it(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "comments.jsonl").write_text("")
+    text = f"name: x\n# as many as suit it\nsource: {{kind: folder, path: {films}}}\n"
+    settings = DatasetConfig.from_yaml(text, "x")
+    root = str(tmp_path / "root")
+
+    store = create_root(root, settings, text, expected_videos=20_000)
+
+    assert (store.n_shards, read_config(store).n_shards) == (32, 32)
+    assert store.read_file("dataset.yaml").decode() == text
+    assert create_root(root, settings, text, expected_videos=90_000).n_shards == 32, "the header has said it"
+    with pytest.raises(CsmvError, match="n_shards"):
+        create_root(root, DatasetConfig.from_yaml(text + "n_shards: 64\n", "x"), text + "n_shards: 64\n")
+    assert create_root(str(tmp_path / "other"), settings, text).n_shards == 16
+
+
+def test_sources_say_how_many_videos_they_expect(tmp_path: Path) -> None:
+    links = tmp_path / "links.txt"
+    links.write_text("".join(f"https://www.tiktok.com/@/video/76794025903998894{n:02d}\n" for n in range(7)))
+    source = WebSource.model_validate({"hashtags": ["nba", "cats"], "limits": {"videos": 9000}})
+    assert Web(source).expected_videos(links) == 18_007
