@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from csmv.pipeline.compaction import write_rows
 from csmv.pipeline.config import DatasetConfig, is_ours, read_config, signed
+from csmv.pipeline.dataset_head import MOST
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_rows import Row, rows_of, with_media_column
 from csmv.pipeline.files import Files
@@ -28,7 +29,7 @@ from csmv.pipeline.parts import PARTS, open_part, part_names
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_FILE
-from csmv.pipeline.root import CONFIG_FILE, MEDIA, MOST
+from csmv.pipeline.root import CONFIG_FILE, MEDIA
 from csmv.pipeline.schemas import FAILURES
 from csmv.pipeline.sources.base import Source, resharded_path
 from csmv.pipeline.sources.registry import source_of
