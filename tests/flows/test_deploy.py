@@ -45,7 +45,8 @@ def deployed(server: Any, csmv: Run, tiny: Path, tmp_path_factory: pytest.TempPa
             }
         )
     )
-    found = csmv("deploy", "--root", folder / "root", "--config", configuration, "--json", PREFECT_API_URL=server.url)
+    words = ("deploy", "--root", folder / "root", "--config", configuration, "--one-process", "--json")
+    found = csmv(*words, PREFECT_API_URL=server.url)
     assert found.returncode == 0, found.stderr
     assert {row["deployment"] for row in json.loads(found.stdout)} == DEPLOYMENTS
     return folder / "root"
@@ -62,7 +63,7 @@ def test_limits_of_every_stage_are_declared_and_stay_as_somebody_set_them(
     server.prefect("gcl", "update", "csmv-media", "--limit", "3")
 
     configuration = deployed.parent / "dataset.yaml"
-    again = csmv("deploy", "--root", deployed, "--config", configuration, PREFECT_API_URL=server.url)
+    again = csmv("deploy", "--root", deployed, "--config", configuration, "--one-process", PREFECT_API_URL=server.url)
     assert again.returncode == 0, again.stderr
     assert limits()["csmv-media"] == 3
 
