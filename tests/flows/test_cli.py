@@ -169,7 +169,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_interrupt_ends_with_130(environment: dict[str, str]) -> None:
     script = (
-        "import sys, typer; from flows import cli; app = typer.Typer(); app.callback()(cli._common)\n"
+        "import sys, typer; from csmv.flows import cli; app = typer.Typer(); app.callback()(cli._common)\n"
         "@app.command()\n"
         "def work():\n"
         "    import time; print('working', flush=True); time.sleep(60)\n"
