@@ -94,7 +94,7 @@ def _parameter(name: str, dataset: Build) -> dict[str, Any]:
     chosen: Dataset = dataset
     if FLOWS[name] is not build_dataset:
         chosen = dataset.for_stage().model_copy(update={"stages_run": dataset.stages_run})
-    return chosen.model_dump(mode="json", exclude_defaults=True) | NIGHTLY.get(name, {})
+    return chosen.as_parameter() | NIGHTLY.get(name, {})
 
 
 def prefect_yaml() -> str:

@@ -124,7 +124,7 @@ class FanOut:
 
     def _submit(self, stage: Stage, units: Sequence[str], number: int) -> None:
         chosen = {"shards": [int(unit) for unit in units]} if stage.unit is Unit.SHARD else {"units": list(units)}
-        part = self.dataset.for_part(stage.name).model_dump(mode="json", exclude_defaults=True)
+        part = self.dataset.for_part(stage.name).as_parameter()
         try:
             run_deployment(
                 f"{stage.name}/{DEPLOYMENT}",

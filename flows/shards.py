@@ -98,6 +98,11 @@ class Dataset(TaskRunning, RunSettings):
         fields = {name: getattr(self, name) for name in Dataset.model_fields}
         return Dataset.model_validate(fields | {"config": None, "then": (), "stages_run": "here", "changes": None})
 
+    def as_parameter(self) -> dict[str, Any]:
+        """As the parameter of a run, for JSON: what differs from the defaults, and the configuration whole."""
+        fields = self.model_dump(mode="json", exclude_defaults=True, exclude={"config"})
+        return fields | ({} if self.config is None else {"config": self.config.model_dump(mode="json")})
+
     def for_part(self, _stage: str) -> "Dataset":
         """What a part of this run's stage needs to know, besides its units."""
         return self.for_stage()
