@@ -4,7 +4,7 @@ Rows come out the same for the same comments and seed, whatever their order.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +19,8 @@ from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.stage import DatasetView, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
 
+_ROWS_AT_ONCE = 1 << 16
+
 
 def build_split(store: Store, config: SplitConfig) -> pa.Table:
     """Build one split over the labelled comments of a root, write it to `splits/<name>`, and give its rows.
@@ -32,7 +34,7 @@ def build_split(store: Store, config: SplitConfig) -> pa.Table:
         raise CsmvError("A split needs labelled comments, and this root has none: add labels first.")
     parts = by_comment(rows, config) if config.kind == "comment" else by_video(rows, config)
     table = pa.table(
-        {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": pa.array(parts)},
+        {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": parts},
         schema=SPLITS.schema,
     )
     store.write_split(config.title, table, made_from=_made_from(rows, config))
@@ -53,34 +55,31 @@ def labelled_comments(store: Store) -> pa.Table:
     return pa.table({"comment_id": rows["comment_id"], "video_id": rows["video_id"], "class": kinds})
 
 
-def by_comment(rows: pa.Table, config: SplitConfig) -> list[str]:
+def by_comment(rows: pa.Table, config: SplitConfig) -> pa.Array:
     """The part of each row: within each class, comments in seeded order are dealt out in the ratios.
 
     Largest remainders go where the whole is furthest behind, so that the totals keep to the ratios too.
     """
     shares = np.array(config.ratios) / sum(config.ratios)
-    members: dict[str, list[int]] = defaultdict(list)
-    ids = rows["comment_id"].to_pylist()
-    for index, kind in enumerate(rows["class"].to_pylist()):
-        members[kind].append(index)
-    parts = [""] * rows.num_rows
+    draws = _draws(config.seed, rows["comment_id"])
+    kinds, kind_of = _codes(rows["class"])
+    parts = np.zeros(rows.num_rows, np.int8)
     given = np.zeros(3)
     dealt = 0
-    for kind in sorted(members):
-        ordered = sorted(members[kind], key=lambda index: _draw(config.seed, ids[index]))
+    for kind in range(len(kinds)):
+        members = np.flatnonzero(kind_of == kind)
+        ordered = members[np.argsort(draws[members], kind="stable")]
         dealt += len(ordered)
         counts = np.floor(len(ordered) * shares).astype(int)
         while counts.sum() < len(ordered):
             behind = np.where(shares > 0, dealt * shares - (given + counts), -np.inf)
             counts[int(np.argmax(behind))] += 1
         given += counts
-        names = [name for name, count in zip(SPLIT_NAMES, counts, strict=True) for _ in range(count)]
-        for index, name in zip(ordered, names, strict=True):
-            parts[index] = name
-    return parts
+        parts[ordered] = np.repeat(np.arange(3, dtype=np.int8), counts)
+    return _named(parts)
 
 
-def by_video(rows: pa.Table, config: SplitConfig) -> list[str]:
+def by_video(rows: pa.Table, config: SplitConfig) -> pa.Array:
     """The part of each row, all comments of a video in one part, classes balanced as well as can be.
 
     Stratification for groups: videos that bring the rarest classes first (as Sechidis et al. 2011 do with labels),
@@ -89,42 +88,46 @@ def by_video(rows: pa.Table, config: SplitConfig) -> list[str]:
     so that neither large nor small parts are favoured.
     """
     shares = np.array(config.ratios) / sum(config.ratios)
-    videos = rows["video_id"].to_pylist()
-    kinds = rows["class"].to_pylist()
-    order = sorted(set(kinds))
-    column = {kind: number for number, kind in enumerate(order)}
-    counts: dict[str, npt.NDArray[np.float64]] = {video: np.zeros(len(order)) for video in sorted(set(videos))}
-    for video, kind in zip(videos, kinds, strict=True):
-        counts[video][column[kind]] += 1
-    totals = sum(counts.values(), np.zeros(len(order)))
-    given = np.zeros((len(SPLIT_NAMES), len(order)))
-
-    def place_in_line(video: str) -> tuple[float, int]:
-        return (float(totals[counts[video] > 0].min()), _draw(config.seed, video))
-
-    part_of: dict[str, str] = {}
-    for video in sorted(counts, key=place_in_line):
+    videos, video_of = _codes(rows["video_id"])
+    kinds, kind_of = _codes(rows["class"])
+    cells = np.bincount(video_of.astype(np.int64) * len(kinds) + kind_of, minlength=len(videos) * len(kinds))
+    counts = cells.reshape(len(videos), len(kinds)).astype(np.float64)
+    totals = counts.sum(axis=0)
+    given = np.zeros((len(SPLIT_NAMES), len(kinds)))
+    rarest = np.where(counts > 0, totals, np.inf).min(axis=1)
+    part_of = np.zeros(len(videos), np.int8)
+    for video in np.lexsort((_draws(config.seed, videos), rarest)):
         brought = counts[video] / totals
         with np.errstate(divide="ignore"):
             ahead_in_classes = ((given + counts[video] / 2) / totals) @ brought / brought.sum() / shares
-            ahead_in_size = (given.sum(axis=1) + counts[video].sum() / 2) / len(videos) / shares
+            ahead_in_size = (given.sum(axis=1) + counts[video].sum() / 2) / rows.num_rows / shares
         chosen = int(np.argmin(ahead_in_classes + ahead_in_size))
-        part_of[video] = SPLIT_NAMES[chosen]
+        part_of[video] = chosen
         given[chosen] += counts[video]
-    _fill_empty(part_of, counts, shares)
-    return [part_of[video] for video in videos]
+    _fill_empty(part_of, counts.sum(axis=1), shares)
+    return _named(part_of[video_of])
 
 
 def _fill_empty(
-    part_of: dict[str, str], counts: dict[str, npt.NDArray[np.float64]], shares: npt.NDArray[np.float64]
+    part_of: npt.NDArray[np.int8], sizes_of: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
 ) -> None:
     """With few videos a part with a share may get none: give it the smallest video of the part that has most."""
-    for name, share in zip(SPLIT_NAMES, shares, strict=True):
-        sizes = Counter(part_of.values())
-        if share > 0 and sizes[name] == 0 and max(sizes.values()) > 1:
-            largest = max(SPLIT_NAMES, key=lambda part: sizes[part])
-            moved = min((video for video in part_of if part_of[video] == largest), key=lambda v: (counts[v].sum(), v))
-            part_of[moved] = name
+    for part, share in enumerate(shares):
+        sizes = np.bincount(part_of, minlength=len(SPLIT_NAMES))
+        if share > 0 and sizes[part] == 0 and sizes.max() > 1:
+            members = np.flatnonzero(part_of == int(np.argmax(sizes)))
+            part_of[members[np.argmin(sizes_of[members])]] = part
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """The distinct values of a column in order, and of each row which it has."""
+    values = pc.unique(column).sort()
+    codes: npt.NDArray[np.int32] = pc.index_in(column, value_set=values).to_numpy().astype(np.int32)
+    return values, codes
+
+
+def _named(parts: npt.NDArray[np.int8]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(parts), pa.array(SPLIT_NAMES)).cast(pa.string())
 
 
 def overlap(split: pa.Table, part: str) -> int:
@@ -148,9 +151,13 @@ def summary(splits: Sequence[str], store: Store) -> list[dict[str, str | int]]:
     return rows
 
 
-def _draw(seed: int, key: str) -> int:
-    """A number that stands for chance: the same for the same seed and key, whatever else is in the table."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
+def _draws(seed: int, keys: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """Of each key a number that stands for chance: the same for the same seed, whatever else is in the table."""
+    draws = np.empty(len(keys), np.uint64)
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        for at, key in enumerate(keys.slice(start, _ROWS_AT_ONCE).to_pylist(), start):
+            draws[at] = int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big")
+    return draws
 
 
 def _made_from(rows: pa.Table, config: SplitConfig) -> str:
