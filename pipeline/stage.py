@@ -234,11 +234,13 @@ class ShardStage(Stage):
 
     def missing(self, dataset: DatasetView) -> list[str]:
         """The shards in which something is to be done."""
-        return [shard_name(shard) for shard in dataset.store.shards() if self.is_open(dataset, shard)]
+        with dataset.store.remembering():
+            return [shard_name(shard) for shard in dataset.store.shards() if self.is_open(dataset, shard)]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:
         """Of each shard that was made from something else than there is now: a sentence that says why."""
-        reasons = {shard_name(shard): self.why_stale(dataset, shard) for shard in dataset.store.shards()}
+        with dataset.store.remembering():
+            reasons = {shard_name(shard): self.why_stale(dataset, shard) for shard in dataset.store.shards()}
         return {unit: why for unit, why in reasons.items() if why}
 
     @abstractmethod

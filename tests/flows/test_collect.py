@@ -107,7 +107,7 @@ def assert_holds_nobody(store: Store, sandbox: Sandbox, log: Path, prefect: Path
     places = {name: str(store.read_all(name).to_pylist()) for name in ("videos", "comments", "failures/collect")}
     places |= {"report": store.read_file("reports/index.html").decode(), "log": log.read_text()}
     places |= {path.name: path.read_bytes().decode("latin-1") for path in prefect.rglob("*") if path.is_file()}
-    assert "tables-0000" in places["prefect.db"] + places.get("prefect.db-wal", ""), "not the database of the run"
+    assert "tables 0000" in places["prefect.db"] + places.get("prefect.db-wal", ""), "not the database of the run"
     for place, text in places.items():
         assert not [name for name in sandbox.world.personal() if name in text], place
     assert audit(store, [log, prefect]).hits == ()

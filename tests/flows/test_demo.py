@@ -157,7 +157,7 @@ def test_no_planted_data_in_what_was_said(demo: Demo) -> None:
 def test_no_planted_data_in_prefects_home(demo: Demo) -> None:
     home = demo.root / "private" / "prefect"
     rows = "\n".join(every_row(home / "prefect.db"))
-    assert "tables-0000" in rows and "csmv-demo" in rows, "the database is not the one that the run used"
+    assert "tables 0000" in rows and "csmv-demo" in rows, "the database is not the one that the run used"
 
     for text in demo.planted_texts():
         assert text not in rows.casefold()

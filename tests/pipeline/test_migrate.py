@@ -108,7 +108,8 @@ for line in sys.stdin:
 """
 
 
-def test_killed_twenty_times_it_ends_in_the_same_bytes(old: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_ends_in_the_same_bytes(old: Path, tmp_path: Path, times: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FORKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -123,10 +124,10 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(old: Path, tmp_path: Path
         assert run(whole) == "done"
         duration, expected = time.monotonic() - began, contents(whole)
         chance, kills, roots = random.Random(2), 0, 0
-        while kills < 20:
+        while kills < times:
             roots += 1
             root = shutil.copytree(old, tmp_path / f"killed{roots}")
-            while (outcome := run(root, chance.uniform(0, 0.8 * duration) if kills < 20 else -1)) != "done":
+            while (outcome := run(root, chance.uniform(0, 0.8 * duration) if kills < times else -1)) != "done":
                 assert outcome == "killed"
                 kills += 1
             Store.open(str(root)).sweep()
