@@ -16,6 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from csmv.flows.fan_out import children
+from csmv.pipeline.failures import failures_of
+from csmv.pipeline.store import Store
 
 KEY = {"CSMV_PSEUDONYM_KEY": "6b" * 32}
 """Of roots whose bytes are compared."""
@@ -105,10 +107,11 @@ def describe(folder: Path, source: Path, n_shards: int = 2, **more: Any) -> Path
     return folder / "dataset.yaml"
 
 
-def published_bytes(root: Path) -> dict[str, bytes]:
-    """Every table of a root."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*.parquet"))
-        if "private" not in path.relative_to(root).parts
-    }
+def published_bytes(store: Store) -> dict[str, bytes]:
+    """Every table of a root; of failures, which say when something failed, all but that."""
+    names = [name for name in store.files() if name.endswith(".parquet") and not name.startswith("private/")]
+    tables = {name: store.read_file(name) for name in names if not name.startswith("failures/")}
+    for table, rows in failures_of(store).items():
+        failed = rows.select(["key", "reason", "detail"]).sort_by([("key", "ascending"), ("reason", "ascending")])
+        tables[f"failures/{table}"] = repr(failed.to_pylist()).encode()
+    return tables
