@@ -36,7 +36,7 @@ def automations() -> tuple[AutomationCore, ...]:
     return (
         _after(
             "csmv: a run that went silent has crashed",
-            after=("heartbeat",),
+            after=("Running", "heartbeat"),  # it may die before its first one
             expect=("heartbeat", *_ENDS, *_RESTS),
             within_s=SILENT_S,
             action=ChangeFlowRunState(
