@@ -12,16 +12,20 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from csmv.flows.attempts import BEGUN
+
 AGAIN = "csmv-again"
 """The tag of our deployments, and so of their runs: what an automation may touch."""
 
 HEARTBEAT_S = 30
 """Prefect's shortest."""
-SILENT_S = 70
+SILENT_S = 65
 """Two heartbeats and some patience."""
 START_S = 150
 """From the moment a worker takes a run to its first line: a slow disk loads the libraries in a minute."""
 CANCEL_S = 15
+SETTLE_S = 15
+"""A worker may say twice that a run crashed: its process, and some ten seconds later what was around it."""
 
 ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
 """Of the processes of our deployments' runs."""
@@ -52,21 +56,14 @@ def automations() -> tuple[AutomationCore, ...]:
             within_s=START_S,
             action=_again(f"The worker that took it did not begin within {START_S} s."),
         ),
-        AutomationCore(
-            name="csmv: a crashed run is tried again",
-            tags=["csmv"],
-            trigger=EventTrigger(
-                match={"prefect.resource.id": "prefect.flow-run.*"},
-                match_related=_OURS,
-                # Not one that crashed before it began: where csmv is not installed, it would go on for ever.
-                after={"prefect.flow-run.Running"},
-                expect={"prefect.flow-run.Crashed"},
-                for_each={"prefect.resource.id"},
-                posture=Posture.Reactive,
-                threshold=1,
-                within=timedelta(days=30),
-            ),
-            actions=[_again("It crashed; what it had finished stays finished.")],
+        _after(
+            "csmv: a crashed run is tried again",
+            after=("Crashed",),
+            expect=("Running", *_TAKEN, *_RESTS, *(end for end in _ENDS if end != "Crashed")),
+            within_s=SETTLE_S,
+            action=_again("It crashed; what it had finished stays finished."),
+            # Not one that crashed before it ever began: where csmv is not installed, it would go on for ever.
+            tag=BEGUN,
         ),
         _after(
             "csmv: a cancelled run whose worker is gone has ended",
@@ -98,18 +95,21 @@ def declare_automations(client: SyncPrefectClient) -> list[str]:
     return names
 
 
-_OURS = {"prefect.resource.id": f"prefect.tag.{AGAIN}"}
-
-
 def _after(
-    name: str, *, after: tuple[str, ...], expect: tuple[str, ...], within_s: int, action: ChangeFlowRunState
+    name: str,
+    *,
+    after: tuple[str, ...],
+    expect: tuple[str, ...],
+    within_s: int,
+    action: ChangeFlowRunState,
+    tag: str = AGAIN,
 ) -> AutomationCore:
     return AutomationCore(
         name=name,
         tags=["csmv"],
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=_OURS,
+            match_related={"prefect.resource.id": f"prefect.tag.{tag}"},
             after={f"prefect.flow-run.{event}" for event in after},
             expect={f"prefect.flow-run.{event}" for event in expect},
             for_each={"prefect.resource.id"},

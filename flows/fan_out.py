@@ -186,7 +186,10 @@ class FanOut:
             return False
         age_s = (datetime.now(UTC) - state.timestamp).total_seconds()
         if state.is_crashed():
-            if deaths(self.client, part) > self.dataset.restarts:
+            if (count := deaths(self.client, part)) > self.dataset.restarts:
+                for_good: State[Any] = Failed(message=f"its process has died {count} times")
+                self.client.set_flow_run_state(part.id, for_good, force=True)
+                part.state = for_good
                 return True
             if age_s > _PATIENCE_S:
                 self._again(part, "It crashed; what it had finished stays finished.")
