@@ -8,6 +8,8 @@ from prefect.context import FlowRunContext
 
 from csmv.pipeline.errors import CsmvError
 
+AGAIN = "Again"
+"""The name of the state in which a run is scheduled after it has died."""
 BEGUN = "csmv-begun"
 """The tag of a run on a worker that has begun once."""
 _MACHINE = "csmv.machine."
@@ -48,8 +50,10 @@ def begin(client: SyncPrefectClient, run: FlowRun, what: str, restarts: int) -> 
 
 
 def deaths(client: SyncPrefectClient, run: FlowRun) -> int:
-    """How often the process of a run has died."""
-    return sum(state.is_crashed() for state in client.read_flow_run_states(run.id))
+    """How often the process of a run has died, or its worker before it began."""
+    states = client.read_flow_run_states(run.id)
+    dead_now = run.state is not None and run.state.is_crashed()
+    return sum(state.name == AGAIN for state in states) + dead_now
 
 
 def machines_of(run: FlowRun) -> list[str]:

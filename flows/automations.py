@@ -1,8 +1,8 @@
 """What the server does by itself about runs that have lost their machine, declared by `csmv deploy`.
 
-A run that works sends a heartbeat every 30 s. One that stops sending is Crashed, and one that crashed is scheduled
-again, on whatever worker is free; how often is bounded by the run itself, at its start (`csmv.flows.attempts`). A run
-that is being cancelled by a worker that is gone is Cancelled after a while.
+A run that works sends a heartbeat every 30 s. One that stops sending, and one that crashed, is scheduled again, on
+whatever worker is free; how often is bounded by the run itself, at its start (`csmv.flows.attempts`). A run that is
+being cancelled by a worker that is gone is Cancelled after a while.
 """
 
 from datetime import timedelta
@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from csmv.flows.attempts import BEGUN
+from csmv.flows.attempts import AGAIN, BEGUN
 
-AGAIN = "csmv-again"
+OURS = "csmv-again"
 """The tag of our deployments, and so of their runs: what an automation may touch."""
 
 HEARTBEAT_S = 30
@@ -32,22 +32,18 @@ ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
 
 _ENDS = ("Completed", "Unfinished", "Failed", "TimedOut", "Crashed", "Cancelled", "Cancelling")
 _TAKEN = ("Pending", "Submitting", "InfrastructurePending")
-_RESTS = ("Scheduled", "AwaitingRetry", "Late", "Waiting", "Again", "Paused", "Suspended", "Resuming")
+_RESTS = ("Scheduled", "AwaitingRetry", "Late", "Waiting", AGAIN, "Paused", "Suspended", "Resuming")
 
 
 def automations() -> tuple[AutomationCore, ...]:
     """All that `csmv deploy` declares. Each touches runs of our deployments only."""
     return (
         _after(
-            "csmv: a run that went silent has crashed",
+            "csmv: a run that went silent goes to another worker",
             after=("Running", "heartbeat"),  # it may die before its first one
             expect=("heartbeat", *_ENDS, *_RESTS),
             within_s=SILENT_S,
-            action=ChangeFlowRunState(
-                state=StateType.CRASHED,
-                message=f"Nothing was heard of its process for {SILENT_S} s: its machine or its process is gone.",
-                force=True,
-            ),
+            action=_again(f"Nothing was heard of its process for {SILENT_S} s: its machine or its process is gone."),
         ),
         _after(
             "csmv: a run that never began goes to another worker",
@@ -102,7 +98,7 @@ def _after(
     expect: tuple[str, ...],
     within_s: int,
     action: ChangeFlowRunState,
-    tag: str = AGAIN,
+    tag: str = OURS,
 ) -> AutomationCore:
     return AutomationCore(
         name=name,
@@ -122,4 +118,4 @@ def _after(
 
 
 def _again(message: str) -> ChangeFlowRunState:
-    return ChangeFlowRunState(name="Again", state=StateType.SCHEDULED, message=message, force=True)
+    return ChangeFlowRunState(name=AGAIN, state=StateType.SCHEDULED, message=message, force=True)

@@ -12,7 +12,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
-from csmv.flows.automations import AGAIN, ENVIRONMENT, declare_automations
+from csmv.flows.automations import ENVIRONMENT, OURS, declare_automations
 from csmv.flows.build import Build, build_dataset
 from csmv.flows.fan_out import DEPLOYMENT
 from csmv.flows.limits import declare_limits, ensure_pool
@@ -39,7 +39,7 @@ NIGHTLY = {"collect": {"again": True, "then": ["tables"]}}
 SCHEDULE = {"cron": "0 3 * * *", "timezone": "UTC", "active": False}
 """Of what runs by night: off until somebody switches it on."""
 
-TAGS = ["csmv", AGAIN]
+TAGS = ["csmv", OURS]
 
 HEAD = """\
 # Made from the list of stages by `python -m csmv.flows.generated`; `make check` compares it. For `prefect deploy --all`

@@ -22,10 +22,10 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, Pause, PrefectHTTPStatusError
-from prefect.states import Cancelling, Completed, Crashed, Failed, Scheduled
+from prefect.states import Cancelling, Completed, Failed, Scheduled
 from prefect.types._datetime import now
 
-from csmv.flows.attempts import deaths, machines_of
+from csmv.flows.attempts import AGAIN, deaths, machines_of
 from csmv.flows.automations import SILENT_S, START_S
 from csmv.flows.shards import UNFINISHED, Dataset, discreet
 from csmv.pipeline.dataset import Dataset as OpenDataset
@@ -200,14 +200,13 @@ class FanOut:
                 message = f"{part.name} has run for more than {limit_s / 3600:.1f} h, the limit of its stage."
                 self.client.set_flow_run_state(part.id, Cancelling(message=message), force=True)
             elif age_s > SILENT_S + _PATIENCE_S and self._silence_s(part, state.timestamp) > SILENT_S + _PATIENCE_S:
-                crashed: State[Any] = Crashed(message="Nothing was heard of its process: it or its machine is gone.")
-                self.client.set_flow_run_state(part.id, crashed, force=True)
+                self._again(part, "Nothing was heard of its process: it or its machine is gone.")
         elif state.is_pending() and age_s > START_S + _PATIENCE_S:
             self._again(part, "The worker that took it did not begin.")
         return state.is_final()
 
     def _again(self, part: FlowRun, message: str) -> None:
-        self.client.set_flow_run_state(part.id, Scheduled(name="Again", message=message), force=True)
+        self.client.set_flow_run_state(part.id, Scheduled(name=AGAIN, message=message), force=True)
 
     def _silence_s(self, part: FlowRun, since: datetime) -> float:
         """Seconds since the last sign of life of a run."""
