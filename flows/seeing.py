@@ -48,7 +48,7 @@ def current_run_name(what: str) -> str:
 
 
 def seen_unit(stage: Stage, dataset: Dataset, unit: str) -> UnitReport:
-    """Do a unit in a task: with a bar, its file under `private/work`, and one line in the run's log at its end."""
+    """Do a unit in a task: with a bar, its file under `private/working`, and one line in the run's log at its end."""
     meter = Meter()
     logger = get_run_logger()
     try:

@@ -1,6 +1,6 @@
 """One build of a root at a time, without a server that knows: whoever builds leaves a file that says so.
 
-A lease is a create-only file `private/work/<name>/<number>.json`; whoever creates the next one has it, so of two that
+A lease is a create-only file `private/leases/<name>/<number>.json`; whoever creates the next one has it, so of two that
 ask at once one wins, on S3 too. Beside it a second file is written anew while the work goes on, and its age tells a
 lease that nobody holds any more.
 """
@@ -19,7 +19,7 @@ import psutil
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 
-WORK = "private/work"
+LEASES = "private/leases"
 RENEW_S = 30.0
 FRESH_S = 120.0
 """A lease that was not renewed for so long is nobody's."""
@@ -98,7 +98,7 @@ def take(
     Raises:
         HeldError: somebody holds it.
     """
-    folder = f"{WORK}/{name}"
+    folder = f"{LEASES}/{name}"
     newest = _newest(store, folder)
     number = 1
     if newest is not None:

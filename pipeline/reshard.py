@@ -48,7 +48,8 @@ _MADE_HERE = (
     "private/logs/",
     "private/partial/",
     "private/tracking/",
-    "private/work/",
+    "private/working/",
+    "private/leases/",
 )
 """What is not copied as it is: written anew for the new root, or of the old one alone."""
 

@@ -1,7 +1,7 @@
-"""Who works on what: a small file a unit under `private/work`, there while the unit is being done and a little longer.
+"""Who works on what: a small file a unit under `private/working`, there while it is being done and a little longer.
 
-Whoever does a unit writes `private/work/<stage>/<unit>.json` two seconds after its beginning, so that quick units cost
-nothing, then every ten seconds, and removes it at the end. A file that nobody has touched for two minutes is of a
+Whoever does a unit writes `private/working/<stage>/<unit>.json` two seconds after its beginning, so that quick ones
+cost nothing, then every ten seconds, and removes it at the end. A file that nobody has touched for two minutes is of a
 worker that has died or lost its way to the storage: it is shown as silent. Files are no part of what is published nor
 of what is compared, and say of the data no more than counts.
 """
@@ -21,7 +21,7 @@ from csmv.pipeline.files import Files, Listed
 from csmv.pipeline.progress import Meter, Reading, metered
 from csmv.pipeline.stage import DatasetView, Stage, Tick, UnitReport
 
-WORK = "private/work"
+WORK = "private/working"
 FIRST_AFTER_S = 2.0
 EVERY_S = 10.0
 SILENT_AFTER = timedelta(seconds=120)

@@ -32,7 +32,7 @@ kept = Path(sys.argv[3])
 
 def keep():
     while True:
-        for path in Path(sys.argv[1]).glob("private/work/*/*.json"):
+        for path in Path(sys.argv[1]).glob("private/working/*/*.json"):
             try:
                 (kept / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
             except FileNotFoundError:

@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
     for unit, age_s in (("0000", 0), ("0001", 300)):
         said = {"stage": "media", "unit": unit, "machine": f"machine-{unit}", "process": 7, "run": "media mine 0-1"}
         said |= {"since": datetime.now(UTC).isoformat(), "done": 5, "expected": 9, "seconds": 10.0}
-        name = f"private/work/media/{unit}.json"
+        name = f"private/working/media/{unit}.json"
         store.write_file(name, json.dumps(said).encode())
         os.utime(store.path(name), (time.time() - age_s, time.time() - age_s))
     return tmp_path / "mine"

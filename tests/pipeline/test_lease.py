@@ -66,7 +66,7 @@ def test_whoever_knows_the_holder_decides_and_else_its_age(store: Store, over: b
 def test_one_without_a_sign_of_life_for_long_is_free(store: Store, tmp_path: Path, age_s: float, free: bool) -> None:
     take(store, "build", holder("a"))
     then = (datetime.now(UTC) - timedelta(seconds=age_s)).timestamp()
-    for path in (tmp_path / "private/work/build").iterdir():
+    for path in (tmp_path / "private/leases/build").iterdir():
         os.utime(path, (then, then))
 
     if free:
@@ -98,10 +98,10 @@ def test_one_that_was_taken_over_says_so_when_it_renews(store: Store) -> None:
 def test_it_is_released_whatever_happens_and_leaves_no_file(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), renewed(take(store, "build", holder("a"))):
         raise ZeroDivisionError
-    assert store.files("private/work") == []
+    assert store.files("private/leases") == []
 
 
 def test_its_file_names_nobody_and_nothing_but_the_machine(store: Store) -> None:
     take(store, "build", Holder.here("a build"))
-    [name] = [name for name in store.files("private/work") if name.endswith(".json")]
+    [name] = [name for name in store.files("private/leases") if name.endswith(".json")]
     assert set(json.loads(store.read_file(name))) == {"key", "what", "machine", "process", "since"}

@@ -203,7 +203,7 @@ def test_the_time_left_is_by_the_rates_of_those_who_are_not_silent(tmp_path: Pat
             "done": done,
         }
         since = {"since": at.isoformat(), "expected": 9, "seconds": 10.0}
-        dataset.store.write_file(f"private/work/media/{unit}.json", json.dumps(said | since).encode())
+        dataset.store.write_file(f"private/working/media/{unit}.json", json.dumps(said | since).encode())
 
     now = datetime.now(UTC)
     work("0000", 5, now)
@@ -213,7 +213,7 @@ def test_the_time_left_is_by_the_rates_of_those_who_are_not_silent(tmp_path: Pat
     assert (media.rate, media.items_left, media.seconds_left) == (2.0, 4, 2.0)
     assert [one.unit for one in overview.working] == ["0000", "0001"]
 
-    silent = tmp_path / "root" / "private" / "work" / "media" / "0001.json"
+    silent = tmp_path / "root" / "private" / "working" / "media" / "0001.json"
     then = time.time() - timedelta(minutes=3).total_seconds()
     os.utime(silent, (then, then))
     overview = Dataset.open(dataset.store.root).overview()

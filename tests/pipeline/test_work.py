@@ -120,7 +120,7 @@ def test_what_a_killed_process_left_is_swept_and_what_runs_elsewhere_is_not(tmp_
     def leave(unit: str, machine: str, process: int, age_s: float = 0) -> None:
         said = {"stage": "media", "unit": unit, "machine": machine, "process": process, "run": "", "done": 0}
         since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-        name = f"private/work/media/{unit}.json"
+        name = f"private/working/media/{unit}.json"
         store.write_file(name, json.dumps(said | {"since": since, "expected": None, "seconds": 1.0}).encode())
         then = time.time() - age_s
         os.utime(store.path(name), (then, then))
@@ -129,20 +129,20 @@ def test_what_a_killed_process_left_is_swept_and_what_runs_elsewhere_is_not(tmp_
     leave("0001", socket.gethostname(), 2**22 - 1)
     leave("0002", "elsewhere", 1)
     leave("0003", "elsewhere", 1, age_s=150)
-    store.write_file("private/work/media/0004.json", b"{")
+    store.write_file("private/working/media/0004.json", b"{")
     silent = [one.unit for one in work_in(store) if one.is_silent(datetime.now(UTC))]
 
     sweep_work(store, "media")
 
     assert silent == ["0003"]
     assert [one.unit for one in work_in(store)] == ["0000", "0002"]
-    assert len(store.files("private/work")) == 2
-    assert (Path(store.path("private/work")).stat().st_mode & 0o077) == 0
+    assert len(store.files("private/working")) == 2
+    assert (Path(store.path("private/working")).stat().st_mode & 0o077) == 0
 
 
 def test_storage_that_fails_and_a_watcher_that_fails_disturb_nothing(tmp_path: Path) -> None:
     dataset = Dataset.create(str(tmp_path), DatasetConfig.model_validate(CONFIG))
-    (tmp_path / "private" / "work").write_text("a file where the folder should be")
+    (tmp_path / "private" / "working").write_text("a file where the folder should be")
 
     def watcher(_reading: object) -> None:
         raise OSError
