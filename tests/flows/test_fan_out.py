@@ -160,7 +160,7 @@ def test_a_run_that_dies_again_and_again_fails_and_names_its_shards_and_machine(
     fleet.start(pool_of(tmp_path), limit=1)
     run_id = fleet.submit("tables/csmv", shards=[0, 1], stages_run="here", restarts=1)
     for _ in range(2):
-        fleet.until(lambda run: run.state_name == "Running", run_id)
+        fleet.until(lambda run: run.state_name == "Running" and len(machines_noted(run)) == run.run_count, run_id)
         kill_processes_of(run_id)
         fleet.until(lambda run: run.state_name != "Running", run_id)
 
@@ -170,6 +170,11 @@ def test_a_run_that_dies_again_and_again_fails_and_names_its_shards_and_machine(
     message = run.state.message or ""
     assert "tables of many, shards 0-1: its process has died 2 times on " in message
     assert socket.gethostname() in message
+
+
+def machines_noted(run: FlowRun) -> list[str]:
+    """The labels that a run writes when it begins, one a time."""
+    return [label for label in run.labels if label.startswith("csmv.machine.")]
 
 
 def kill_processes_of(run_id: UUID) -> None:
