@@ -132,8 +132,9 @@ class _Asked:
             for one in what.comments | what.videos
         } | {
             # A word of somebody's comment is no handle: it stands behind an @, or alone in quotes and is no key.
+            # In a JSON body that stands as text in a record, the quotes are escaped.
             one: re.compile(
-                rb"(?:@|%%40)%s(?![\w.])|[\"']%s[\"'](?!\s*:)" % ((re.escape(one.encode("utf-8", "replace")),) * 2),
+                rb"(?:@|%%40)%s(?![\w.])|[\"']%s\\*[\"'](?!\s*:)" % ((re.escape(one.encode("utf-8", "replace")),) * 2),
                 re.I,
             )
             for one in what.handles

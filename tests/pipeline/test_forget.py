@@ -24,8 +24,9 @@ from csmv.pipeline.collect import collect, ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, failures_of, record_failures
+from csmv.pipeline.privacy import forget_landing
 from csmv.pipeline.privacy.forget import forget, forget_again, settle
-from csmv.pipeline.privacy.forget_landing import LandingEraser
+from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted
 from csmv.pipeline.privacy.forgotten import Forgotten, Request, remember
 from csmv.pipeline.pseudonym import KEY_FILE, KEY_VARIABLE, Pseudonymiser, key_fingerprint, load_key
 from csmv.pipeline.root import media_path
@@ -835,3 +836,13 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(root: Store, tmp_path: Pa
 
         assert contents(copy) == expected
     forgetter.communicate()
+
+
+@pytest.mark.parametrize(("body", "met"), [({"author": "somebody"}, True), ({"somebody": "else"}, False)])
+def test_a_handle_that_stands_in_a_body_of_escaped_json_is_one_that_was_met(body: dict[str, str], met: bool) -> None:
+    asked = Wanted(handles={"somebody"})
+    record = json.dumps({"path": "/x", "body": json.dumps(body)})
+
+    forget_landing._Asked(asked).look("private/landing/web/visit.jsonl", record.encode())
+
+    assert asked.known == ({"somebody"} if met else set())
