@@ -10,8 +10,6 @@ from csmv.pipeline.errors import CsmvError
 
 AGAIN = "Again"
 """The name of the state in which a run is scheduled after it has died."""
-BEGUN = "csmv-begun"
-"""The tag of a run on a worker that has begun once."""
 _MACHINE = "csmv.machine."
 
 
@@ -44,8 +42,6 @@ def begin(client: SyncPrefectClient, run: FlowRun, what: str, restarts: int) -> 
             f"{what}: its process has died {crashes} times{on}. See what ended it there (out of memory is the usual "
             "reason), then run it again: what is done stays done."
         )
-    if BEGUN not in run.tags:
-        client.update_flow_run(run.id, tags=[*run.tags, BEGUN])
     client.update_flow_run_labels(run.id, {f"{_MACHINE}{run.run_count}": socket.gethostname()})
 
 

@@ -12,11 +12,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from csmv.flows.attempts import AGAIN, BEGUN
+from csmv.flows.attempts import AGAIN
 
 OURS = "csmv-again"
 """The tag of our deployments, and so of their runs: what an automation may touch."""
 
+_RUNS = {"prefect.resource.id": f"prefect.tag.{OURS}"}
+
+MOST_CRASHES = 20
+"""Within an hour, of a run that may not even begin, and so can't count for itself."""
 HEARTBEAT_S = 30
 """Prefect's shortest."""
 SILENT_S = 65
@@ -58,8 +62,26 @@ def automations() -> tuple[AutomationCore, ...]:
             expect=("Running", *_TAKEN, *_RESTS, *(end for end in _ENDS if end != "Crashed")),
             within_s=SETTLE_S,
             action=_again("It crashed; what it had finished stays finished."),
-            # Not one that crashed before it ever began: where csmv is not installed, it would go on for ever.
-            tag=BEGUN,
+        ),
+        AutomationCore(
+            name="csmv: a run that crashes on and on has failed",
+            tags=["csmv"],
+            trigger=EventTrigger(
+                match={"prefect.resource.id": "prefect.flow-run.*"},
+                match_related=_RUNS,
+                expect={"prefect.flow-run.Crashed"},
+                for_each={"prefect.resource.id"},
+                posture=Posture.Reactive,
+                threshold=MOST_CRASHES,
+                within=timedelta(hours=1),
+            ),
+            actions=[
+                ChangeFlowRunState(
+                    state=StateType.FAILED,
+                    message=f"It crashed {MOST_CRASHES} times within an hour: is csmv installed where its worker runs?",
+                    force=True,
+                )
+            ],
         ),
         _after(
             "csmv: a cancelled run whose worker is gone has ended",
@@ -98,14 +120,13 @@ def _after(
     expect: tuple[str, ...],
     within_s: int,
     action: ChangeFlowRunState,
-    tag: str = OURS,
 ) -> AutomationCore:
     return AutomationCore(
         name=name,
         tags=["csmv"],
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.id": f"prefect.tag.{tag}"},
+            match_related=_RUNS,
             after={f"prefect.flow-run.{event}" for event in after},
             expect={f"prefect.flow-run.{event}" for event in expect},
             for_each={"prefect.resource.id"},
