@@ -55,6 +55,8 @@ def metrics(
         raise UsageError(f"Name the folder of the workers' counts with --folder, or set {DIRECTORY}.")
     server = serve(chosen, port, address)
     typer.echo(f"http://{address}:{server.server_port}/metrics serves what workers write into {chosen}.")
+    if not chosen.is_dir() or not any(chosen.iterdir()):
+        typer.echo(f"Nothing is there yet: start the workers with {DIRECTORY}={chosen} in their environment.", err=True)
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     server.shutdown()

@@ -13,7 +13,7 @@ from uuid import UUID
 import psutil
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 
 from csmv.flows.fan_out import children
 from csmv.pipeline.failures import failures_of
@@ -93,6 +93,10 @@ class Fleet:
 
     def states(self) -> list[str]:
         return [f"{run.name}: {run.state!r}" for run in self.client.read_flow_runs(limit=50)]
+
+    def online(self, pool: str) -> int:
+        """How many workers of a pool the server counts as there."""
+        return sum(worker.status == WorkerStatus.ONLINE for worker in self.client.read_workers_for_work_pool(pool))
 
     def parts(self, run_id: UUID) -> list[FlowRun]:
         return children(self.client, run_id)

@@ -7,9 +7,10 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from prefect.states import Cancelling, Scheduled
 
 from csmv.flows.fan_out import FanOut
 from csmv.flows.shards import Dataset
+from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
+from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.stage import named
 from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
@@ -125,10 +128,14 @@ def assert_nothing_private(source: Path, places: list[Path]) -> None:
     rows = [json.loads(line) for line in (source / "comments.jsonl").read_text().splitlines() if line.startswith("{")]
     words = {str(row[name]) for row in rows for name in ("text", "author") if len(str(row.get(name) or "")) > 12}
     assert len(words) > 5
+    assert_without({*words, KEY["CSMV_PSEUDONYM_KEY"]}, places)
+
+
+def assert_without(words: set[str], places: list[Path]) -> None:
+    """None of the words stands in a file, or in a folder's files."""
     for place in places:
         for path in [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]:
             data = path.read_bytes()
-            assert KEY["CSMV_PSEUDONYM_KEY"].encode() not in data, path
             assert not [word for word in words if word.encode() in data], path
 
 
@@ -171,6 +178,104 @@ def test_a_run_that_dies_again_and_again_fails_and_names_its_shards_and_machine(
     message = run.state.message or ""
     assert "tables of many, shards 0-1: its process has died 2 times on " in message
     assert socket.gethostname() in message
+
+
+@pytest.mark.slow
+def test_machines_share_a_crawl_with_one_pace_and_no_secret_and_nobody_is_told(
+    fleet: Fleet, csmv: Run, server: Any, tmp_path: Path
+) -> None:
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: `make setup` or `apt-get install chromium`")
+    interval_s, pool = 0.4, pool_of(tmp_path)
+    secrets = planted_secrets(tmp_path)
+    with Sandbox(SandboxSettings(hashtags=3, videos=4, comments=3, media_s=0.5)) as sandbox:
+        manners = {"interval_s": interval_s, "scroll_pause_s": [0, 0.05], "after_wall_s": 0}
+        source = {"kind": "web", "hashtags": list(sandbox.world.tags), "manners": manners}
+        config = describe(tmp_path, tmp_path, n_shards=3, source=source, features=[], splits=[], train=[])
+        root, reach = tmp_path / "crawl", {"proxy": sandbox.proxy, "ca_file": str(sandbox.ca_file)}
+        deployed = csmv("deploy", "--root", root, "--config", config, "--pool", pool, PREFECT_API_URL=fleet.url, **KEY)
+        assert deployed.returncode == 0, deployed.stderr
+        with arguments_of_processes() as arguments:
+            machines = [fleet.start(pool, limit=1, **secrets) for _ in range(2)]
+            fleet.until(lambda _run: fleet.online(pool) == 2, run_id := fleet.submit("collect/csmv", connection=reach))
+            collected = fleet.wait(run_id)
+            crawl = sandbox.log()
+            media_id = fleet.submit("media/csmv", connection=reach)
+            fetched = fleet.wait(media_id)
+        log = [entry.at for entry in sandbox.log() if entry.kind != "other"]
+
+        alone = csmv(
+            *("collect", "--root", tmp_path / "one", "--config", config, "--proxy", sandbox.proxy),
+            *("--ca-file", sandbox.ca_file),
+            **KEY,
+        )
+        assert alone.returncode == 0, alone.stderr
+        personal = sandbox.world.personal()
+
+    for run in (collected, fetched):
+        assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
+    assert all(b"submitting flow run" in machine.log.read_bytes() for machine in machines), "one did it all"
+    visits = [entry.target for entry in crawl if entry.kind == "page" and entry.path.startswith("/@")]
+    assert len(visits) == len(set(visits)), "a video was visited by two machines"
+    for first in range(len(log)):
+        for last in range(first + 1, len(log)):
+            assert log[last] - log[first] >= (last - first) * interval_s - 0.35, "faster than the pace of one"
+    many, one = (Store.open(str(folder)) for folder in (root, tmp_path / "one"))
+    assert many.read_all("comments").equals(one.read_all("comments"))
+    assert set(many.read_all("videos")["media_status"].to_pylist()) == {"ok"}
+    words = {*secrets.values(), KEY["CSMV_PSEUDONYM_KEY"], "planted-session-value", *personal} - {str(tmp_path)}
+    words -= {value for name, value in secrets.items() if name == "CSMV_COOKIES"}
+    assert len(arguments) > 20
+    assert not [word for word in words if any(word in line for line in arguments)]
+    assert_without(words, [server.home, *(machine.log for machine in machines)])
+
+
+def planted_secrets(folder: Path) -> dict[str, str]:
+    """Variables of a worker that hold secrets, and a file of cookies that one of them names."""
+    cookies = folder / "cookies.txt"
+    fields = (".tiktok.com", "TRUE", "/", "TRUE", "2000000000", "sessionid", "planted-session-value")
+    cookies.write_text("# Netscape HTTP Cookie File\n" + "\t".join(fields) + "\n")
+    cookies.chmod(0o600)
+    names = ("CSMV_RESEARCH_KEY", "CSMV_RESEARCH_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return {"CSMV_COOKIES": str(cookies)} | {name: f"planted-{name.lower().replace('_', '-')}" for name in names}
+
+
+@contextmanager
+def arguments_of_processes() -> Iterator[set[str]]:
+    """Every command line that this machine's processes have during the block, as anybody on it can see them."""
+    lines: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    lines.add(" ".join(process.cmdline()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_the_points_of_a_sweep_are_runs_of_their_own(fleet: Fleet, deployed: Path, csmv: Run, tmp_path: Path) -> None:
+    found = csmv("build", tmp_path / "dataset.yaml", "--root", deployed, **KEY)
+    assert found.returncode == 0, found.stderr
+    fleet.start(pool_of(tmp_path), limit=1)
+    sweep = {"name": "priors", "base": {"model": "majority", "split": "comment"}, "seeds": [1, 2, 3]}
+
+    run_id = fleet.submit("sweep/csmv", sweep=sweep, config=None)
+    run = fleet.wait(run_id)
+
+    assert run.state is not None and run.state.is_completed(), (run.state, fleet.states())
+    assert len(fleet.parts(run_id)) == 3
+    store = Store.open(str(deployed))
+    assert [name for name in store.files("sweeps/priors") if name.endswith(".csv")]
+    assert sum(name.startswith("models/priors-") and name.endswith("run.json") for name in store.files("models")) == 3
 
 
 def machines_noted(run: FlowRun) -> list[str]:

@@ -148,6 +148,13 @@ def test_the_exporter_serves_the_sum_until_it_is_interrupted(
     assert process.wait(20) == 0
 
 
+def test_where_no_worker_has_counted_yet_it_says_what_to_set(
+    exporter: "tuple[subprocess.Popen[str], str]", tmp_path: Path
+) -> None:
+    process, _ = exporter
+    assert f"Nothing is there yet: start the workers with CSMV_METRICS_DIR={tmp_path}" in process.stderr.readline()  # type: ignore[union-attr]
+
+
 def test_a_port_that_is_taken_is_a_sentence(
     exporter: "tuple[subprocess.Popen[str], str]", csmv: Any, tmp_path: Path
 ) -> None:
