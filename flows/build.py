@@ -13,8 +13,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
 from csmv.flows.attempts import begin_run
-from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, root_name, whole
-from csmv.flows.seeing import current_run_name
+from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, whole
+from csmv.flows.run_names import current_run_name, root_name
 from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
 from csmv.flows.stage_flows import FLOWS, begin_stage
 from csmv.pipeline.dataset import Dataset as OpenDataset

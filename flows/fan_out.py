@@ -8,6 +8,7 @@ parts came to, the server does. Everything here may be interrupted and begun aga
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
@@ -27,6 +28,8 @@ from prefect.types._datetime import now
 
 from csmv.flows.attempts import AGAIN, deaths, machines_of
 from csmv.flows.automations import SILENT_S, START_S
+from csmv.flows.parts_page import show_parts
+from csmv.flows.run_names import root_name, span_of
 from csmv.flows.shards import UNFINISHED, Dataset, discreet
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
@@ -91,6 +94,7 @@ class FanOut:
         if ended is not None:
             return ended
         parts = self._of(stage)
+        self._show(stage)
         if not parts:
             before(opened)
             return None if self._submit_round(stage, opened, 0) else self._ended(stage, opened, parts)
@@ -119,6 +123,7 @@ class FanOut:
         for chosen in _ranges(units, count):
             self._submit(stage, chosen, number)
         self._parts = None
+        self._show(stage)
         self._say(stage, self._of(stage), count)
         return True
 
@@ -207,6 +212,11 @@ class FanOut:
 
     def _again(self, part: FlowRun, message: str) -> None:
         self.client.set_flow_run_state(part.id, Scheduled(name=AGAIN, message=message), force=True)
+
+    def _show(self, stage: Stage) -> None:
+        if parts := self._of(stage):
+            with suppress(PrefectHTTPStatusError):  # what can't be shown disturbs nothing
+                show_parts(self.client, self.run.id, stage.name, self.dataset.root, parts)
 
     def _silence_s(self, part: FlowRun, since: datetime) -> float:
         """Seconds since the last sign of life of a run."""
@@ -299,6 +309,8 @@ def _rest(client: SyncPrefectClient, run: FlowRun, message: str) -> NoReturn:
     waiting: State[Any] = Scheduled(
         name=WAITING, message=message, scheduled_time=now("UTC") + timedelta(seconds=WAKE_S)
     )
+    # It has no process from here on, so that cancelling it needs nobody's confirmation.
+    client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json={"infrastructure_pid": None})
     result = client.set_flow_run_state(run.id, waiting, force=True)
     raise Pause(message, state=result.state or waiting)
 
@@ -330,25 +342,6 @@ def tell_parent(flow: "Flow[..., Any]", flow_run: FlowRun, state: "State[Any]") 
 def whole(dataset: Dataset) -> bool:
     """Whether a stage's run is to be divided: it was asked to, and is no part itself."""
     return dataset.stages_run == "on-workers" and dataset.units is None
-
-
-def root_name(root: str) -> str:
-    """The last part of a root's address, for names that people read."""
-    return root.rstrip("/").rsplit("/", 1)[-1][:40] or "root"
-
-
-def span_of(units: Sequence[str]) -> str:
-    """Units in a word or two: `0-3`, `hashtags 0 of 3`."""
-    if not all(unit.isdigit() for unit in units):
-        return ", ".join(units)[:60]
-    numbers = sorted(int(unit) for unit in units)
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spans)[:60]
 
 
 def _ranges(units: Sequence[str], count: int) -> list[Sequence[str]]:

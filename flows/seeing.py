@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, cast
@@ -20,7 +20,7 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from csmv.flows.fan_out import root_name, span_of
+from csmv.flows.run_names import root_name
 from csmv.flows.worker_metrics import measured
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import shown
@@ -32,19 +32,6 @@ from csmv.pipeline.work import do_unit
 _SHOW_EVERY_S = 10.0
 _UNITS_OF = {"bytes": "bytes", "decode_seconds": "s of decoding"}
 """How amounts are called in a line, where their own names don't read well."""
-
-
-def run_name(what: str, root: str, units: Sequence[str] = ()) -> str:
-    """What a flow run is called: `features mine 0-3,7`, of a root called `mine`."""
-    return " ".join(part for part in (what, root_name(root), span_of(units) if units else "") if part)
-
-
-def current_run_name(what: str) -> str:
-    """`run_name` of the flow run that is beginning, by its parameters."""
-    dataset = flow_run.parameters.get("dataset") or {}
-    fields: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) else vars(dataset)
-    units = fields.get("units") or fields.get("shards") or ()
-    return run_name(what, str(fields.get("root", "")), [str(unit) for unit in units])
 
 
 def seen_unit(stage: Stage, dataset: Dataset, unit: str) -> UnitReport:

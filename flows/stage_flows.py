@@ -10,10 +10,11 @@ from prefect.flows import FlowStateHook
 from prefect.states import Failed
 
 from csmv.flows.attempts import begin_run
-from csmv.flows.fan_out import FanOut, coordinate, root_name, span_of, tell_parent, whole
+from csmv.flows.fan_out import FanOut, coordinate, tell_parent, whole
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
-from csmv.flows.seeing import current_run_name, seen_unit, showing
+from csmv.flows.run_names import current_run_name, root_name, span_of
+from csmv.flows.seeing import seen_unit, showing
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
 from csmv.flows.task_runners import units_on
 from csmv.pipeline.dataset import Dataset as OpenDataset

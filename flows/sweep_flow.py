@@ -10,8 +10,8 @@ from prefect.states import Failed
 from pydantic import Field, model_validator
 
 from csmv.flows.attempts import begin_run
-from csmv.flows.fan_out import coordinate, root_name, span_of, tell_parent, whole
-from csmv.flows.seeing import current_run_name
+from csmv.flows.fan_out import coordinate, tell_parent, whole
+from csmv.flows.run_names import current_run_name, root_name, span_of
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
 from csmv.flows.task_runners import units_on
 from csmv.pipeline.errors import CsmvError

@@ -13,6 +13,7 @@ from uuid import UUID
 import psutil
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 
 from csmv.flows.fan_out import children
@@ -73,7 +74,7 @@ class Fleet:
         """Start a run as `prefect deployment run` does, on a root that need not be there yet; gives its id."""
         found = self.client.read_deployment_by_name(deployment)
         described = self.client.read_deployment_by_name("build-dataset/csmv").parameters["dataset"].get("config")
-        parameters = {"dataset": found.parameters["dataset"] | {"config": described} | dataset}
+        parameters = {"dataset": found.parameters.get("dataset", {}) | {"config": described} | dataset}
         return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
 
     def run(self, run_id: UUID) -> FlowRun:
@@ -97,6 +98,11 @@ class Fleet:
     def online(self, pool: str) -> int:
         """How many workers of a pool the server counts as there."""
         return sum(worker.status == WorkerStatus.ONLINE for worker in self.client.read_workers_for_work_pool(pool))
+
+    def artifacts(self, key: str) -> list[str]:
+        """The texts of the artifacts of a key."""
+        sought = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        return [str(one.data) for one in self.client.read_artifacts(artifact_filter=sought)]
 
     def parts(self, run_id: UUID) -> list[FlowRun]:
         return children(self.client, run_id)

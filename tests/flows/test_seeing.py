@@ -14,7 +14,7 @@ import pytest
 from prefect.states import Failed
 
 from csmv.flows import seeing
-from csmv.flows.seeing import run_name
+from csmv.flows.run_names import run_name
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.progress import Meter
 from csmv.pipeline.stage import UnitReport
