@@ -91,3 +91,26 @@ def test_one_works_with_a_server_of_the_other(
         built = layer.run(*command, cwd=tmp_path, environment={"PREFECT_API_URL": url})
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "root" / "reports" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("client", "server"), [("oldest", "newest"), ("newest", "oldest")])
+def test_a_build_on_workers_of_one_passes_with_a_server_of_the_other(
+    layers: dict[str, Any], described: Path, tmp_path: Path, client: str, server: str
+) -> None:
+    layer = layers[client]
+    with serving(layers[server], tmp_path / "home") as url:
+        variables = {"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path / "client"), "DO_NOT_TRACK": "1"}
+        words = ("deploy", "--root", tmp_path / "root", "--config", described, "--pool", "mixed")
+        deployed = layer.run(layer.csmv, *words, cwd=tmp_path, environment=variables)
+        assert deployed.returncode == 0, deployed.stderr
+        command = [layer.python, "-m", "prefect", "worker", "start", "--pool", "mixed", "--type", "process"]
+        kept = {"PATH": "/usr/bin:/bin", "CSMV_PROGRESS": "0", "OMP_NUM_THREADS": "1"} | variables
+        worker = subprocess.Popen([*command, "--limit", "1"], env=kept, stdout=-3, stderr=-3)
+        try:
+            run = ("deployment", "run", "build-dataset/csmv", "--watch")
+            done = layer.run(layer.python, "-m", "prefect", *run, cwd=tmp_path, environment=variables, timeout=900)
+        finally:
+            worker.terminate()
+            worker.wait(60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "root" / "reports" / "index.html").is_file()
