@@ -34,13 +34,21 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def track(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def track(label: str, total: int | None, part_of: str = "") -> Iterator[Callable[[int], None]]:
     """A bar named `label` while the block runs; call what it gives with the number of items just finished.
 
     Bars of several threads share one display. Writes to standard error only.
+
+    Args:
+        label: what stands before the bar.
+        total: how many items there are; None where nobody knows.
+        part_of: a name of `together`: where that has a bar, it moves in place of one for this block.
     """
     if not watched():
         yield lambda _count: None
+        return
+    if part_of in _joint:
+        yield _joint[part_of]
         return
     display = _join()
     bar = display.add_task(label, total=total)
@@ -48,6 +56,20 @@ def track(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda count: display.advance(bar, count)
     finally:
         _leave()
+
+
+_joint: dict[str, Callable[[int], None]] = {}
+
+
+@contextmanager
+def together(name: str, label: str, total: int) -> Iterator[None]:
+    """One bar for all blocks of this process that are `part_of` a name, such as the shards of a stage."""
+    with track(label, total) as tick:
+        _joint[name] = tick
+        try:
+            yield
+        finally:
+            del _joint[name]
 
 
 def watched() -> bool:

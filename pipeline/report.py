@@ -22,11 +22,12 @@ from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_sets import read_footer, said_by
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from csmv.pipeline.manifest import place_of
-from csmv.pipeline.schemas import SPLIT_NAMES, MediaStatus
+from csmv.pipeline.schemas import SPLIT_NAMES, FailureClass, FailureReason, MediaStatus
 from csmv.pipeline.scrub import Kind
 from csmv.pipeline.splits import overlap
 from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
 from csmv.pipeline.store import Store
+from csmv.pipeline.survival import YearOfVideos, survival, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
 
@@ -98,6 +99,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runs": runs,
         "leaderboards": _leaderboards(runs),
         "failures": _failures(failures),
+        "survival": _survival(store),
         "imported": _import_report(store),
         "tasks": TASKS,
         "metrics": METRICS,
@@ -283,6 +285,13 @@ def _failures(failures: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
             examples = [row for row in rows if row["reason"] == reason][:_EXAMPLES]
             lines.append({"stage": stage, "reason": reason, "count": count, "examples": examples})
     return lines
+
+
+def _survival(store: Store) -> list[YearOfVideos]:
+    """What is left of the videos by year, where some are not there any more."""
+    years = survival(store)
+    gone = any(FailureReason(reason).kind is FailureClass.GONE for reason in total_of(years).reasons)
+    return years if gone else []
 
 
 def _import_report(store: Store) -> list[tuple[str, str]]:

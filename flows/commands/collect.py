@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from csmv.flows.options import AsJson, Connection, Fields, NewRoot, Root, Values, command
-from csmv.flows.terminal import print_json, table
+from csmv.flows.terminal import print_json, print_table, table
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from csmv.pipeline.sources.base import LandReport
     from csmv.pipeline.sources.web_visits import Report
+    from csmv.pipeline.survival import YearOfVideos
 
 commands = typer.Typer()
 
@@ -74,26 +76,39 @@ def download(
             base="the root's",
         ),
     ],
-    visit: Annotated[Values, Fields(f"{SITE}:RunSettings", "retry_failed", interval="interval_s")],
+    visit: Annotated[Values, Fields(f"{SITE}:RunSettings", "retry_failed", "sample", interval="interval_s")],
     connection: Connection,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the media of a root's videos, verified; run it again to go on where it stopped."""
+    """Fetch the media of a root's videos, verified; run it again to go on where it stopped.
+
+    Says before it begins how long it will take. `--sample 50` first tells how many of a list's videos are still there.
+    """
     from csmv.flows.here import download_here
+    from csmv.pipeline.progress import together
     from csmv.pipeline.sources.walls import ENDINGS
     from csmv.pipeline.store import Store
+    from csmv.pipeline.survival import as_json as of_year
+    from csmv.pipeline.survival import survival
 
     store = Store.open(root)
-    report = download_here(root, changes=media, connection=connection, **visit)
+    plan = _plan(root, media, visit)
+    if plan.sentence:
+        typer.echo(plan.sentence, err=True)
+    with together("media", "videos' files", plan.videos):
+        report = download_here(root, changes=media, connection=connection, **visit)
+    years = survival(store)
     # Shards in which nothing is open are not run at all, so what was left alone is all the rest.
     rest = store.read_all("videos").num_rows - report.done - report.failed - report.left
     counts = {"done": report.done, "left alone": rest, "bytes": report.bytes, "left": report.left}
     if as_json:
-        print_json(counts | {"stopped": report.stopped, "reasons": report.reasons})
+        of_years = {"years": [of_year(year) for year in years]}
+        print_json(counts | {"stopped": report.stopped, "reasons": report.reasons} | of_years)
     else:
         typer.echo(f"{report.done} files ({report.bytes / 1e6:.1f} MB) fetched, {rest} left alone.")
         for reason, number in report.reasons.most_common():
             typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
+        _say_survival(years, plan)
     _end_if_unfinished(report.stopped, report.left)
 
 
@@ -129,6 +144,84 @@ def sandbox(
         typer.echo("")
     finally:
         site.close_files()
+
+
+# ---------------------------------------------------------------------- download
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a download is about to do: so many videos, of a source that is asked over the network or not."""
+
+    videos: int
+    online: bool
+    interval_s: float
+    all_videos: int
+    sampled: bool
+
+    @property
+    def sentence(self) -> str:
+        """How much it is and how long it takes at least; empty where there is nothing to wait for."""
+        if not self.online or not self.videos:
+            return ""
+        least = f", {_REQUESTS} requests each, one every {self.interval_s:g} s: at least {self.time(self.videos)}."
+        more = "" if self.sampled or self.videos <= _MANY else " `--sample 50` first tells how many are still there."
+        return f"{self.videos:,} videos to fetch{least}{more}"
+
+    def time(self, videos: int) -> str:
+        """What so many videos take at this pace, in words."""
+        from csmv.flows.status_page import duration
+
+        return duration(videos * _REQUESTS * self.interval_s)
+
+
+_REQUESTS = 2
+"""Of a video: its page and its file."""
+_MANY = 500
+
+
+def _plan(root: str, changes: dict[str, Any], visit: dict[str, Any]) -> _Plan:
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.media.media_settings import MediaSettings
+    from csmv.pipeline.media.media_shard import manners_of, open_videos
+
+    dataset = Dataset.open(root, changes=changes, changed="media")
+    store, source = dataset.store, dataset.source
+    asked = {"retry_failed": visit["retry_failed"] or False, "sample": visit["sample"]}
+    videos = sum(len(open_videos(store, shard, source, **asked)) for shard in store.shards())
+    every = sum(len(open_videos(store, shard, source)) for shard in store.shards()) if asked["sample"] else videos
+    interval_s = visit["interval_s"]
+    if interval_s is None:
+        interval_s = manners_of(dataset.section("media", MediaSettings), source).interval_s
+    return _Plan(videos, not source.has_files, interval_s, every, asked["sample"] is not None)
+
+
+def _say_survival(years: "list[YearOfVideos]", plan: _Plan) -> None:
+    """By year what became of the videos, where some are gone; after a sample, what that says of the rest."""
+    from csmv.pipeline.survival import share_between, total_of
+
+    total = total_of(years)
+    if total.reasons:
+        rows = [
+            (
+                *(str(one.year or "unknown"), f"{one.videos:,}", f"{one.fetched:,}", f"{one.pending:,}"),
+                ", ".join(f"{count:,} {reason}" for reason, count in one.reasons.most_common()),
+            )
+            for one in [*years, *([total] if len(years) > 1 else [])]
+        ]
+        if len(years) > 1:
+            rows[-1] = ("all", *rows[-1][1:])
+        print_table(
+            ("year", "videos", "fetched", "not tried", "not there, by reason"), rows, "What is left of the videos"
+        )
+    tried = total.fetched + total.lost
+    if plan.sampled and tried:
+        low, high = share_between(total.fetched, tried)
+        typer.echo(
+            f"Of {tried:,} videos tried {total.fetched:,} are still there, {total.fetched / tried:.0%} "
+            f"({low:.0%} to {high:.0%} of all, at 95 %). The {total.pending:,} that were not tried take at least "
+            f"{plan.time(total.pending)}: `csmv download` without --sample."
+        )
 
 
 # ---------------------------------------------------------------------- collect

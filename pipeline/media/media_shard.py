@@ -3,9 +3,10 @@
 One way for every origin. Works only on what is open, and what cannot be used is said in `failures/media`.
 """
 
+import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -80,7 +81,8 @@ def media_shard(
         shard: its number.
         origin: the source of the videos: their files, or the manners with which they are downloaded.
         settings: the `media` section.
-        reach: how this machine reaches the site; its pacer is shared with other workers, if there are any.
+        reach: how this machine reaches the site; its pacer is shared with other workers, if there are any. With a
+            `sample` only the videos of it are tried.
         retry_failed: also videos that failed for good.
 
     Raises:
@@ -88,14 +90,14 @@ def media_shard(
     """
     settings, reach = settings or MediaSettings(), reach or Reach()
     videos = _Videos.read(store, shard)
-    todo = videos.open(origin, retry_failed=retry_failed)
+    todo = videos.open(origin, retry_failed=retry_failed, sample=reach.sample)
     report = MediaReport(skipped=len(videos.rows) - len(todo))
     clear_failures(store, STAGE, shard, videos.ok & videos.failures - set(todo))
     start_anew(store, shard, videos.ok & set(todo))
     if not todo:
         return report
     expect(len(todo))
-    with track(f"media of shard {shard}", len(todo)) as tick:
+    with track(f"media of shard {shard}", len(todo), part_of=STAGE) as tick:
         run = _Run(store, shard, settings, report, tick)
         run.take_all(_get(store, origin, settings, reach, run, todo))
     report.stopped = run.stop.why
@@ -103,13 +105,29 @@ def media_shard(
     return report
 
 
-def open_videos(store: Store, shard: int, origin: Origin, *, retry_failed: bool = False) -> list[str]:
+def open_videos(
+    store: Store, shard: int, origin: Origin, *, retry_failed: bool = False, sample: int | None = None
+) -> list[str]:
     """The videos of a shard, sorted, that a run would try.
 
     Pending ones; good ones whose file is gone or has been replaced at the source; failed ones whose file at the source
-    is another than the one that failed, or all failed ones with `retry_failed`. Deleted ones are not.
+    is another than the one that failed, or all failed ones with `retry_failed`. Deleted ones are not. With a `sample`,
+    only the shard's share of so many videos of the root, whatever became of the others of it.
     """
-    return _Videos.read(store, shard).open(origin, retry_failed=retry_failed)
+    return _Videos.read(store, shard).open(origin, retry_failed=retry_failed, sample=sample)
+
+
+def sample_of(videos: Iterable[str], sample: int, shard: int, n_shards: int) -> set[str]:
+    """A shard's share of a sample: the same videos at each call, whatever became of them, and of a larger sample too.
+
+    Args:
+        videos: the ids of the shard's videos.
+        sample: how many videos of the root are drawn.
+        shard: the shard's number.
+        n_shards: how many shards the root has; ids are spread over them evenly, and so is the sample.
+    """
+    share = sample // n_shards + (shard < sample % n_shards)
+    return set(sorted(videos, key=lambda video: hashlib.sha256(f"sample:{video}".encode()).digest())[:share])
 
 
 @dataclass(frozen=True)
@@ -137,8 +155,15 @@ class _Videos:
     def ok(self) -> set[str]:
         return {row["video_id"] for row in self.rows if row["media_status"] == MediaStatus.OK}
 
-    def open(self, origin: Origin, *, retry_failed: bool) -> list[str]:
-        return [row["video_id"] for row in self.rows if self._is_open(row, origin, retry_failed)]
+    def open(self, origin: Origin, *, retry_failed: bool, sample: int | None = None) -> list[str]:
+        chosen = {row["video_id"] for row in self.rows}
+        if sample is not None:
+            chosen = sample_of(chosen, sample, self.shard, self.store.n_shards)
+        return [
+            row["video_id"]
+            for row in self.rows
+            if row["video_id"] in chosen and self._is_open(row, origin, retry_failed)
+        ]
 
     def _is_open(self, row: Mapping[str, Any], origin: Origin, retry_failed: bool) -> bool:
         video_id, status = row["video_id"], row["media_status"]

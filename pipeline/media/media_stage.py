@@ -36,11 +36,20 @@ class MediaStage(ShardStage):
 
     def items_left(self, dataset: DatasetView, shard: int) -> int:
         """How many videos' files."""
-        return len(open_videos(dataset.store, shard, dataset.source, retry_failed=dataset.retry_failed))
+        return len(
+            open_videos(
+                dataset.store,
+                shard,
+                dataset.source,
+                retry_failed=dataset.retry_failed,
+                sample=dataset.reach.sample,
+            )
+        )
 
     def depends_on(self, dataset: DatasetView) -> tuple[str, ...] | None:
         """Nothing else, unless the source has files of its own, which may be replaced at any time."""
-        return None if dataset.source.has_files or dataset.retry_failed else ()
+        asked = dataset.retry_failed or dataset.reach.sample is not None
+        return None if dataset.source.has_files or asked else ()
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """One shard's files."""

@@ -124,13 +124,15 @@ class Part:
 class Reach:
     """How this machine reaches the outside, and what a run of a collection was asked to do differently.
 
-    `pacer` gives the pace that all workers share; None means that this process has one of its own.
+    `pacer` gives the pace that all workers share; None means that this process has one of its own. `sample` is how many
+    videos' files are tried, the same ones each time; None for all.
     """
 
     connection: Connection = field(default_factory=Connection)
     pacer: Callable[[Store, Manners], Pacer] | None = None
     links: Path | None = None
     again: bool = False
+    sample: int | None = None
     watch: Callable[[str, Any], None] = lambda _target, _report: None
 
 

@@ -86,4 +86,7 @@ class RunSettings(Validated):
         default=None, description="a file of links to collect, besides the hashtags: xlsx, csv, tsv, txt or jsonl"
     )
     again: bool = Field(default=False, description="read hashtags anew that were read to their end")
+    sample: int | None = Field(
+        default=None, ge=1, description="try only so many videos, the same ones each time, drawn from all shards"
+    )
     retry_failed: bool = Field(default=False, description="try media once more that failed for good")

@@ -1,6 +1,7 @@
 """A dataset rebuilt from what was published of it: annotations and links in, media fetched, features out."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,15 @@ def test_annotations_and_links_become_media_and_features(
     ):
         assert csmv_inside(*command).returncode == 0
     reach = ("--proxy", sandbox.proxy, "--ca-file", sandbox.ca_file, "--interval", 0)
+    sampled = csmv("download", "--root", root, *reach, "--sample", 2)
+    assert sampled.returncode == 0, sampled.stderr
+    assert "2 videos to fetch, 2 requests each, one every 0 s" in sampled.stderr
+    assert "The 2 that were not tried take at least 0 s" in sampled.stdout
     fetched = csmv("download", "--root", root, *reach, "--json")
     assert fetched.returncode == 0, fetched.stderr
-    assert json.loads(fetched.stdout)["done"] == len(good)
+    told = json.loads(fetched.stdout)
+    assert sum(year["fetched"] for year in told["years"]) == len(good)
+    assert sum((Counter(year["reasons"]) for year in told["years"]), Counter()) == {"gone": 1, "not_a_video": 1}
     extracted = csmv_inside("extract", "--root", root, "--extractor", "timm:test_resnet", "--weights", "random")
     assert extracted.returncode == 0, extracted.stderr
 
