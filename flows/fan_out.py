@@ -12,13 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
-from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
@@ -28,6 +25,7 @@ from prefect.types._datetime import now
 
 from csmv.flows.attempts import AGAIN, deaths, machines_of
 from csmv.flows.automations import SILENT_S, START_S
+from csmv.flows.parents import PART, children, parent_of
 from csmv.flows.parts_page import show_parts
 from csmv.flows.run_names import root_name, span_of
 from csmv.flows.shards import UNFINISHED, Dataset, discreet
@@ -39,8 +37,6 @@ from csmv.pipeline.stage import Stage, Unit
 DEPLOYMENT = "csmv"
 """The name under which `csmv deploy` registers each flow."""
 
-PART = "csmv-part"
-"""The tag of a run that does a part of another one's work."""
 _STAGE, _ROUND = "csmv-stage-", "csmv-round-"
 _ENDED = "csmv.ended."
 """A label of the waiting run: how a stage ended, so that it is not asked for again each time that the run wakes."""
@@ -266,19 +262,6 @@ class FanOut:
         return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def children(client: SyncPrefectClient, run_id: UUID) -> list[FlowRun]:
-    """The parts of a flow run, in the order of their names."""
-    sought = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
-    parts: list[FlowRun] = []
-    while True:
-        page = client.read_flow_runs(
-            flow_run_filter=sought, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200, offset=len(parts)
-        )
-        parts += page
-        if len(page) < 200:
-            return sorted((part for part in parts if PART in part.tags), key=lambda part: part.name)
-
-
 def coordinate(dataset: Dataset, advance: "Callable[[FanOut], State[Any] | None]") -> "State[Any]":
     """Go on with a flow run that consists of parts: to its end, or to the moment when it has to wait.
 
@@ -320,21 +303,17 @@ def tell_parent(flow: "Flow[..., Any]", flow_run: FlowRun, state: "State[Any]") 
 
     One that does not reach the server does no harm: the waiting run wakes by itself after a minute.
     """
-    if PART not in flow_run.tags or flow_run.parent_task_run_id is None:
+    if PART not in flow_run.tags:
         return
     try:
         with get_client(sync_client=True) as client:
-            parent_id = client.read_task_run(flow_run.parent_task_run_id).flow_run_id
-            if parent_id is None:
+            parent = parent_of(client, flow_run)
+            if parent is None or parent.state is None or parent.deployment_id is None:
                 return
-            parent = client.read_flow_run(parent_id)
-            going = [part for part in children(client, parent_id) if part.state is None or not part.state.is_final()]
-            if going or parent.state is None or parent.deployment_id is None:
-                return
-            if parent.state.is_scheduled() or parent.state.is_crashed():
-                client.set_flow_run_state(
-                    parent_id, Scheduled(name=WAITING, message="its parts have ended"), force=True
-                )
+            going = [part for part in children(client, parent.id) if part.state is None or not part.state.is_final()]
+            if not going and (parent.state.is_scheduled() or parent.state.is_crashed()):
+                ready: State[Any] = Scheduled(name=WAITING, message="its parts have ended")
+                client.set_flow_run_state(parent.id, ready, force=True)
     except (PrefectHTTPStatusError, OSError):
         return
 

@@ -13,6 +13,7 @@ from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import FanOut, coordinate, tell_parent, whole
 from csmv.flows.limits import declare_pace
 from csmv.flows.pace import with_interval
+from csmv.flows.parents import following_parent
 from csmv.flows.run_names import current_run_name, root_name, span_of
 from csmv.flows.seeing import seen_unit, showing
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
@@ -53,6 +54,7 @@ def _flow_of(stage: Stage) -> "Flow[[Dataset], Any]":
             with discreet(dataset.root, stage.name):
                 units = chosen_units(stage, opened, dataset.shards, dataset.units)
             with (
+                following_parent(),
                 showing(stage.name, dataset.root, len(units)) as run_shown,
                 units_on(dataset, limits_of(stage.name)),
             ):

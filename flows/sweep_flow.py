@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from csmv.flows.attempts import begin_run
 from csmv.flows.fan_out import coordinate, tell_parent, whole
+from csmv.flows.parents import following_parent
 from csmv.flows.run_names import current_run_name, root_name, span_of
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
 from csmv.flows.task_runners import units_on
@@ -109,7 +110,7 @@ def sweep(dataset: Sweep) -> "State[Any]":
                 numbers = [int(unit) for unit in stage.units(opened)]
         if whole(dataset):
             return coordinate(dataset, lambda parts: parts.advance(stage, opened, lambda _opened: None))
-        with units_on(dataset, limits_of(TRAIN)):
+        with following_parent(), units_on(dataset, limits_of(TRAIN)):
             state = run_all(TRAIN, [train_point.submit(dataset, number) for number in numbers], "runs")
         if state.is_completed() and dataset.units is None:
             with discreet(dataset.root, "sweep"):

@@ -19,7 +19,7 @@ from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer, Paused
-from csmv.pipeline.sources.walls import Outcome, Verdict
+from csmv.pipeline.sources.walls import Ending, Outcome, Verdict
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ PARTIAL = "private/partial"
 _TRIES = 3
 _BATCH = 16
 _BATCH_S = 5.0
-_MAY_PASS_AT_ONCE = (Outcome.SERVER_ERROR, Outcome.NETWORK)
+_BACKOFF_S: dict[Ending, float] = {Outcome.SERVER_ERROR: 10.0, Outcome.NETWORK: 5.0}
+"""What may pass at once, and the pause before it is tried again; twice as long the next time."""
 
 
 class Origin(Protocol):
@@ -72,6 +73,10 @@ class Stop:
         """Begin nothing more."""
         self.why = self.why or why
         self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, but not beyond the end of the run."""
+        self._event.wait(seconds)
 
     def __bool__(self) -> bool:
         return self._event.is_set()
@@ -189,15 +194,16 @@ class Downloads:
         promise: Promise | Verdict = Verdict(Outcome.NETWORK)
         file: Path | Verdict = Verdict(Outcome.NETWORK)
         reread = False
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             if self.stop:
                 return None
             if isinstance(promise, Verdict):
                 self.pacer.wait()
                 promise = downloader.read(video_id)
             if isinstance(promise, Verdict):
-                if promise.outcome not in _MAY_PASS_AT_ONCE:
+                if promise.outcome not in _BACKOFF_S:
                     return promise
+                self._back_off(promise.outcome, number)
                 continue
             self.pacer.wait()
             file = downloader.fetch(promise)
@@ -207,10 +213,17 @@ class Downloads:
             if file.outcome is Outcome.FORBIDDEN and not reread:
                 # The address has expired, or belongs to another page load: the page is read once more.
                 promise, reread = file, True
-            elif file.outcome not in _MAY_PASS_AT_ONCE:
+            elif file.outcome not in _BACKOFF_S:
                 return file
+            else:
+                self._back_off(file.outcome, number)
         last = promise if isinstance(promise, Verdict) else file
         return last if isinstance(last, Verdict) else Verdict(Outcome.NETWORK)
+
+    def _back_off(self, outcome: Ending, number: int) -> None:
+        """Pause after the `number`th try, counted from 0, unless it was the last; never longer than after a wall."""
+        if number < _TRIES - 1:
+            self.stop.wait(min(_BACKOFF_S[outcome] * 2**number, self.manners.after_wall_s))
 
     def _downloader(self) -> "Downloader":
         if not hasattr(self._own, "downloader"):

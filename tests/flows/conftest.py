@@ -113,7 +113,11 @@ def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     clients = environment | places | {"DO_NOT_TRACK": "1", "PREFECT_API_URL": url}
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui", "--analytics-off"],
-        env=clients | {"PREFECT_API_BLOCKS_REGISTER_ON_START": "false"},
+        env=clients
+        | {
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "5",  # as docker/compose.yaml has it
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

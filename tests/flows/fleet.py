@@ -16,7 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 
-from csmv.flows.fan_out import children
+from csmv.flows.parents import children
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.store import Store
 
