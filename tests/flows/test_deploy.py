@@ -212,3 +212,15 @@ def test_a_deployed_run_without_the_file_of_links_fails_and_names_it(
     assert state.is_failed()
     assert str(links) in (state.message or "")
     assert not (tmp_path / "root" / "reports").exists()
+
+
+def test_a_wait_of_an_automation_is_renewed_by_what_begins_it() -> None:
+    """The server opens one window a run: an event that only begins one is lost while another's window is open."""
+    from prefect.events.schemas.automations import Posture
+
+    from csmv.flows.automations import automations
+
+    waits = [one.trigger for one in automations() if one.trigger.posture == Posture.Proactive]
+
+    assert len(waits) == 4
+    assert all(wait.after and wait.after <= wait.expect for wait in waits)
