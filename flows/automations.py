@@ -25,8 +25,9 @@ HEARTBEAT_S = 30
 """Prefect's shortest."""
 SILENT_S = 65
 """Two heartbeats and some patience."""
-START_S = 150
-"""From the moment a worker takes a run to its first line: a slow disk loads the libraries in a minute."""
+START_S = 90
+"""From the moment a worker takes a run to its first line: a slow disk loads the libraries in a minute. With the time
+that the server takes to notice, a dead machine's runs are with another within two."""
 CANCEL_S = 15
 SETTLE_S = 15
 """A worker may say twice that a run crashed: its process, and some ten seconds later what was around it."""
