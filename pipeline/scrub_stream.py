@@ -4,12 +4,10 @@ import json
 import os
 import re
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -21,12 +19,13 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
-from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
+from csmv.pipeline.scrub import Scrubbed, ScrubPolicy
 from csmv.pipeline.scrub.policy import StreamSettings
+from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse, read_text, yaml_mapping
 
-BATCH_LINES = 2000
+BATCH_LINES = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -180,29 +179,25 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 def _scrubbed(
     settings: StreamSettings, batches: Iterator[list[_Line]], stack: ExitStack
 ) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
-    if settings.jobs == 1:
+    pool = stack.enter_context(_pool(settings))
+    ahead: deque[list[_Line]] = deque()
+
+    def texts() -> Iterator[list[str]]:
         for batch in batches:
-            yield batch, _scrub(settings, [line.text for line in batch])
-        return
-    pool = stack.enter_context(ProcessPoolExecutor(settings.jobs))
-    # A few batches ahead at most: the stream may be longer than memory.
-    while ahead := list(islice(batches, settings.jobs * 2)):
-        texts = [[line.text for line in batch] for batch in ahead]
-        yield from zip(ahead, pool.map(_scrub, [settings] * len(texts), texts), strict=True)
+            ahead.append(batch)
+            yield [line.text for line in batch]
+
+    for _, scrubbed in pool.batches(texts()):
+        yield ahead.popleft(), scrubbed
 
 
-def _scrub(settings: StreamSettings, texts: list[str]) -> list[Scrubbed]:
-    return _scrubber(settings).scrub(texts)
-
-
-@cache
-def _scrubber(settings: StreamSettings) -> Scrubber:
+def _pool(settings: StreamSettings) -> ScrubPool:
     policy, names, key = _policy(settings), _names(settings), None
     if settings.root is not None:
         store = Store.open(settings.root)
         names += known_names(store).names
         key = load_key(store)
-    return Scrubber(policy, key=key or _key_of_environment(), names=names)
+    return ScrubPool(policy, key or _key_of_environment(), names, settings.jobs)
 
 
 def _key_of_environment() -> SecretStr | None:

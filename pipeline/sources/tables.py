@@ -39,7 +39,7 @@ from csmv.pipeline.sources.scrubbed_texts import (
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from csmv.pipeline.scrub import Scrubber
+    from csmv.pipeline.scrub_pool import ScrubPool
 
 STAGE = "tables"
 TABLES = ("comments", "labels", "videos")
@@ -80,6 +80,7 @@ def write_tables(store: Store, source: Source, policy: ScrubPolicy, key: SecretS
 
 def finish_tables(store: Store, source: Source) -> None:
     """What comes once, after the last shard."""
+    close_scrubbers()
     sweep_name_sets(store)
     write_published_split(store, source)
 
@@ -196,7 +197,7 @@ def _is_made_from(store: Store, shard: int, made_from: str) -> bool:
 
 _LOCK = threading.RLock()
 _names_of: dict[tuple[str, ...], tuple[str, ...]] = {}
-_scrubber_of: dict[tuple[object, ...], "Scrubber"] = {}
+_scrubber_of: dict[tuple[object, ...], "ScrubPool"] = {}
 """Of the root at hand only: its names are read, and its scrubber is made, once a process and not once a shard."""
 
 
@@ -210,20 +211,28 @@ def _names(store: Store, source: Source) -> tuple[str, ...]:
         return _names_of[at]
 
 
-def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "Scrubber":
+def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "ScrubPool":
     at = (policy, key, _names(store, source))
     with _LOCK:
         if at not in _scrubber_of:
-            from csmv.pipeline.scrub import Scrubber  # loads Presidio
+            from csmv.pipeline.scrub_pool import ScrubPool  # loads Presidio
 
-            _scrubber_of.clear()
-            _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])
+            close_scrubbers()
+            _scrubber_of[at] = ScrubPool(policy, key, at[2])
         return _scrubber_of[at]
+
+
+def close_scrubbers() -> None:
+    """End the processes that scrub, if there are any."""
+    with _LOCK:
+        for pool in _scrubber_of.values():
+            pool.close()
+        _scrubber_of.clear()
 
 
 def _scrubs(
     store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, forgotten: Forgotten
-) -> tuple["Scrubber", Scrubbing, tuple[str, ...]]:
+) -> tuple["ScrubPool", Scrubbing, tuple[str, ...]]:
     """The scrubber of a root, what tells it from another, and the names it knows."""
     names = _names(store, source)
     return _scrubber(store, source, policy, key), scrubbing_of(policy, names, forgotten, key_fingerprint(key)), names
