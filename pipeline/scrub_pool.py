@@ -1,9 +1,10 @@
 """A scrubber on all cores: batches of texts are divided among processes, each with a scrubber of its own."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import SecretStr
 
@@ -11,9 +12,12 @@ from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _AT_ONCE = 250
 """Texts that are sent to a process together; fewer are not worth sending."""
-_WORTH_IT = 6000
+_WORTH_IT = 20_000
 """Texts after which more of them are scrubbed by processes: each takes a second or two to load what it needs."""
 
 
@@ -59,22 +63,26 @@ class ScrubPool:
 
     def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
         """Each text scrubbed, in the order given."""
-        if len(texts) < _AT_ONCE:
-            self._scrubbed += len(texts)
-            return self._here.scrub(texts)
         batches = (texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE))
-        return list(chain.from_iterable(scrubbed for _, scrubbed in self.batches(batches)))
+        scrubbed: list[Scrubbed] = []
+        for batch, changed in self.map(_changed, batches):
+            scrubbed += [changed.get(at) or Scrubbed(text, (), ()) for at, text in enumerate(batch)]
+        return scrubbed
 
-    def batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[Sequence[str], list[Scrubbed]]]:
-        """Each batch of texts with what became of them, in the order given; only a few are taken ahead."""
+    def map(
+        self, work: Callable[[Scrubber, Sequence[Item]], Result], batches: Iterable[Sequence[Item]]
+    ) -> Iterator[tuple[Sequence[Item], Result]]:
+        """Each batch of texts with what `work`, a function of a module, made of it with a scrubber; in their order.
+
+        Only a few batches are taken ahead. An exception of a batch is raised after the results of those before it.
+        """
         rest = iter(batches)
         for batch in rest:
-            if self._jobs > 1 and self._scrubbed + len(batch) > _WORTH_IT:
-                for texts, changed in self._in_processes().map(_changed, chain([batch], rest)):
-                    yield texts, [changed.get(at) or Scrubbed(text, (), ()) for at, text in enumerate(texts)]
+            if self._jobs > 1 and len(batch) >= _AT_ONCE and self._scrubbed >= _WORTH_IT:
+                yield from self._in_processes().map(partial(_worked, work), chain([batch], rest))
                 return
             self._scrubbed += len(batch)
-            yield batch, self._here.scrub(batch)
+            yield batch, work(self._here, batch)
 
     def _in_processes(self) -> Processes:
         with self._lock:
@@ -92,6 +100,10 @@ def _set_up(policy: ScrubPolicy, key: SecretStr | None, names: tuple[str, ...]) 
     _scrubber = Scrubber(policy, key, names)
 
 
-def _changed(texts: Sequence[str]) -> dict[int, Scrubbed]:
+def _worked(work: Callable[[Scrubber, Sequence[Item]], Result], batch: Sequence[Item]) -> Result:
+    return work(_scrubber, batch)
+
+
+def _changed(scrubber: Scrubber, texts: Sequence[str]) -> dict[int, Scrubbed]:
     """What became of the texts that held something, by their place: most texts need not be sent back."""
-    return {at: scrubbed for at, scrubbed in enumerate(_scrubber.scrub(texts)) if scrubbed.spans}
+    return {at: scrubbed for at, scrubbed in enumerate(scrubber.scrub(texts)) if scrubbed.spans}

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pydantic import SecretStr
 
@@ -19,7 +20,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
-from csmv.pipeline.scrub import Scrubbed, ScrubPolicy
+from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
 from csmv.pipeline.scrub.policy import StreamSettings
 from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.store import Store
@@ -52,20 +53,55 @@ def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, 
     with ExitStack() as stack:
         source = _opened(file, stack)
         first = source.readline()
-        lines = chain([first] if first else [], source)
+        lines = enumerate(chain([first] if first else [], source), 1)
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
+        pool = stack.enter_context(_pool(settings))
         tick = stack.enter_context(track("scrub", None))
-        for batch, scrubbed in _scrubbed(settings, _batches(lines, jsonl, settings.field), stack):
-            for line, cleaned in zip(batch, scrubbed, strict=True):
-                summary.lines += 1
-                summary.touched += bool(cleaned.spans)
-                summary.kinds.update(span.kind for span in cleaned.spans)
-                sys.stdout.buffer.write(_as_json(cleaned, explain) if as_json else line.put(cleaned))
-                if explain and not as_json:
-                    _explain(summary.lines, cleaned)
+        clean = partial(_cleaned, settings.field if jsonl else None, explain, as_json)
+        for batch, cleaned in pool.map(clean, _batches(lines)):
+            summary.lines += len(batch)
+            summary.touched += cleaned.touched
+            summary.kinds.update(cleaned.kinds)
+            sys.stdout.buffer.write(cleaned.out)
+            sys.stderr.write(cleaned.explained)
             tick(len(batch))
     sys.stdout.buffer.flush()
     return summary
+
+
+_Numbered = tuple[int, bytes]
+"""A line of the stream, with its number from 1."""
+
+
+def _batches(lines: Iterable[_Numbered]) -> Iterator[list[_Numbered]]:
+    rest = iter(lines)
+    while batch := list(islice(rest, BATCH_LINES)):
+        yield batch
+
+
+class _Cleaned(NamedTuple):
+    """What a batch of lines became: the bytes of the output, and what is said of them."""
+
+    out: bytes
+    touched: int
+    kinds: Counter[str]
+    explained: str
+
+
+def _cleaned(
+    field: str | None, explain: bool, as_json: bool, scrubber: Scrubber, batch: Sequence[_Numbered]
+) -> _Cleaned:
+    """Scrub the field of these lines, or all of each if it is None."""
+    lines = [_plain_line(line) if field is None else _json_line(line, number, field) for number, line in batch]
+    out, explained = [], []
+    touched, kinds = 0, Counter[str]()
+    for (number, _), line, scrubbed in zip(batch, lines, scrubber.scrub([line.text for line in lines]), strict=True):
+        touched += bool(scrubbed.spans)
+        kinds.update(span.kind for span in scrubbed.spans)
+        out.append(_as_json(scrubbed, explain) if as_json else line.put(scrubbed))
+        if explain and not as_json:
+            explained += _explained(number, scrubbed)
+    return _Cleaned(b"".join(out), touched, kinds, "".join(explained))
 
 
 # ---------------------------------------------------------------------- lines
@@ -87,12 +123,6 @@ class _Line:
         if self.quoted is not None:
             text = _quoted(text) if cleaned.spans else self.quoted
         return _bytes(self.before + text + self.after)
-
-
-def _batches(lines: Iterable[bytes], jsonl: bool, field: str) -> Iterator[list[_Line]]:
-    read = (_json_line(line, number, field) if jsonl else _plain_line(line) for number, line in enumerate(lines, 1))
-    while batch := list(islice(read, BATCH_LINES)):
-        yield batch
 
 
 def _plain_line(line: bytes) -> _Line:
@@ -176,21 +206,6 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 # ---------------------------------------------------------------------- scrubbing
 
 
-def _scrubbed(
-    settings: StreamSettings, batches: Iterator[list[_Line]], stack: ExitStack
-) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
-    pool = stack.enter_context(_pool(settings))
-    ahead: deque[list[_Line]] = deque()
-
-    def texts() -> Iterator[list[str]]:
-        for batch in batches:
-            ahead.append(batch)
-            yield [line.text for line in batch]
-
-    for _, scrubbed in pool.batches(texts()):
-        yield ahead.popleft(), scrubbed
-
-
 def _pool(settings: StreamSettings) -> ScrubPool:
     policy, names, key = _policy(settings), _names(settings), None
     if settings.root is not None:
@@ -235,9 +250,8 @@ def _as_json(scrubbed: Scrubbed, explain: bool) -> bytes:
     return _bytes(_quoted(fields) + "\n")
 
 
-def _explain(line: int, scrubbed: Scrubbed) -> None:
-    for span in scrubbed.spans:
-        print(
-            f"line {line}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}",
-            file=sys.stderr,
-        )
+def _explained(number: int, scrubbed: Scrubbed) -> list[str]:
+    return [
+        f"line {number}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}\n"
+        for span in scrubbed.spans
+    ]
