@@ -231,7 +231,8 @@ _CHANGES: dict[tuple[str, str], "tuple[Gazetteer | None, bool]"] = {}
 
 def _change(store: Store, before: str, now: str, names: Sequence[str]) -> "tuple[Gazetteer | None, bool] | None":
     """A gazetteer of the names that came, None if none did, and whether one has gone; None if nobody knows any more."""
-    if (before, now) not in _CHANGES:
+    change = _CHANGES.get((before, now))
+    if change is None:
         data = store.read_if_there(f"{NAME_SETS}/{before}")
         if data is None:
             return None
@@ -240,9 +241,10 @@ def _change(store: Store, before: str, now: str, names: Sequence[str]) -> "tuple
         from csmv.pipeline.scrub.gazetteer import Gazetteer  # loads Presidio
 
         lost = len(old) != len(names) - len(new)
+        change = (Gazetteer(new) if new else None, lost)
         _CHANGES.clear()
-        _CHANGES[before, now] = (Gazetteer(new) if new else None, lost)
-    return _CHANGES[before, now]
+        _CHANGES[before, now] = change
+    return change
 
 
 @cache
