@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
-from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, MediaStatus
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
@@ -156,17 +157,21 @@ def made_from_now(store: Store, source: Source, policy: ScrubPolicy, key: Secret
 
 def write_published_split(store: Store, source: Source) -> None:
     """Write the split that a source brings, if it brings one; comments that the tables don't have are left out."""
-    split_of = source.split_of(store)
-    if not split_of:
+    pieces = []
+    for shard in store.shards():
+        part_of = source.split_of(store, shard)
+        if part_of:
+            comments = store.read_columns("comments", shard, ["comment_id", "video_id"])
+            if comments is None:
+                raise CsmvError(
+                    f"The comments of shard {shard:04d} have not been written: run `csmv run tables` first."
+                )
+            parts = pa.array(map(part_of.get, comments["comment_id"].to_pylist()), pa.string())
+            pieces.append(comments.append_column("split", parts).filter(parts.is_valid()))
+    if not pieces:
         return
-    comments = store.read_all("comments")
-    rows = [
-        {"comment_id": comment, "video_id": video, "split": split_of[comment]}
-        for comment, video in zip(comments["comment_id"].to_pylist(), comments["video_id"].to_pylist(), strict=True)
-        if comment in split_of
-    ]
     made_from = digest_of([store.made_from("comments", shard) for shard in store.shards()])
-    store.write_split(SPLIT, pa.Table.from_pylist(rows, schema=SPLITS.schema), made_from=made_from)
+    store.write_split(SPLIT, pa.concat_tables(pieces), made_from=made_from)
 
 
 # ---------------------------------------------------------------------- what a shard is made from

@@ -25,9 +25,9 @@ class Strings(Sequence[str]):
         self.values = values
 
     @classmethod
-    def of(cls, strings: Iterable[str]) -> "Strings":
+    def of(cls, strings: "Iterable[str] | Strings") -> "Strings":
         """The same strings."""
-        return cls(pa.array(strings, pa.large_string()))
+        return strings if isinstance(strings, Strings) else cls(pa.array(strings, pa.large_string()))
 
     @classmethod
     def large(cls, column: pa.ChunkedArray) -> "Strings":
@@ -51,6 +51,13 @@ class Strings(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self.pieces())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Strings):
+            return bool(self.values.equals(other.values))
+        return isinstance(other, Sequence) and len(self) == len(other) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def pieces(self) -> Iterator[list[str]]:
         """All of them, as lists of some thousand."""
