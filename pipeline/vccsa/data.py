@@ -110,7 +110,7 @@ def _count(counts: dict[str, Counter[str]], key: str, part: NDArray[np.int8], ch
 
 def _rows(store: Store, name: str, counts: dict[str, Counter[str]]) -> _Rows:
     split = store.read_split(name).sort_by("comment_id")
-    part = _numbers(split["split"], PARTS)
+    part = _numbers(split["split"], PARTS).astype(np.int8)
     if (part < 0).any():
         raise CsmvError(
             f"The split '{name}' has parts other than {', '.join(PARTS)}: build it again with `csmv split`."
@@ -133,7 +133,7 @@ def _rows(store: Store, name: str, counts: dict[str, Counter[str]]) -> _Rows:
         comment_ids=Strings.large(split["comment_id"]),
         video_ids=Strings(pa.DictionaryArray.from_arrays(video, videos)),
         texts=Strings.large(comments["text"]).take(at),
-        part=part[here].astype(np.int8),
+        part=part[here],
         opinion=np.empty(0, np.int64),
         emotion=np.empty(0, np.int64),
     )
