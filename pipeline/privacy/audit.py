@@ -51,6 +51,8 @@ _STRUCTURAL = re.compile(
     r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
     re.I,
 )
+_PSEUDONYM = re.compile(r"[cu][0-9a-f]{32}")
+"""By chance, the digits of some could be read as an account's number."""
 _ID = re.compile(r"[\w.-]{8,}")
 _WORDS = re.compile(rb"[\x20-\x7e\xc2-\xf4\x80-\xbf]{6,}")
 _TAG = re.compile(r"<(?:script|style|svg)\b.*?</(?:script|style|svg)>|<!--.*?-->|<[^>]{0,4000}>", re.S | re.I)
@@ -61,7 +63,7 @@ _WORTH_IT = 8 << 20
 _STRUCTURED_COLUMNS = frozenset(
     ("comment_id", "video_id", "reply_to", "url", "media_sha256", "key", "reason", "source")
 )
-
+_PSEUDONYM_COLUMNS = frozenset(("author", "creator"))
 
 _Place = tuple[str, str, str]
 """File, place in it, kind."""
@@ -235,6 +237,8 @@ class _Search:
         if column in _STRUCTURED_COLUMNS:
             if column == "url" and not _CANONICAL.fullmatch(value):
                 self._found[name, f"column {column}", Kind.URL] += rows
+            return
+        if column in _PSEUDONYM_COLUMNS and _PSEUDONYM.fullmatch(value):
             return
         for span in self._scrubber.scrub([value])[0].spans:
             self._found[name, f"column {column}", span.kind] += rows
