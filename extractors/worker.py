@@ -9,7 +9,6 @@ import os
 import pickle
 import resource
 import sys
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from csmv.extractors.cutting import Plan, Window, cut, probe_file
 from csmv.extractors.decoders import DecoderName
 from csmv.extractors.extractor_errors import MediaError
+from csmv.extractors.orphans import leave_with
 from csmv.extractors.reasons import MediaFailure
 
 
@@ -144,21 +144,10 @@ class Worker:
             raise Gone from error
 
 
-def _leave_with(parent: int) -> None:
-    """End this process soon after its parent, even while a decoder hangs."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main() -> None:
     """Serve the parent at the other end of the socket whose number is the only argument."""
     connection = Connection(int(sys.argv[1]))
-    _leave_with(os.getppid())
+    leave_with(os.getppid())
     setup: Setup = connection.recv()
     sys.path[:] = [p for p in setup.path if p not in sys.path] + sys.path
     limit = setup.limits.memory_bytes

@@ -5,14 +5,13 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pydantic import SecretStr
 
@@ -23,10 +22,11 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
 from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
 from csmv.pipeline.scrub.policy import StreamSettings
+from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse, read_text, yaml_mapping
 
-BATCH_LINES = 2000
+BATCH_LINES = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -53,20 +53,55 @@ def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, 
     with ExitStack() as stack:
         source = _opened(file, stack)
         first = source.readline()
-        lines = chain([first] if first else [], source)
+        lines = enumerate(chain([first] if first else [], source), 1)
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
+        pool = stack.enter_context(_pool(settings))
         tick = stack.enter_context(track("scrub", None))
-        for batch, scrubbed in _scrubbed(settings, _batches(lines, jsonl, settings.field), stack):
-            for line, cleaned in zip(batch, scrubbed, strict=True):
-                summary.lines += 1
-                summary.touched += bool(cleaned.spans)
-                summary.kinds.update(span.kind for span in cleaned.spans)
-                sys.stdout.buffer.write(_as_json(cleaned, explain) if as_json else line.put(cleaned))
-                if explain and not as_json:
-                    _explain(summary.lines, cleaned)
+        clean = partial(_cleaned, settings.field if jsonl else None, explain, as_json)
+        for batch, cleaned in pool.map(clean, _batches(lines)):
+            summary.lines += len(batch)
+            summary.touched += cleaned.touched
+            summary.kinds.update(cleaned.kinds)
+            sys.stdout.buffer.write(cleaned.out)
+            sys.stderr.write(cleaned.explained)
             tick(len(batch))
     sys.stdout.buffer.flush()
     return summary
+
+
+_Numbered = tuple[int, bytes]
+"""A line of the stream, with its number from 1."""
+
+
+def _batches(lines: Iterable[_Numbered]) -> Iterator[list[_Numbered]]:
+    rest = iter(lines)
+    while batch := list(islice(rest, BATCH_LINES)):
+        yield batch
+
+
+class _Cleaned(NamedTuple):
+    """What a batch of lines became: the bytes of the output, and what is said of them."""
+
+    out: bytes
+    touched: int
+    kinds: Counter[str]
+    explained: str
+
+
+def _cleaned(
+    field: str | None, explain: bool, as_json: bool, scrubber: Scrubber, batch: Sequence[_Numbered]
+) -> _Cleaned:
+    """Scrub the field of these lines, or all of each if it is None."""
+    lines = [_plain_line(line) if field is None else _json_line(line, number, field) for number, line in batch]
+    out, explained = [], []
+    touched, kinds = 0, Counter[str]()
+    for (number, _), line, scrubbed in zip(batch, lines, scrubber.scrub([line.text for line in lines]), strict=True):
+        touched += bool(scrubbed.spans)
+        kinds.update(span.kind for span in scrubbed.spans)
+        out.append(_as_json(scrubbed, explain) if as_json else line.put(scrubbed))
+        if explain and not as_json:
+            explained += _explained(number, scrubbed)
+    return _Cleaned(b"".join(out), touched, kinds, "".join(explained))
 
 
 # ---------------------------------------------------------------------- lines
@@ -88,12 +123,6 @@ class _Line:
         if self.quoted is not None:
             text = _quoted(text) if cleaned.spans else self.quoted
         return _bytes(self.before + text + self.after)
-
-
-def _batches(lines: Iterable[bytes], jsonl: bool, field: str) -> Iterator[list[_Line]]:
-    read = (_json_line(line, number, field) if jsonl else _plain_line(line) for number, line in enumerate(lines, 1))
-    while batch := list(islice(read, BATCH_LINES)):
-        yield batch
 
 
 def _plain_line(line: bytes) -> _Line:
@@ -177,32 +206,13 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 # ---------------------------------------------------------------------- scrubbing
 
 
-def _scrubbed(
-    settings: StreamSettings, batches: Iterator[list[_Line]], stack: ExitStack
-) -> Iterator[tuple[list[_Line], list[Scrubbed]]]:
-    if settings.jobs == 1:
-        for batch in batches:
-            yield batch, _scrub(settings, [line.text for line in batch])
-        return
-    pool = stack.enter_context(ProcessPoolExecutor(settings.jobs))
-    # A few batches ahead at most: the stream may be longer than memory.
-    while ahead := list(islice(batches, settings.jobs * 2)):
-        texts = [[line.text for line in batch] for batch in ahead]
-        yield from zip(ahead, pool.map(_scrub, [settings] * len(texts), texts), strict=True)
-
-
-def _scrub(settings: StreamSettings, texts: list[str]) -> list[Scrubbed]:
-    return _scrubber(settings).scrub(texts)
-
-
-@cache
-def _scrubber(settings: StreamSettings) -> Scrubber:
+def _pool(settings: StreamSettings) -> ScrubPool:
     policy, names, key = _policy(settings), _names(settings), None
     if settings.root is not None:
         store = Store.open(settings.root)
         names += known_names(store).names
         key = load_key(store)
-    return Scrubber(policy, key=key or _key_of_environment(), names=names)
+    return ScrubPool(policy, key or _key_of_environment(), names, settings.jobs)
 
 
 def _key_of_environment() -> SecretStr | None:
@@ -240,9 +250,8 @@ def _as_json(scrubbed: Scrubbed, explain: bool) -> bytes:
     return _bytes(_quoted(fields) + "\n")
 
 
-def _explain(line: int, scrubbed: Scrubbed) -> None:
-    for span in scrubbed.spans:
-        print(
-            f"line {line}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}",
-            file=sys.stderr,
-        )
+def _explained(number: int, scrubbed: Scrubbed) -> list[str]:
+    return [
+        f"line {number}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}\n"
+        for span in scrubbed.spans
+    ]

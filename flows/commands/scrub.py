@@ -39,13 +39,17 @@ def audit_(
     also: Annotated[
         list[Path] | None, typer.Option(help="A file or folder outside the root, such as logs or Prefect's database.")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that search; left out, one for each core, or what CSMV_JOBS says."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search everything outside private/ for personal data; exit code 1 if there is any."""
     from csmv.pipeline.privacy.audit import audit
     from csmv.pipeline.store import Store
 
-    result = audit(Store.open(root), also or [])
+    result = audit(Store.open(root), also or [], jobs)
     if as_json:
         hits = [asdict(hit) for hit in result.hits]
         print_json({"files": result.files, "values": result.values, "known": result.known, "hits": hits})

@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.known_names import KnownNames
 from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
@@ -49,14 +51,23 @@ _STRUCTURAL = re.compile(
     r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
     re.I,
 )
+_PSEUDONYM = re.compile(r"[cu][0-9a-f]{32}")
+"""By chance, the digits of some could be read as an account's number."""
 _ID = re.compile(r"[\w.-]{8,}")
 _WORDS = re.compile(rb"[\x20-\x7e\xc2-\xf4\x80-\xbf]{6,}")
 _TAG = re.compile(r"<(?:script|style|svg)\b.*?</(?:script|style|svg)>|<!--.*?-->|<[^>]{0,4000}>", re.S | re.I)
 _SHORTEST_IN_BINARY = 6
 _CHUNK = 1 << 20
+_WORTH_IT = 8 << 20
+"""Bytes of files from which processes are started to search them: each takes a second or two to begin."""
 _STRUCTURED_COLUMNS = frozenset(
     ("comment_id", "video_id", "reply_to", "url", "media_sha256", "key", "reason", "source")
 )
+_PSEUDONYM_COLUMNS = frozenset(("author", "creator"))
+
+_Place = tuple[str, str, str]
+"""File, place in it, kind."""
+_FileResult = tuple[int, Counter[_Place]]
 
 
 @dataclass(frozen=True)
@@ -79,24 +90,68 @@ class Audit:
     hits: tuple[Hit, ...]
 
 
-def audit(store: "Store", also: Iterable[Path] = ()) -> Audit:
+def audit(store: "Store", also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
     """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
 
-    Time grows with the size of the files, not with the number of names known. Raises CsmvError if one of `also` is
-    not there.
+    Time grows with the size of the files, not with the number of names known.
+
+    Args:
+        store: The root.
+        also: What is searched besides.
+        jobs: Processes that search; left out, one for each core, or what CSMV_JOBS says. The result is the same. A
+            small root is searched in this process.
+
+    Raises:
+        CsmvError: one of `also` is not there.
     """
-    known, gone = known_names(store), Forgotten.of(store)
-    search = _Search(known, read_config(store).scrub, gone)
-    names = [name for name in store.files() if not name.startswith(PRIVATE)]
-    extra = [path for given in also for path in _files_below(given)]
-    with track("audit", len(names) + len(extra)) as tick:
-        for name in names:
-            search.file(name, store.read_file(name))
+    known, policy = known_names(store), read_config(store).scrub
+    sizes: dict[str | Path, int] = {
+        name: listed.size for name, listed in store.listing().items() if not name.startswith(PRIVATE)
+    }
+    sizes |= {path: path.stat().st_size for given in also for path in _files_below(given)}
+    # The largest first, so that no process is left with one of them at the end.
+    files = sorted(sizes, key=lambda file: (-sizes[file], str(file)))
+    jobs = (
+        (default_jobs() if jobs is None else jobs) if sum(sizes.values()) > _WORTH_IT and may_start_processes() else 1
+    )
+    values, hits = 0, Counter[_Place]()
+    with ExitStack() as stack:
+        tick = stack.enter_context(track("audit", len(files)))
+        results: Iterable[_FileResult]
+        if jobs == 1:
+            search = _Search(known, policy, Forgotten.of(store))
+            results = (_searched(search, store, file) for file in files)
+        else:
+            processes = stack.enter_context(Processes(jobs, _set_up, store.root, known, policy))
+            results = (result for _, result in processes.map(_searched_here, files))
+        for count, places in results:
+            values += count
+            hits.update(places)
             tick(1)
-        for path in extra:
-            search.file(str(path), path.read_bytes())
-            tick(1)
-    return Audit(len(names) + len(extra), search.values, len(known.names) + len(known.ids), search.hits())
+    by_file = tuple(Hit(*place, count) for place, count in sorted(hits.items()))
+    return Audit(len(files), values, len(known.names) + len(known.ids), by_file)
+
+
+_search: "tuple[_Search, Store]"
+"""Of a process that searches."""
+
+
+def _set_up(root: str, known: KnownNames, policy: ScrubPolicy) -> None:
+    global _search
+    from csmv.pipeline.store import Store
+
+    store = Store.open(root)
+    _search = _Search(known, policy, Forgotten.of(store)), store
+
+
+def _searched_here(file: str | Path) -> "_FileResult":
+    return _searched(*_search, file)
+
+
+def _searched(search: "_Search", store: "Store", file: str | Path) -> "_FileResult":
+    """How many values a file has, and what was found where in it."""
+    search.file(str(file), store.read_file(file) if isinstance(file, str) else file.read_bytes())
+    return search.results()
 
 
 def files_holding(store: "Store", gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
@@ -110,7 +165,7 @@ def files_holding(store: "Store", gone: Forgotten, names: Iterable[str], also: I
         search.file(name, store.read_file(name))
     for path in (path for given in also for path in _files_below(given)):
         search.file(str(path), path.read_bytes())
-    return sorted({hit.file for hit in search.hits() if hit.kind in (KNOWN_NAME, KNOWN_ID)})
+    return sorted({file for file, _, kind in search.results()[1] if kind in (KNOWN_NAME, KNOWN_ID)})
 
 
 def _files_below(path: Path) -> list[Path]:
@@ -128,12 +183,14 @@ class _Search:
         self._long_names = Gazetteer(name for name in known.names if len(name) >= _SHORTEST_IN_BINARY)
         self._ids = known.ids
         self._scrubber = Scrubber(_placeholders(policy))
-        self._found: Counter[tuple[str, str, str]] = Counter()
+        self._found = Counter[_Place]()
         self.values = 0
 
-    def hits(self) -> tuple[Hit, ...]:
-        """What was found, by file."""
-        return tuple(Hit(*where, count) for where, count in sorted(self._found.items()))
+    def results(self) -> "_FileResult":
+        """How many values were searched since this was last asked, and what was found."""
+        results = self.values, self._found
+        self.values, self._found = 0, Counter()
+        return results
 
     def file(self, name: str, data: bytes) -> None:
         """Search one file, by what it is."""
@@ -180,6 +237,8 @@ class _Search:
         if column in _STRUCTURED_COLUMNS:
             if column == "url" and not _CANONICAL.fullmatch(value):
                 self._found[name, f"column {column}", Kind.URL] += rows
+            return
+        if column in _PSEUDONYM_COLUMNS and _PSEUDONYM.fullmatch(value):
             return
         for span in self._scrubber.scrub([value])[0].spans:
             self._found[name, f"column {column}", span.kind] += rows

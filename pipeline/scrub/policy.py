@@ -119,4 +119,6 @@ class StreamSettings(Validated):
     policy: Path | None = Field(default=None, description="a dataset.yaml, or only its `scrub` section")
     names: Path | None = Field(default=None, description="names to remove wherever they are words, one a line")
     root: str | None = Field(default=None, description="a root to take policy, names and key from")
-    jobs: int = Field(default=1, ge=1, description="processes that scrub")
+    jobs: int | None = Field(
+        default=None, ge=1, description="processes that scrub; left out, one for each core, or what CSMV_JOBS says"
+    )

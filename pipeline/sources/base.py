@@ -269,8 +269,8 @@ class Source(ABC):
         """A digest that changes whenever `names` may."""
         return extracted_state(store)
 
-    def split_of(self, store: Store) -> dict[str, str]:
-        """Comment id as in the tables -> train, dev or test, where the source brings a published split."""
+    def split_of(self, store: Store, shard: int) -> dict[str, str]:
+        """Of a shard's comments: id as in the tables -> train, dev or test, where the source brings a split."""
         return {}
 
     def own_rows(self, store: Store) -> Iterator[dict[str, Any]]:

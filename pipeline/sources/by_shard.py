@@ -17,6 +17,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 
 _MARK = "landed.json"
+_PIECE_BYTES = 1 << 18
 
 
 def land_parts(
@@ -30,18 +31,37 @@ def land_parts(
         lines: A shard and a line of it, in the order in which they are to stand.
         inputs: What the parts were made of, for `is_landed`.
     """
-    parts: dict[int, list[bytes]] = {shard: [] for shard in store.shards()}
+    parts = {shard: _Growing() for shard in store.shards()}
     count = 0
     for shard, line in lines:
-        parts[shard].append(json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        parts[shard].add(json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         count += 1
     digests = {}
-    for shard, rows in parts.items():
-        data = b"".join(rows)
+    for shard in store.shards():
+        data = parts.pop(shard).whole()
         digests[str(shard)] = hashlib.sha256(data).hexdigest()
         store.write_file(_part(folder, shard), zstandard.ZstdCompressor(level=6).compress(data))
     store.write_file(f"{folder}/{_MARK}", json.dumps({"inputs": inputs, "parts": digests}, indent=1).encode())
     return count
+
+
+class _Growing:
+    """The lines of a part before all are known: compressed, since those of all parts are in memory together."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._lines = bytearray()
+
+    def add(self, line: bytes) -> None:
+        """One line more."""
+        self._lines += line
+        if len(self._lines) > _PIECE_BYTES:
+            self._pieces.append(zstandard.ZstdCompressor(level=1).compress(self._lines))
+            self._lines.clear()
+
+    def whole(self) -> bytes:
+        """All lines."""
+        return b"".join([*map(zstandard.ZstdDecompressor().decompress, self._pieces), self._lines])
 
 
 def part_anew(

@@ -126,8 +126,9 @@ class TablesStage(ShardStage):
         FailureReason.DUPLICATE,
     )
     failure_tables = ("tables",)
-    # Scrubbing is Python, so a second thread would only wait for the first.
     needs = Needs(memory_gb=4)
+    # Texts are scrubbed by processes of their own; while they do it for one shard, another is read and written here.
+    at_once = 2
     everywhere = 16
     timeout_s = 6 * 3600.0
 

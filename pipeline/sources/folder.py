@@ -258,10 +258,13 @@ def _named(folder: Path, name: str, what: str) -> Path:
 
 @dataclass(frozen=True, repr=False)
 class _Listing:
-    """What a folder holds: the usable rows with their lines, and the others' failures with what decides their shard."""
+    """What a folder holds: the usable rows with their lines, and the others' failures with what decides their shard.
+
+    Comments are read while they are iterated, and what is rejected of them is there afterwards.
+    """
 
     videos: dict[str, tuple[int, VideoLine]]
-    comments: list[tuple[int, CommentLine]]
+    comments: Iterator[tuple[int, CommentLine]]
     rejected: list[tuple[str, Failure]]
 
 
@@ -316,7 +319,7 @@ def _read(comments: Path, described: Path | None, films: Sequence[Path]) -> _Lis
     videos = _video_lines(described, rejected) if described else {}
     for name in names:
         videos.setdefault(name, (0, VideoLine(video=name)))
-    return _Listing(videos, list(_comment_lines(comments, videos, rejected)), rejected)
+    return _Listing(videos, _comment_lines(comments, videos, rejected), rejected)
 
 
 def _video_lines(path: Path, rejected: list[tuple[str, Failure]]) -> dict[str, tuple[int, VideoLine]]:

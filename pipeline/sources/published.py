@@ -216,14 +216,10 @@ class Published(Source):
         ]
         return Rows(videos, comments, labels, failures)
 
-    def split_of(self, store: Store) -> dict[str, str]:
-        """The published split, by data id."""
-        parts: dict[str, str] = {}
-        for shard in store.shards():
-            for line in read_part(store, self.landing, shard):
-                if line.get("text") is not None and line["split"] is not None:
-                    parts[line["id"]] = line["split"]
-        return parts
+    def split_of(self, store: Store, shard: int) -> dict[str, str]:
+        """The published split of a shard's comments, by data id."""
+        lines = read_part(store, self.landing, shard)
+        return {line["id"]: line["split"] for line in lines if line.get("text") is not None and line["split"]}
 
     def reshard(self, old: Store, new: Store) -> None:
         """Part the lines anew; what stood in one part keeps its order."""

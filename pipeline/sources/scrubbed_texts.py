@@ -26,6 +26,7 @@ from csmv.pipeline.store import Store, parquet_bytes
 if TYPE_CHECKING:
     from csmv.pipeline.scrub.gazetteer import Gazetteer
     from csmv.pipeline.scrub.scrubber import Scrubber
+    from csmv.pipeline.scrub_pool import ScrubPool
 
 CACHE = f"{LANDED}/scrubbed"
 NAME_SETS = f"{LANDED}/name-sets"
@@ -93,7 +94,9 @@ class ScrubbedTexts:
     after several, at others that nobody knows any more, and it is scrubbed again.
     """
 
-    def __init__(self, scrubber: "Scrubber", before: dict[bytes, Before], new: "Gazetteer | None", lost: bool) -> None:
+    def __init__(
+        self, scrubber: "Scrubber | ScrubPool", before: dict[bytes, Before], new: "Gazetteer | None", lost: bool
+    ) -> None:
         self._scrubber = scrubber
         self._before = before
         self._new = new
@@ -143,7 +146,7 @@ class ScrubbedTexts:
 
 
 def texts_of(
-    store: Store, shard: int, scrubber: "Scrubber", scrubbing: Scrubbing, names: Sequence[str]
+    store: Store, shard: int, scrubber: "Scrubber | ScrubPool", scrubbing: Scrubbing, names: Sequence[str]
 ) -> ScrubbedTexts:
     """The texts of a shard, with what the cache has of them as far as it stands."""
     file = recorded(store, shard)
@@ -228,7 +231,8 @@ _CHANGES: dict[tuple[str, str], "tuple[Gazetteer | None, bool]"] = {}
 
 def _change(store: Store, before: str, now: str, names: Sequence[str]) -> "tuple[Gazetteer | None, bool] | None":
     """A gazetteer of the names that came, None if none did, and whether one has gone; None if nobody knows any more."""
-    if (before, now) not in _CHANGES:
+    change = _CHANGES.get((before, now))
+    if change is None:
         data = store.read_if_there(f"{NAME_SETS}/{before}")
         if data is None:
             return None
@@ -237,9 +241,10 @@ def _change(store: Store, before: str, now: str, names: Sequence[str]) -> "tuple
         from csmv.pipeline.scrub.gazetteer import Gazetteer  # loads Presidio
 
         lost = len(old) != len(names) - len(new)
+        change = (Gazetteer(new) if new else None, lost)
         _CHANGES.clear()
-        _CHANGES[before, now] = (Gazetteer(new) if new else None, lost)
-    return _CHANGES[before, now]
+        _CHANGES[before, now] = change
+    return change
 
 
 @cache

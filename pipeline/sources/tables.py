@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
-from csmv.pipeline.schemas import COMMENTS, LABELS, SPLITS, VIDEOS, MediaStatus
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, MediaStatus
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
@@ -39,7 +40,7 @@ from csmv.pipeline.sources.scrubbed_texts import (
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from csmv.pipeline.scrub import Scrubber
+    from csmv.pipeline.scrub_pool import ScrubPool
 
 STAGE = "tables"
 TABLES = ("comments", "labels", "videos")
@@ -80,6 +81,7 @@ def write_tables(store: Store, source: Source, policy: ScrubPolicy, key: SecretS
 
 def finish_tables(store: Store, source: Source) -> None:
     """What comes once, after the last shard."""
+    close_scrubbers()
     sweep_name_sets(store)
     write_published_split(store, source)
 
@@ -155,17 +157,21 @@ def made_from_now(store: Store, source: Source, policy: ScrubPolicy, key: Secret
 
 def write_published_split(store: Store, source: Source) -> None:
     """Write the split that a source brings, if it brings one; comments that the tables don't have are left out."""
-    split_of = source.split_of(store)
-    if not split_of:
+    pieces = []
+    for shard in store.shards():
+        part_of = source.split_of(store, shard)
+        if part_of:
+            comments = store.read_columns("comments", shard, ["comment_id", "video_id"])
+            if comments is None:
+                raise CsmvError(
+                    f"The comments of shard {shard:04d} have not been written: run `csmv run tables` first."
+                )
+            parts = pa.array(map(part_of.get, comments["comment_id"].to_pylist()), pa.string())
+            pieces.append(comments.append_column("split", parts).filter(parts.is_valid()))
+    if not pieces:
         return
-    comments = store.read_all("comments")
-    rows = [
-        {"comment_id": comment, "video_id": video, "split": split_of[comment]}
-        for comment, video in zip(comments["comment_id"].to_pylist(), comments["video_id"].to_pylist(), strict=True)
-        if comment in split_of
-    ]
     made_from = digest_of([store.made_from("comments", shard) for shard in store.shards()])
-    store.write_split(SPLIT, pa.Table.from_pylist(rows, schema=SPLITS.schema), made_from=made_from)
+    store.write_split(SPLIT, pa.concat_tables(pieces), made_from=made_from)
 
 
 # ---------------------------------------------------------------------- what a shard is made from
@@ -196,7 +202,7 @@ def _is_made_from(store: Store, shard: int, made_from: str) -> bool:
 
 _LOCK = threading.RLock()
 _names_of: dict[tuple[str, ...], tuple[str, ...]] = {}
-_scrubber_of: dict[tuple[object, ...], "Scrubber"] = {}
+_scrubber_of: dict[tuple[object, ...], "ScrubPool"] = {}
 """Of the root at hand only: its names are read, and its scrubber is made, once a process and not once a shard."""
 
 
@@ -210,20 +216,28 @@ def _names(store: Store, source: Source) -> tuple[str, ...]:
         return _names_of[at]
 
 
-def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "Scrubber":
+def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "ScrubPool":
     at = (policy, key, _names(store, source))
     with _LOCK:
         if at not in _scrubber_of:
-            from csmv.pipeline.scrub import Scrubber  # loads Presidio
+            from csmv.pipeline.scrub_pool import ScrubPool  # loads Presidio
 
-            _scrubber_of.clear()
-            _scrubber_of[at] = Scrubber(policy, key=key, names=at[2])
+            close_scrubbers()
+            _scrubber_of[at] = ScrubPool(policy, key, at[2])
         return _scrubber_of[at]
+
+
+def close_scrubbers() -> None:
+    """End the processes that scrub, if there are any."""
+    with _LOCK:
+        for pool in _scrubber_of.values():
+            pool.close()
+        _scrubber_of.clear()
 
 
 def _scrubs(
     store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, forgotten: Forgotten
-) -> tuple["Scrubber", Scrubbing, tuple[str, ...]]:
+) -> tuple["ScrubPool", Scrubbing, tuple[str, ...]]:
     """The scrubber of a root, what tells it from another, and the names it knows."""
     names = _names(store, source)
     return _scrubber(store, source, policy, key), scrubbing_of(policy, names, forgotten, key_fingerprint(key)), names

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.vccsa.batch import Batch, Stream
+from csmv.pipeline.vccsa.corpus_columns import TokenIds
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.paper import pad_length
 from csmv.pipeline.vccsa.train_config import TrainConfig
@@ -27,17 +28,16 @@ class Batches:
         self,
         corpus: Corpus,
         config: TrainConfig,
-        ids: Sequence[Sequence[int]],
+        ids: TokenIds | Sequence[Sequence[int]],
         pad_id: int,
         padded_rows_are_equal: bool = False,
     ) -> None:
         """ids: the comments' tokens; padded_rows_are_equal: what `csmv.pipeline.vccsa.text` says of the encoder."""
         self.padded_rows_are_equal = padded_rows_are_equal
         self.corpus, self.config, self.pad_id = corpus, config, pad_id
-        self.ids = [np.asarray(one, dtype=np.int64) for one in ids]
-        self.lengths = np.array([len(one) for one in self.ids], dtype=np.int64)
-        videos, self.video = np.unique(np.array(corpus.video_ids, dtype=object).astype(str), return_inverse=True)
-        self.videos = [str(video) for video in videos]
+        self.ids = ids if isinstance(ids, TokenIds) else TokenIds.of([ids])
+        self.lengths = self.ids.lengths
+        self.videos, self.video = corpus.video_ids.distinct()
         self.dims = video_dims(corpus.features, config)
 
     def of_epoch(self, epoch: int) -> list[Rows]:

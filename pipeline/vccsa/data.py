@@ -6,17 +6,19 @@ this module only as token ids.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.video_features import FeatureSet, load_features
 
@@ -31,12 +33,12 @@ class Corpus:
     comments there are and what was irregular; `fingerprint` changes with anything a model could see.
     """
 
-    comment_ids: list[str]
-    video_ids: list[str]
-    texts: list[str]
+    comment_ids: Strings
+    video_ids: Strings
+    texts: Strings
     opinion: NDArray[np.int64]
     emotion: NDArray[np.int64]
-    part: NDArray[np.int64]
+    part: NDArray[np.int8]
     features: tuple[FeatureSet, ...]
     counts: dict[str, dict[str, int]]
     fingerprint: str
@@ -59,100 +61,129 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
     Raises CsmvError where training would be wrong: no such split, a part with nothing left, a split built for other
     comments, features that are missing for most, differ in width or are not finite.
     """
-    split = store.read_split(config.split)
-    comments = store.read_all("comments")
-    counts: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
-    rows = _known_rows(split, comments, counts, config.split)
-    labels = _labels(store.read_all("labels"))
-    rows = _labelled(rows, labels, counts)
-    _refuse_empty(rows, counts, config)
+    counts = {part: Counter[str]() for part in PARTS}
+    rows = _rows(store, config.split, counts)
+    rows = _labelled(rows, store.read_all("labels"), counts)
+    _refuse_empty(rows.part, counts, config)
 
     features = tuple(load_features(store, name) for name in config.features) if config.needs_features else ()
-    pairs = [labels[row.comment_id] for row in rows]
-    for row, (opinion, emotion) in zip(rows, pairs, strict=True):
-        count = counts[row.part]
-        count["comments"] += 1
-        count["without_opinion"] += opinion == NO_LABEL
-        count["without_emotion"] += emotion == NO_LABEL
-        count["with_empty_text"] += not row.text.strip()
-        vectors = [feature_set.of(row.video_id) for feature_set in features]
-        count["without_features"] += any(frames is None for frames in vectors)
-        most = config.sizes.visual_length
-        count["with_cut_video"] += any(frames is not None and len(frames) > most for frames in vectors)
+    for part, count in zip(PARTS, np.bincount(rows.part, minlength=len(PARTS)), strict=True):
+        counts[part]["comments"] = int(count)
+    _count(counts, "without_opinion", rows.part, rows.opinion == NO_LABEL)
+    _count(counts, "without_emotion", rows.part, rows.emotion == NO_LABEL)
+    _count_videos(counts, rows, features, config.sizes.visual_length)
+    fingerprint = _fingerprint(rows, features, counts)
     _refuse_missing_features(counts, config)
     return Corpus(
-        comment_ids=[row.comment_id for row in rows],
-        video_ids=[row.video_id for row in rows],
-        texts=[row.text for row in rows],
-        opinion=np.array([opinion for opinion, _ in pairs], dtype=np.int64),
-        emotion=np.array([emotion for _, emotion in pairs], dtype=np.int64),
-        part=np.array([PARTS.index(row.part) for row in rows], dtype=np.int64),
+        comment_ids=rows.comment_ids,
+        video_ids=rows.video_ids,
+        texts=rows.texts,
+        opinion=rows.opinion,
+        emotion=rows.emotion,
+        part=rows.part,
         features=features,
         counts={
             part: {key: count for key, count in sorted(classes.items()) if count} for part, classes in counts.items()
         },
-        fingerprint=_fingerprint(rows, pairs, features),
+        fingerprint=fingerprint,
     )
 
 
 @dataclass(frozen=True)
-class _Row:
-    comment_id: str
-    video_id: str
-    text: str
-    part: str
+class _Rows:
+    """Columns of the comments that are in a split and in the root, by comment id."""
+
+    comment_ids: Strings
+    video_ids: Strings
+    texts: Strings
+    part: NDArray[np.int8]
+    opinion: NDArray[np.int64]
+    emotion: NDArray[np.int64]
 
 
-def _known_rows(split: pa.Table, comments: pa.Table, counts: dict[str, Counter[str]], name: str) -> list[_Row]:
-    comments_by_id = {
-        comment: (video, text or "")
-        for comment, video, text in zip(
-            *(comments.column(column).to_pylist() for column in ("comment_id", "video_id", "text")), strict=True
+def _count(counts: dict[str, Counter[str]], key: str, part: NDArray[np.int8], chosen: NDArray[np.bool_]) -> None:
+    """Add to `counts` how many rows of each part are chosen."""
+    for name, count in zip(PARTS, np.bincount(part[chosen], minlength=len(PARTS)), strict=True):
+        if count:
+            counts[name][key] += int(count)
+
+
+def _rows(store: Store, name: str, counts: dict[str, Counter[str]]) -> _Rows:
+    split = store.read_split(name).sort_by("comment_id")
+    part = _numbers(split["split"], PARTS).astype(np.int8)
+    if (part < 0).any():
+        raise CsmvError(
+            f"The split '{name}' has parts other than {', '.join(PARTS)}: build it again with `csmv split`."
         )
-    }
-    rows, elsewhere = [], 0
-    for entry in split.sort_by("comment_id").to_pylist():
-        comment_row = comments_by_id.get(entry["comment_id"])
-        if comment_row is None:
-            counts[entry["split"]]["unknown_to_the_root"] += 1
-            continue
-        elsewhere += comment_row[0] != entry["video_id"]
-        rows.append(_Row(entry["comment_id"], comment_row[0], comment_row[1], entry["split"]))
+    comments = store.read_all("comments", ["comment_id", "video_id", "text"])
+    at = pc.index_in(split["comment_id"], value_set=comments["comment_id"])
+    is_there = pc.is_valid(at)
+    here = is_there.to_numpy()
+    _count(counts, "unknown_to_the_root", part, ~here)
+    split, at = split.filter(is_there), at.filter(is_there).combine_chunks()
+    videos = pc.unique(comments["video_id"]).sort()
+    video = pa.array(_numbers(comments["video_id"], videos).astype(np.int32)).take(at)
+    elsewhere = int((_numbers(split["video_id"], videos) != video.to_numpy()).sum())
     if elsewhere:
         raise CsmvError(
             f"The split '{name}' has {elsewhere} comment(s) under another video than the root's comments have: it was "
             "built for other data; build it again with `csmv split`."
         )
-    return rows
-
-
-def _labels(table: pa.Table) -> dict[str, tuple[int, int]]:
-    """comment_id -> (opinion, emotion) as class numbers, of the label that counts (`csmv.pipeline.labels.resolve`)."""
-    settled = resolve(table)
-    opinions, emotions = (
-        [numbers.get(name, NO_LABEL) for name in settled[task].to_pylist()]
-        for task, numbers in (("opinion", OPINIONS), ("emotion", EMOTIONS))
+    return _Rows(
+        comment_ids=Strings.large(split["comment_id"]),
+        video_ids=Strings(pa.DictionaryArray.from_arrays(video, videos)),
+        texts=Strings.large(comments["text"]).take(at),
+        part=part[here],
+        opinion=np.empty(0, np.int64),
+        emotion=np.empty(0, np.int64),
     )
-    return dict(zip(settled["comment_id"].to_pylist(), zip(opinions, emotions, strict=True), strict=True))
 
 
-def _labelled(rows: list[_Row], labels: dict[str, tuple[int, int]], counts: dict[str, Counter[str]]) -> list[_Row]:
-    labelled = []
-    for row in rows:
-        if labels.get(row.comment_id, (NO_LABEL, NO_LABEL)) == (NO_LABEL, NO_LABEL):
-            counts[row.part]["without_any_label"] += 1
-        else:
-            labelled.append(row)
-    return labelled
+def _labelled(rows: _Rows, labels: pa.Table, counts: dict[str, Counter[str]]) -> _Rows:
+    """The rows that have a label, with class numbers of the one that counts (`csmv.pipeline.labels.resolve`)."""
+    settled = resolve(labels)
+    at = pc.index_in(rows.comment_ids.values, value_set=settled["comment_id"].cast(pa.large_string()))
+    opinion, emotion = (
+        pc.fill_null(pa.array(_numbers(settled[task], list(classes), NO_LABEL)).take(at), NO_LABEL).to_numpy()
+        for task, classes in (("opinion", OPINIONS), ("emotion", EMOTIONS))
+    )
+    has_label = (opinion != NO_LABEL) | (emotion != NO_LABEL)
+    _count(counts, "without_any_label", rows.part, ~has_label)
+    chosen = np.flatnonzero(has_label)
+    return _Rows(
+        comment_ids=rows.comment_ids.take(chosen),
+        video_ids=rows.video_ids.take(chosen),
+        texts=rows.texts.take(chosen),
+        part=rows.part[chosen],
+        opinion=opinion[chosen],
+        emotion=emotion[chosen],
+    )
 
 
-def _refuse_empty(rows: Iterable[_Row], counts: dict[str, Counter[str]], config: TrainConfig) -> None:
-    left = Counter(row.part for row in rows)
-    for part in ("train", "dev", "test"):
-        if not left[part]:
-            why = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in counts[part].items()) or "none named"
+def _numbers(column: pa.ChunkedArray, values: Sequence[str] | pa.Array, missing: int = -1) -> NDArray[np.int64]:
+    """Of each row the place of its value among `values`, or `missing`."""
+    places = pc.index_in(column, value_set=values if isinstance(values, pa.Array) else pa.array(values))
+    numbers: NDArray[np.int64] = pc.fill_null(places, missing).to_numpy().astype(np.int64)
+    return numbers
+
+
+def _count_videos(
+    counts: dict[str, Counter[str]], rows: _Rows, features: tuple[FeatureSet, ...], visual_length: int
+) -> None:
+    videos, video = rows.video_ids.distinct()
+    vectors = [[feature_set.of(one) for feature_set in features] for one in videos]
+    lacks = np.array([any(frames is None for frames in sets) for sets in vectors])
+    is_cut = np.array([any(frames is not None and len(frames) > visual_length for frames in sets) for sets in vectors])
+    _count(counts, "without_features", rows.part, lacks[video])
+    _count(counts, "with_cut_video", rows.part, is_cut[video])
+
+
+def _refuse_empty(part: NDArray[np.int8], counts: dict[str, Counter[str]], config: TrainConfig) -> None:
+    for name, left in zip(PARTS, np.bincount(part, minlength=len(PARTS)), strict=True):
+        if not left:
+            why = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in counts[name].items()) or "none named"
             raise CsmvError(
-                f"The split '{config.split}' leaves no labelled comment in {part} ({why}); training needs train, dev "
+                f"The split '{config.split}' leaves no labelled comment in {name} ({why}); training needs train, dev "
                 "and test. Build a split of labelled comments with `csmv split`."
             )
 
@@ -168,10 +199,19 @@ def _refuse_missing_features(counts: dict[str, Counter[str]], config: TrainConfi
         )
 
 
-def _fingerprint(rows: list[_Row], pairs: list[tuple[int, int]], features: tuple[FeatureSet, ...]) -> str:
+def _fingerprint(rows: _Rows, features: tuple[FeatureSet, ...], counts: dict[str, Counter[str]]) -> str:
+    """The digest of all that a model could see. Counts the empty texts on the way."""
     digest = hashlib.sha256()
-    for row, pair in zip(rows, pairs, strict=True):
-        digest.update("\0".join((row.comment_id, row.video_id, row.text, row.part, *map(str, pair), "")).encode())
+    pieces = zip(rows.comment_ids.pieces(), rows.video_ids.pieces(), rows.texts.pieces(), strict=True)
+    start = 0
+    for ids, videos, texts in pieces:
+        here = slice(start, start + len(ids))
+        start += len(ids)
+        parts = [PARTS[part] for part in rows.part[here]]
+        classes = (rows.opinion[here].astype(str).tolist(), rows.emotion[here].astype(str).tolist())
+        lines = ["\0".join((*row, "")) for row in zip(ids, videos, texts, parts, *classes, strict=True)]
+        digest.update("".join(lines).encode())
+        _count(counts, "with_empty_text", rows.part[here], np.array([not text.strip() for text in texts]))
     for feature_set in features:
         digest.update(f"{feature_set.name} {feature_set.dim} {feature_set.fingerprint}".encode())
     return digest.hexdigest()

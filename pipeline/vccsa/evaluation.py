@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL, named_classes
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
 from csmv.pipeline.vccsa.training import read_run
 
@@ -32,7 +35,7 @@ class Predictions:
 
     run: str
     split: str
-    comment_ids: list[str]
+    comment_ids: Sequence[str]
     videos: NDArray[np.str_]
     seen: NDArray[np.bool_]
     labels: dict[str, NDArray[np.int64]]
@@ -43,7 +46,7 @@ class Predictions:
         return Predictions(
             self.run,
             self.split,
-            [one for one, keep in zip(self.comment_ids, chosen, strict=True) if keep],
+            Strings.of(self.comment_ids).take(np.flatnonzero(chosen)),
             self.videos[chosen],
             self.seen[chosen],
             {task: values[chosen] for task, values in self.labels.items()},
@@ -70,13 +73,14 @@ def read_predictions(store: Store, run: str, part: str) -> Predictions:
         raise CsmvError(f"Run '{run}' has no predictions for '{part}'; there are some for dev and test.")
     labels, probabilities = {}, {}
     for task, names in TASKS.items():
-        number = {name: k for k, name in enumerate(names)}
-        labels[task] = np.array([number.get(name, NO_LABEL) for name in table.column(task).to_pylist()])
+        numbers = pc.fill_null(pc.index_in(table.column(task).cast(pa.string()), value_set=pa.array(names)), NO_LABEL)
+        labels[task] = numbers.to_numpy().astype(np.int64)
         flat = table.column(f"{task}_probabilities").combine_chunks().flatten()
         probabilities[task] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(names)).astype(np.float64)
     videos = np.array(table.column("video_id").to_pylist())
-    seen = np.array(table.column("video_in_train").to_pylist(), dtype=bool)
-    return Predictions(run, config.split, table.column("comment_id").to_pylist(), videos, seen, labels, probabilities)
+    seen = table.column("video_in_train").to_numpy()
+    comment_ids = Strings.large(table.column("comment_id"))
+    return Predictions(run, config.split, comment_ids, videos, seen, labels, probabilities)
 
 
 def evaluate(

@@ -13,6 +13,7 @@ from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
 from csmv.pipeline.vccsa.batch import Batch, Prediction
 from csmv.pipeline.vccsa.batches import Batches, train_statistics
+from csmv.pipeline.vccsa.corpus_columns import TokenIds
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
@@ -61,11 +62,12 @@ class Assembled(NamedTuple):
 def assemble(config: TrainConfig, corpus: Corpus, encoder_folder: Path | None = None) -> Assembled:
     """The network of a configuration as it is before training; `kept`: see `csmv.pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
-        batches = Batches(corpus, config, [[0]] * len(corpus.texts), 0)
+        comments = len(corpus.texts)
+        batches = Batches(corpus, config, TokenIds(np.zeros(comments, np.int32), np.ones(comments, np.int64)), 0)
         return Assembled(build_network(config, None, batches.dims), batches, None)
     limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
     encoder, tokenizer = load_encoder(config.text, limit, encoder_folder)
-    ids = tokenizer.encode(corpus.texts, limit)
+    ids = TokenIds.of(tokenizer.encode(texts, limit) for texts in corpus.texts.pieces())
     batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
     return Assembled(build_network(config, encoder, batches.dims), batches, tokenizer)
 

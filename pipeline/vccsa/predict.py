@@ -28,6 +28,7 @@ from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.own_weights import located
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import TASKS
 from csmv.pipeline.vccsa.train_config import TrainConfig
@@ -108,12 +109,12 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
 def _corpus(comments: list[str], features: tuple[FeatureSet, ...]) -> Corpus:
     unlabelled = np.full(len(comments), NO_LABEL)
     return Corpus(
-        comment_ids=[str(k) for k in range(len(comments))],
-        video_ids=[VIDEO] * len(comments),
-        texts=comments,
+        comment_ids=Strings.of(str(k) for k in range(len(comments))),
+        video_ids=Strings.of([VIDEO] * len(comments)),
+        texts=Strings.of(comments),
         opinion=unlabelled,
         emotion=unlabelled,
-        part=np.full(len(comments), 2),
+        part=np.full(len(comments), 2, np.int8),
         features=features,
         counts={},
         fingerprint="",

@@ -6,6 +6,7 @@ An encoder turns comments into token ids once, and token ids into one vector a t
 import re
 import unicodedata
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -46,7 +47,7 @@ class Tokenizer(Protocol):
 
     pad_id: int
 
-    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """At most `max_tokens` ids a text, at least one."""
         ...
 
@@ -62,7 +63,7 @@ class HashTokenizer:
     def __init__(self, vocabulary: int) -> None:
         self.vocabulary = vocabulary
 
-    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Ids of the first `max_tokens` - 1 words after the opening one."""
         return [[1, *(self._bucket(word) for word in self._words(text)[: max_tokens - 1])] for text in texts]
 
@@ -81,11 +82,11 @@ class HubTokenizer:
         self.pad_id = int(tokenizer.pad_token_id or 0)
         self._unknown = int(tokenizer.unk_token_id or self.pad_id)
 
-    def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Ids with the model's own special tokens, cut to `max_tokens`."""
         if not texts:
             return []
-        encoded = self._tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
+        encoded = self._tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
         # A tokenizer without special tokens finds nothing in an empty text, and attention to nothing is no number.
         return [list(ids) or [self._unknown] for ids in encoded["input_ids"]]
 

@@ -173,8 +173,7 @@ def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> 
     labels = corpus.labels(train)
     if config.model == "majority":
         return majority(labels, len(rows))
-    texts = [corpus.texts[row] for row in train]
-    return tfidf(texts, labels, [corpus.texts[row] for row in rows], config.seed)
+    return tfidf(corpus.texts.take(train), labels, corpus.texts.take(rows), config.seed)
 
 
 def _metrics(
@@ -222,18 +221,18 @@ def predictions_table(
     Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video. The
     schema's metadata name the classes of each task in the order of the probabilities.
     """
-    seen = {corpus.video_ids[row] for row in corpus.rows("train")}
+    _, video = corpus.video_ids.distinct()
     columns: dict[str, Any] = {
-        "comment_id": [corpus.comment_ids[row] for row in rows],
-        "video_id": [corpus.video_ids[row] for row in rows],
-        "split": [PARTS[corpus.part[row]] for row in rows],
-        "video_in_train": [corpus.video_ids[row] in seen for row in rows],
+        "comment_id": corpus.comment_ids.take(rows).values.cast(pa.string()),
+        "video_id": corpus.video_ids.take(rows).values.cast(pa.string()),
+        "split": pa.array(PARTS).take(pa.array(corpus.part[rows])),
+        "video_in_train": np.isin(video[rows], video[corpus.rows("train")]),
     }
     for task, names in TASKS.items():
         values = probabilities[task]
         truth = corpus.labels(rows)[task]
-        columns[task] = [names[k] if k >= 0 else None for k in truth]
-        columns[f"predicted_{task}"] = [names[k] for k in values.argmax(1)]
+        columns[task] = pa.array(names).take(pa.array(truth, mask=truth < 0))
+        columns[f"predicted_{task}"] = pa.array(names).take(pa.array(values.argmax(1)))
         flat = pa.array(values.astype(np.float32).ravel())
         columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
     return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")

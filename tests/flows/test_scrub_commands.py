@@ -58,7 +58,8 @@ def test_json_lines_pass_their_other_fields_through(scrub: Scrub) -> None:
     assert out[2] == '{"nested": {"text": "@not_this_one"}, "text": "ask \\ud83d <USERNAME>"}'
 
 
-def test_another_field_a_file_and_two_processes(scrub: Scrub, tmp_path: Path) -> None:
+def test_another_field_a_file_and_two_processes(scrub: Scrub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csmv.pipeline.scrub_pool._WORTH_IT", 1000)
     rows = [{"n": n, "comment": f"{n} @user_number_{n}"} for n in range(5000)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done, _ = scrub(b"", str(tmp_path / "in.jsonl"), "--field", "comment", "--jobs", "2")

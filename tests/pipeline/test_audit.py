@@ -142,6 +142,8 @@ def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str
             "release/README.md",
             b"Licence: https://creativecommons.org/licenses/by-sa/4.0/, nba_3457_6968866098477403398.mp4",
         ),
+        # A pseudonym whose digits happen to be those of an account in Ukraine.
+        ("videos/extra.parquet", _parquet(creator=["ua43416619a2a03a2a6212d7be973a8e2"])),
     ],
 )
 def test_what_is_nobodys_is_left_alone(root: Store, name: str, data: bytes) -> None:

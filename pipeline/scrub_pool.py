@@ -1,0 +1,109 @@
+"""A scrubber on all cores: batches of texts are divided among processes, each with a scrubber of its own."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Self, TypeVar
+
+from pydantic import SecretStr
+
+from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
+from csmv.pipeline.scrub.policy import ScrubPolicy
+from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AT_ONCE = 250
+"""Texts that are sent to a process together; fewer are not worth sending."""
+_WORTH_IT = 20_000
+"""Texts after which more of them are scrubbed by processes: each takes a second or two to load what it needs."""
+
+
+class ScrubPool:
+    """Scrubs as `Scrubber` does, on `jobs` processes once there is enough to do; a context manager.
+
+    The same texts become the same whatever `jobs` is. Few texts are scrubbed in this process.
+
+    Args:
+        policy: what is removed, and how.
+        key: for keyed hashes.
+        names: handles and display names known for this dataset.
+        jobs: processes; left out, one for each core, or what CSMV_JOBS says.
+
+    Raises:
+        CsmvError: as `Scrubber` does; and if CSMV_JOBS is no number.
+    """
+
+    def __init__(
+        self, policy: ScrubPolicy, key: SecretStr | None = None, names: Iterable[str] = (), jobs: int | None = None
+    ) -> None:
+        self._names = tuple(names)
+        self._policy, self._key = policy, key
+        self._here = Scrubber(policy, key, self._names)
+        jobs = default_jobs() if jobs is None else jobs
+        self._jobs = jobs if may_start_processes() else 1
+        self._lock = threading.Lock()
+        self._processes: Processes | None = None
+        self._scrubbed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; the next large batch would start them again."""
+        with self._lock:
+            if self._processes is not None:
+                self._processes.close()
+                self._processes = None
+
+    def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
+        """Each text scrubbed, in the order given."""
+        batches = (texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE))
+        scrubbed: list[Scrubbed] = []
+        for batch, changed in self.map(_changed, batches):
+            scrubbed += [changed.get(at) or Scrubbed(text, (), ()) for at, text in enumerate(batch)]
+        return scrubbed
+
+    def map(
+        self, work: Callable[[Scrubber, Sequence[Item]], Result], batches: Iterable[Sequence[Item]]
+    ) -> Iterator[tuple[Sequence[Item], Result]]:
+        """Each batch of texts with what `work`, a function of a module, made of it with a scrubber; in their order.
+
+        Only a few batches are taken ahead. An exception of a batch is raised after the results of those before it.
+        """
+        rest = iter(batches)
+        for batch in rest:
+            if self._jobs > 1 and len(batch) >= _AT_ONCE and self._scrubbed >= _WORTH_IT:
+                yield from self._in_processes().map(partial(_worked, work), chain([batch], rest))
+                return
+            self._scrubbed += len(batch)
+            yield batch, work(self._here, batch)
+
+    def _in_processes(self) -> Processes:
+        with self._lock:
+            if self._processes is None:
+                self._processes = Processes(self._jobs, _set_up, self._policy, self._key, self._names)
+            return self._processes
+
+
+_scrubber: Scrubber
+"""Of a process of the pool."""
+
+
+def _set_up(policy: ScrubPolicy, key: SecretStr | None, names: tuple[str, ...]) -> None:
+    global _scrubber
+    _scrubber = Scrubber(policy, key, names)
+
+
+def _worked(work: Callable[[Scrubber, Sequence[Item]], Result], batch: Sequence[Item]) -> Result:
+    return work(_scrubber, batch)
+
+
+def _changed(scrubber: Scrubber, texts: Sequence[str]) -> dict[int, Scrubbed]:
+    """What became of the texts that held something, by their place: most texts need not be sent back."""
+    return {at: scrubbed for at, scrubbed in enumerate(scrubber.scrub(texts)) if scrubbed.spans}
