@@ -13,14 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from csmv.pipeline.schemas import FailureClass, FailureReason, MediaStatus
+from csmv.pipeline.schemas import FailureClass, FailureReason, MediaStatus, reasons_of
 from csmv.pipeline.store import Store
 
 _VIDEO_ID = r"^[0-9]{15,19}$"
 _SECONDS_IN_ID = 32
 _YEARS = (2014, 2100)
 """TikTok's forerunner began in 2014; what lies outside is no time."""
-_OURS = ("collect", "media")
+_OURS = ("tables", "collect", "media")
+_OF_VIDEOS = (FailureClass.GONE, FailureClass.WALL, FailureClass.NETWORK, FailureClass.MEDIA, FailureClass.SPACE)
+"""What happens to videos; a row of the other classes may be about a comment, whose ids look the same."""
 _TRIED_AGAIN = (FailureClass.WALL, FailureClass.NETWORK, FailureClass.SPACE)
 
 
@@ -103,8 +105,12 @@ def _outcomes(store: Store) -> pa.Table:
     failures = pa.concat_tables(
         [store.read_all(f"failures/{stage}", ["key", "reason"]) for stage in _OURS], promote_options="default"
     )
-    failures = failures.filter(pc.match_substring_regex(failures["key"], _VIDEO_ID))
-    # Of a video that failed at both, the file's reason is the later word.
+    reasons = pa.array([str(reason) for reason in reasons_of(*_OF_VIDEOS)])
+    about_videos = pc.and_(
+        pc.match_substring_regex(failures["key"], _VIDEO_ID), pc.is_in(failures["reason"], value_set=reasons)
+    )
+    failures = failures.filter(about_videos)
+    # Of a video that failed at several, the file's reason is the last word.
     failures = failures.group_by("key", use_threads=False).aggregate([("reason", "last")])
     failures = pa.table({"video_id": failures["key"], "reason": failures["reason_last"]})
     joined = videos.join(failures, "video_id", join_type="full outer")

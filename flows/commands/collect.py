@@ -46,7 +46,8 @@ def collect(
 ) -> None:
     """Collect videos and comments by hashtag or from links, politely; run it again to go on where it stopped.
 
-    With a --config of another source, that one is read (with `kind: research` the Research API), and nothing else.
+    With a --config of another source, that one is read (with `kind: research` the Research API), and nothing else. Of a
+    root that was imported, the pages of its videos are read: their description, counts and dates of today.
     """
     if dry_run:
         _dry_run(visit["links"], as_json)
@@ -228,7 +229,7 @@ def _say_survival(years: "list[YearOfVideos]", plan: _Plan) -> None:
 
 
 def _dry_run(links: Path | None, as_json: bool) -> None:
-    from csmv.pipeline.sources.video_links import read_links
+    from csmv.pipeline.sources.link_files import read_links
 
     if links is None:
         raise UsageError("--dry-run says what a file of links holds: name it with --links.")
@@ -238,17 +239,21 @@ def _dry_run(links: Path | None, as_json: bool) -> None:
         "distinct_ids": len(listed.ids),
         "repeats": listed.repeats,
         "short_links": len(listed.short_links),
+        "further_in_a_row": listed.more,
         "rejects": len(listed.rejects),
         "id_column_differs": listed.id_differs,
     }
     if as_json:
-        rejects = [{"row": reject.row, "reason": reject.reason} for reject in listed.rejects]
-        print_json(counts | {"rejected_rows": rejects})
+        rejects = [vars(reject) for reject in listed.rejects]
+        print_json(counts | {"sheets": listed.sheets, "rejected_rows": rejects})
         return
     for name, number in counts.items():
         typer.echo(f"{name.replace('_', ' '):<18} {number:>9,}")
+    if listed.sheets:
+        typer.echo(f"{'from the sheets':<18} {', '.join(listed.sheets)}")
     for reject in listed.rejects[:20]:
-        typer.echo(f"  row {reject.row}: {reject.reason}")
+        where = f" of the sheet {reject.sheet}" if reject.sheet else ""
+        typer.echo(f"  row {reject.row}{where}: {reject.reason}")
     if len(listed.rejects) > 20:
         typer.echo(f"  ... and {len(listed.rejects) - 20} more; --json lists all.")
 
@@ -283,6 +288,9 @@ def _described(
                 f"The root '{root}' is made from a '{source['kind']}' source, and sources are never mixed in one "
                 "dataset: collect into a root of its own."
             )
+        if "metadata" in kind.section_class.model_fields:
+            # What there is to collect for it: what the pages of its videos say today.
+            source["metadata"] = True
         return described
     tags = [tag.lstrip("#").casefold() for tag in asked["hashtags"]]
     source["hashtags"] = list(dict.fromkeys([*source.get("hashtags", ()), *tags]))

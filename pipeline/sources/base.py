@@ -18,7 +18,7 @@ from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import LANDING, KnownNames
 from csmv.pipeline.landed_names import extracted_names, extracted_state
 from csmv.pipeline.sources.collect_settings import Connection, Manners
-from csmv.pipeline.sources.pacing import Pacer
+from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
@@ -135,6 +135,12 @@ class Reach:
     sample: int | None = None
     watch: Callable[[str, Any], None] = lambda _target, _report: None
 
+    def pace(self, store: Store, manners: Manners) -> Pacer:
+        """The pace that all workers share, or one of this process."""
+        if self.pacer is not None:
+            return self.pacer(store, manners)
+        return Pacer(store, Interval(interval_for(manners, self.connection)), manners.longest_wait_s)
+
 
 @dataclass
 class LandReport:
@@ -177,9 +183,6 @@ class Source(ABC):
     grows: ClassVar[tuple[str, ...]] = ()
     """Fields of its section that may gain values and not lose any."""
 
-    online: ClassVar[bool] = False
-    """Whether landing asks anybody outside this machine, so that a stage that may not, must not land."""
-
     takes_targets: ClassVar[bool] = False
     """Whether hashtags, limits and lists of links can be laid over its section from the command line."""
 
@@ -187,6 +190,11 @@ class Source(ABC):
 
     def __init__(self, section: Any) -> None:
         self.section = section
+
+    @property
+    def online(self) -> bool:
+        """Whether landing asks anybody outside this machine, so that a stage that may not, must not land."""
+        return False
 
     @property
     def landing(self) -> str:
@@ -237,15 +245,7 @@ class Source(ABC):
         By default every file is copied, and the number of a shard in its path, which stands before the id of a video of
         that shard, becomes the other root's. What is there and no older stays.
         """
-        theirs = old.listing(self.landing)
-        places = {name: resharded_path(name, old, new) for name in theirs}
-        ours = new.listing(self.landing)
-        for name, place in places.items():
-            before = ours.get(place)
-            if before is None or before.size != theirs[name].size or before.modified < theirs[name].modified:
-                new.write_file(place, old.read_file(name))
-        for place in ours.keys() - set(places.values()):
-            new.remove(place)
+        reshard_folder(self.landing, old, new)
 
     # ------------------------------------------------------------------ rows
 
@@ -292,6 +292,19 @@ class Source(ABC):
     def manners(self) -> Manners | None:
         """How politely the source asks a site; None if it asks none, or keeps a pace of its own."""
         return None
+
+
+def reshard_folder(folder: str, old: Store, new: Store) -> None:
+    """Bring the files below a folder of landing into a root with another number of shards; see `Source.reshard`."""
+    theirs = old.listing(folder)
+    places = {name: resharded_path(name, old, new) for name in theirs}
+    ours = new.listing(folder)
+    for name, place in places.items():
+        before = ours.get(place)
+        if before is None or before.size != theirs[name].size or before.modified < theirs[name].modified:
+            new.write_file(place, old.read_file(name))
+    for place in ours.keys() - set(places.values()):
+        new.remove(place)
 
 
 def resharded_path(name: str, old: Store, new: Store) -> str:

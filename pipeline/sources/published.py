@@ -9,7 +9,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +19,23 @@ from pydantic import Field
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure
+from csmv.pipeline.known_names import LANDING, KnownNames
+from csmv.pipeline.landed_names import extracted_names
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import EMOTIONS, OPINIONS, SPLIT_NAMES, FailureReason
-from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.base import (
+    CommentRow,
+    LabelRow,
+    LandReport,
+    Part,
+    Reach,
+    Rows,
+    Source,
+    VideoRow,
+    reshard_folder,
+)
 from csmv.pipeline.sources.by_shard import (
+    digest_of,
     inputs_of,
     is_landed,
     land_parts,
@@ -32,7 +45,21 @@ from csmv.pipeline.sources.by_shard import (
     read_part,
     sha256_of,
 )
-from csmv.pipeline.sources.video_links import LinkFile, canonical_url, creators_in, read_links
+from csmv.pipeline.sources.collect_settings import Manners
+from csmv.pipeline.sources.landing import WEB
+from csmv.pipeline.sources.link_files import LinkFile, creators_in, read_links
+from csmv.pipeline.sources.plain_http import check_robots
+from csmv.pipeline.sources.video_links import canonical_url
+from csmv.pipeline.sources.video_pages import (
+    failures_of_pages,
+    glance_at_pages,
+    land_pages,
+    pages_of,
+    pending_pages,
+    state_of_pages,
+    with_page,
+)
+from csmv.pipeline.sources.web_visits import Report
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
@@ -43,6 +70,8 @@ _MAX_JSON_BYTES = 1 << 30
 _DATA_ID = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 _RECIPE = 1
 """Of landing: another number makes the files land anew."""
+_FILES, _PAGES = "files", "pages"
+"""The steps of landing where pages are read, too."""
 
 
 class PublishedSource(Validated):
@@ -54,6 +83,10 @@ class PublishedSource(Validated):
     )
     links: str | None = Field(default=None, description="the published workbook of links")
     files: dict[str, str] = Field(default_factory=dict, description="file name -> SHA-256, as imported")
+    metadata: bool = Field(
+        default=False, description="read the videos' pages too: their description, counts and dates of today"
+    )
+    manners: Manners | None = Field(default=None, description="how politely the site is asked, for pages and media")
 
 
 @dataclass(frozen=True)
@@ -145,20 +178,53 @@ class Published(Source):
     identity: ClassVar[tuple[str, ...]] = ("files",)
     section: PublishedSource
 
+    @property
+    def online(self) -> bool:
+        """Only where the videos' pages are read."""
+        return self.section.metadata
+
+    @property
+    def manners(self) -> Manners | None:
+        """As the section says."""
+        return self.section.manners
+
     def expected_videos(self, links: Path | None = None) -> int:
         """Those of the workbook of links; 0 where it is not there."""
         workbook = Path(self.section.links).expanduser() if self.section.links else None
         return len(read_links(workbook).ids) if workbook is not None and workbook.is_file() else 0
 
+    def prepare(self, store: Store, reach: Reach) -> None:
+        """What robots.txt says, where pages are to be read."""
+        if self.section.metadata and self._manners.obey_robots:
+            check_robots(reach.connection, reach.pace(store, self._manners))
+
+    def parts(self, workers: int) -> Sequence[Sequence[Part]]:
+        """One part reads the files; where the videos' pages are read, several workers share them."""
+        if not self.section.metadata or workers == 1:
+            return [[Part()]]
+        return [[Part(step=_FILES)], [Part(number, workers, _PAGES) for number in range(workers)]]
+
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
-        """Part the entries by shard, and write `import_report.json`, unless that was done of the very same files.
+        """Part the entries by shard, and write `import_report.json`, unless that was done of the very same files; then
+        read the pages of the videos, where the section asks for them.
 
         Raises:
             CsmvError: the section does not say where the files are, one is missing or is not what it should be, or the
                 root was made from others.
         """
+        landed = LandReport() if part.step == _PAGES else self._land_files(store)
+        if not self.section.metadata:
+            return landed
+        report = Report()
+        if part.step != _FILES:
+            pacer = reach.pace(store, self._manners)
+            report = land_pages(store, reach, part, self._manners, pacer, lambda: self._videos(store))
+        report.merge(Report(landed.landed))
+        return report
+
+    def _land_files(self, store: Store) -> LandReport:
         if self.section.annotations is None or self.section.links is None:
-            if self.left(store):
+            if self._files_left(store):
                 raise CsmvError(
                     "The published files have not been read into this root: name them in dataset.yaml "
                     "(`source: {kind: published, annotations: ..., links: ...}`) or run `csmv import`."
@@ -180,7 +246,15 @@ class Published(Source):
         return LandReport(landed)
 
     def left(self, store: Store) -> int:
-        """1 until the files have landed as they are now. What has landed of files that are gone stays as it is."""
+        """1 until the files have landed as they are now, then the pages that are still to be read.
+
+        What has landed of files that are gone stays as it is.
+        """
+        if files := self._files_left(store):
+            return files
+        return len(pending_pages(store, self._videos(store))) if self.section.metadata else 0
+
+    def _files_left(self, store: Store) -> int:
         if inputs_of(store, self.landing) is None:
             return 1
         if self.section.annotations is None or self.section.links is None:
@@ -193,8 +267,14 @@ class Published(Source):
         return int(all(path.is_file() for path in files.values()) and not is_landed(store, self.landing, inputs, files))
 
     def state(self, store: Store, shard: int) -> str:
-        """The digest of the shard's part."""
-        return part_state(store, self.landing, shard)
+        """The digest of the shard's part, and of what its videos' pages say."""
+        state = part_state(store, self.landing, shard)
+        return digest_of([state, state_of_pages(pages_of(store, shard))]) if state and self.section.metadata else state
+
+    def glance(self, store: Store, shard: int) -> str:
+        """The digest of the shard's part and the names of its pages' files."""
+        state = part_state(store, self.landing, shard)
+        return digest_of([state, glance_at_pages(store, shard)]) if state and self.section.metadata else state
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The shard's entries and the rows refused; data ids are kept as they are published."""
@@ -210,11 +290,16 @@ class Published(Source):
                 hashtags.setdefault(line["video"], set()).add(line["hashtag"])
                 comments.append(CommentRow(line["id"], line["video"], line["text"], kind="text", published_id=True))
                 labels.append(LabelRow(line["id"], line["opinion"], line["emotion"]))
+        pages = pages_of(store, shard) if self.section.metadata else {}
         videos = [
-            VideoRow(video, url=canonical_url(video), hashtags=tuple(sorted(tags)))
+            with_page(VideoRow(video, url=canonical_url(video), hashtags=tuple(sorted(tags))), pages.get(video))
             for video, tags in sorted(hashtags.items())
         ]
-        return Rows(videos, comments, labels, failures)
+        return Rows(videos, comments, labels, [*failures, *failures_of_pages(pages)])
+
+    def names(self, store: Store) -> KnownNames:
+        """Those of the files, and of the pages where any have landed."""
+        return extracted_names(store, LANDING, ("handles", "display_names"))
 
     def split_of(self, store: Store, shard: int) -> dict[str, str]:
         """The published split of a shard's comments, by data id."""
@@ -230,6 +315,16 @@ class Published(Source):
             return kind, str(line["id"]) if kind == kinds["author"] else "", 0
 
         part_anew(old, new, self.landing, _place_of, order)
+        reshard_folder(WEB, old, new)
+
+    def _videos(self, store: Store) -> list[str]:
+        """The ids of all videos that have comments, sorted."""
+        lines = (line for shard in store.shards() for line in read_part(store, self.landing, shard))
+        return sorted({line["video"] for line in lines if line.get("text") is not None})
+
+    @property
+    def _manners(self) -> Manners:
+        return self.section.manners or Manners()
 
     def _refuse_others(self, published: PublishedFiles) -> None:
         for name, sha256 in self.section.files.items():

@@ -121,8 +121,12 @@ class Research(Source):
     kind: ClassVar[str] = "research"
     section_class: ClassVar[type[Validated]] = ResearchSource
     grows: ClassVar[tuple[str, ...]] = ("hashtags",)
-    online: ClassVar[bool] = True
     section: ResearchSource
+
+    @property
+    def online(self) -> bool:
+        """It asks the site."""
+        return True
 
     def __init__(
         self,

@@ -8,23 +8,22 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import ClassVar
 
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.base import CommentRow, Part, Reach, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Manners, WebSource
+from csmv.pipeline.sources.item_rows import comment_row, video_row
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
-from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.link_files import LinkFile, read_links
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
-from csmv.pipeline.sources.responses import Account, Comment, CommentList, Item, comments_in, parsed, read_list
-from csmv.pipeline.sources.video_links import LinkFile, canonical_url, read_links
+from csmv.pipeline.sources.responses import Comment, CommentList, Item, comments_in, parsed, read_list
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
 from csmv.pipeline.sources.walls import DONE, Ending, Outcome, Verdict
 from csmv.pipeline.sources.web_visits import STAGE, Collector, Report, Target
@@ -45,9 +44,13 @@ class Web(Source):
     kind: ClassVar[str] = "web"
     section_class: ClassVar[type[Validated]] = WebSource
     grows: ClassVar[tuple[str, ...]] = ("hashtags",)
-    online: ClassVar[bool] = True
     takes_targets: ClassVar[bool] = True
     section: WebSource
+
+    @property
+    def online(self) -> bool:
+        """It asks the site."""
+        return True
 
     def expected_videos(self, links: Path | None = None) -> int:
         """As many as the limits allow of each hashtag, and those of the links."""
@@ -62,7 +65,7 @@ class Web(Source):
         Raises:
             CsmvError: robots.txt forbids a collection or can't be read, or the file of links can't.
         """
-        pacer = self._pacer(store, reach)
+        pacer = reach.pace(store, self.section.manners)
         if self.section.manners.obey_robots:
             check_robots(reach.connection, pacer)
         if reach.links is None:
@@ -83,7 +86,9 @@ class Web(Source):
     def land(self, store: Store, reach: Reach, part: Part) -> Report:
         """One worker's share of the hashtags, of the videos, or of both, in a browser of its own."""
         manners, limits = self.section.manners, self.section.limits
-        collector = Collector(store, limits, manners, reach.connection, self._pacer(store, reach), reach.watch)
+        collector = Collector(
+            store, limits, manners, reach.connection, reach.pace(store, self.section.manners), reach.watch
+        )
         only = {Outcome(name) for name in part.only}
 
         def tags() -> list[str]:
@@ -128,12 +133,6 @@ class Web(Source):
         """As the section says."""
         return self.section.manners
 
-    def _pacer(self, store: Store, reach: Reach) -> Pacer:
-        manners = self.section.manners
-        if reach.pacer is not None:
-            return reach.pacer(store, manners)
-        return Pacer(store, Interval(interval_for(manners, reach.connection)), manners.longest_wait_s)
-
     # ------------------------------------------------------------------ rows
 
     def state(self, store: Store, shard: int) -> str:
@@ -167,9 +166,9 @@ def _rows(store: Store, shard: int) -> Rows:
             failures.append(failure)
         seen = _see(landing, video_id, visits)
         if seen.item is not None and seen.usable and _may_keep(verdict):
-            videos.append(_video(seen.item))
+            videos.append(video_row(seen.item))
             for cid, comment in sorted(seen.comments.items()):
-                comments.setdefault(cid, _comment(seen.item, comment))
+                comments.setdefault(cid, comment_row(seen.item, comment))
     return Rows(videos, list(comments.values()), (), failures)
 
 
@@ -180,7 +179,11 @@ def _last(visits: list[Visit]) -> Ending | None:
 
 def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdict]) -> None:
     """Say in `failures/` which rows of a file gave no video."""
-    rejected = [Failure(f"links:row {row.row}", FailureReason.BAD_ROW, row.reason) for row in found.rejects]
+    sheets = list(dict.fromkeys(row.sheet for row in found.rejects if row.sheet))
+    rejected = []
+    for row in found.rejects:
+        place = f"sheet {sheets.index(row.sheet) + 1} row" if len(sheets) > 1 else "row"
+        rejected.append(Failure(f"links:{place} {row.row}", FailureReason.BAD_ROW, row.reason))
     for link, verdict in resolved.items():
         failure = None if isinstance(verdict, str) else verdict.failure(f"links:{link.rstrip('/').rsplit('/', 1)[-1]}")
         if failure is not None:
@@ -235,47 +238,3 @@ def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:
     last = latest(visits)
     assert last is not None
     return verdict_of(landing.read(last.name))
-
-
-def _video(item: Item) -> VideoRow:
-    return VideoRow(
-        item.id,
-        url=canonical_url(item.id),
-        description=item.caption,
-        hashtags=tuple(item.hashtags),
-        created_at=item.published,
-        comment_count=item.stats.comments,
-        like_count=item.stats.likes,
-        play_count=item.stats.plays,
-        share_count=item.stats.shares,
-        language=item.language,
-        creator=_person(item.author),
-    )
-
-
-def _comment(item: Item, comment: Comment) -> CommentRow:
-    return CommentRow(
-        comment.cid,
-        item.id,
-        comment.text,
-        like_count=comment.likes,
-        reply_to=comment.reply_id if comment.reply_id not in ("", "0") else None,
-        created_on=_day(comment.created),
-        language=comment.language,
-        author=_person(comment.user),
-        by_creator=comment.is_by(item.author),
-        pinned=comment.pinned,
-        kind=str(comment.kind),
-    )
-
-
-def _person(account: Account) -> Person | None:
-    ids = tuple(value for value in (account.id, account.sec_id) if value)
-    if not ids and not account.handle:
-        return None
-    return Person(account.handle, (account.name,) if account.name else (), ids)
-
-
-def _day(created: int) -> date | None:
-    """The day it was written, if the number is believable."""
-    return datetime.fromtimestamp(created, UTC).date() if 0 < created < 1 << 33 else None

@@ -1,10 +1,12 @@
-"""Rows of the first sheet of an Excel workbook, Strict Open XML included, whatever the file may try to do.
+"""Rows of every sheet of an Excel workbook, Strict Open XML included, whatever the file may try to do.
 
 The parsing happens in a child process with a ceiling on memory and time, so that a workbook made to exhaust the
 machine ends in a sentence. Never runs macros, follows external links or evaluates formulas.
 """
 
 import json
+import posixpath
+import re
 import resource
 import subprocess
 import sys
@@ -12,8 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from csmv.pipeline.errors import CsmvError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 MAX_UNPACKED_BYTES = 512 << 20
 _CHILD_MEMORY_BYTES = 3 << 30
@@ -21,8 +27,8 @@ _CHILD_SECONDS = 120
 _MAX_CELL_CHARACTERS = 8192
 
 
-def read_workbook(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(row number from 1, the row's cells as text) of the first sheet.
+def read_workbook(path: Path) -> Iterator[tuple[str, int, list[str]]]:
+    """(sheet, row number from 1, the row's cells as text) of every sheet; a link behind a cell's words is its text.
 
     Raises CsmvError if the file is no workbook, unpacks to more than 512 MiB, or needs more than 3 GiB or two
     minutes to read.
@@ -33,8 +39,8 @@ def read_workbook(path: Path) -> Iterator[tuple[int, list[str]]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=home) as child:
         assert child.stdout is not None
         for line in child.stdout:
-            number, cells = json.loads(line)
-            yield number, cells
+            sheet, number, cells = json.loads(line)
+            yield sheet, number, cells
         code = child.wait()
     if code == 2:
         raise CsmvError(f"'{path.name}' is not an Excel workbook that can be read: save it again as .xlsx.")
@@ -80,17 +86,25 @@ def _unpacked_size(path: Path, member: zipfile.ZipInfo, limit: int) -> int:
 
 
 def _print_rows(path: str) -> int:
-    """In the child: the rows of the first sheet as JSON lines. 2 if it is no workbook, 3 if it is too much."""
+    """In the child: the rows of all sheets as JSON lines. 2 if it is no workbook, 3 if it is too much."""
     resource.setrlimit(resource.RLIMIT_AS, (_CHILD_MEMORY_BYTES, _CHILD_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CHILD_SECONDS, _CHILD_SECONDS))
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
-        sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-        for number, row in enumerate(sheet.iter_rows(), start=1):
-            cells = [_text(cell) for cell in row]
-            if any(cells):
-                sys.stdout.write(json.dumps([number, cells]) + "\n")
+        workbook = CalamineWorkbook.from_path(path)
+        behind = _links_behind(path)
+        for name in workbook.sheet_names:
+            sheet = workbook.get_sheet_by_name(name)
+            hidden = behind.get(name, {})
+            for number, row in enumerate(sheet.iter_rows(), start=1):
+                cells = [_text(cell) for cell in row]
+                for column, target in hidden.get(number, {}).items():
+                    cells += [""] * (column + 1 - len(cells))
+                    if "://" not in cells[column] and "tiktok" not in cells[column].lower():
+                        cells[column] = target[:_MAX_CELL_CHARACTERS]
+                if any(cells):
+                    sys.stdout.write(json.dumps([name, number, cells]) + "\n")
     except CalamineError:
         return 2
     except (MemoryError, IndexError, ValueError):
@@ -101,8 +115,70 @@ def _print_rows(path: str) -> int:
 def _text(cell: object) -> str:
     # Excel's numbers are floats: a whole one is written as such, and an id above 2**53 has lost digits already.
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else ""
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else f"{cell:e}"
     return str(cell)[:_MAX_CELL_CHARACTERS]
+
+
+_CELL = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_FORMULA = re.compile(r"""HYPERLINK\(\s*"([^"]+)\"""", re.IGNORECASE)
+_SHEETS = "xl/workbook.xml"
+
+
+def _links_behind(path: str) -> dict[str, dict[int, dict[int, str]]]:
+    """Sheet -> row -> column -> the address that a cell leads to, by a hyperlink or by a formula that makes one."""
+    behind: dict[str, dict[int, dict[int, str]]] = {}
+    with zipfile.ZipFile(path) as archive:
+        targets = _relations(archive, _SHEETS)
+        for sheet in _elements(archive, _SHEETS, "sheet"):
+            place = targets.get(_attribute(sheet, "id"), "")
+            links = _relations(archive, place)
+            cells = behind.setdefault(_attribute(sheet, "name"), {})
+            for element in _elements(archive, place, "c", "hyperlink"):
+                where = _CELL.match(_attribute(element, "r") or _attribute(element, "ref"))
+                made = [_FORMULA.search(inner.text or "") for inner in element if inner.tag.endswith("}f")]
+                target = links.get(_attribute(element, "id"), "") or next((one[1] for one in made if one), "")
+                if where and target:
+                    cells.setdefault(int(where[2]), {})[_column(where[1])] = target
+    return behind
+
+
+def _relations(archive: zipfile.ZipFile, place: str) -> dict[str, str]:
+    """Id -> target of what a part of the archive refers to; a part of it is named from the archive's root."""
+    folder, _, name = place.rpartition("/")
+    found: dict[str, str] = {}
+    for one in _elements(archive, f"{folder}/_rels/{name}.rels", "Relationship"):
+        target = _attribute(one, "Target")
+        inside = _attribute(one, "TargetMode") != "External"
+        found[_attribute(one, "Id")] = posixpath.normpath(posixpath.join("/", folder, target))[1:] if inside else target
+    return found
+
+
+def _elements(archive: zipfile.ZipFile, place: str, *names: str) -> "Iterator[Element]":
+    """The elements of these names in a part of the archive, whatever their namespace; none where it is not there."""
+    from xml.etree.ElementTree import ParseError, iterparse
+
+    if place not in archive.namelist():
+        return
+    try:
+        with archive.open(place) as part:
+            for _, element in iterparse(part):
+                if element.tag.rpartition("}")[2] in names:
+                    yield element
+                    element.clear()
+    except ParseError:
+        return
+
+
+def _attribute(element: "Element", name: str) -> str:
+    return next((value for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
+
+
+def _column(letters: str) -> int:
+    """A column's number from 0, of its letters."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number - 1
 
 
 if __name__ == "__main__":

@@ -62,9 +62,13 @@ class Ytdlp(Source):
     """What yt-dlp tells of a video: its info and its comments."""
 
     kind: ClassVar[str] = "ytdlp"
-    online: ClassVar[bool] = True
     section_class: ClassVar[type[Validated]] = YtdlpSource
     section: YtdlpSource
+
+    @property
+    def online(self) -> bool:
+        """It asks the site."""
+        return True
 
     def land(self, store: Store, reach: Reach, part: Part) -> LandReport:
         """Take in the info files, then the addresses that have not been read.

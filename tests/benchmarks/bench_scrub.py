@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 from scrub_corpus import corpus, templates  # noqa: E402
 
 from csmv.pipeline.scrub import Scrubber, ScrubPolicy  # noqa: E402
-from csmv.pipeline.sources.video_links import creators_in  # noqa: E402
+from csmv.pipeline.sources.link_files import creators_in  # noqa: E402
 
 SHARED = HERE.parent.parent.parent / "shared"
 GOALS = {

@@ -10,6 +10,7 @@ import pytest
 
 from csmv.pipeline.demo.sandbox import Fault, Sandbox, SandboxSettings, World
 from csmv.pipeline.failures import failures_of
+from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.store import Store
 from csmv.pipeline.verify import verify
 
@@ -59,6 +60,45 @@ def test_annotations_and_links_become_media_and_features(
             assert not [handle for handle in handles if handle in store.read_file(name)], name
     asked = [entry for entry in sandbox.log() if gone in entry.path]
     assert len(asked) == 1, "a video that is gone is asked for once"
+
+
+@pytest.mark.slow
+def test_collecting_on_a_published_root_brings_what_its_pages_say_today(
+    csmv: Any, csmv_inside: Any, publish: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: `make setup` or `apt-get install chromium`")
+    annotations, links = publish(tmp_path / "published", sandbox.world)
+    root = tmp_path / "root"
+    assert csmv_inside("import", annotations, "--links", links, "--root", root, "--shards", 2).returncode == 0
+    store = Store.open(str(root))
+    before = store.read_all("comments")
+    reach = ("--proxy", sandbox.proxy, "--ca-file", sandbox.ca_file, "--interval", 0)
+
+    collected = csmv("collect", "--root", root, *reach, "--json")
+
+    assert collected.returncode == 0, collected.stderr
+    assert json.loads(collected.stdout)["outcomes"] == {"done": 3, "gone": 1}
+    assert store.read_all("comments").equals(before)
+    gone, *there = sandbox.world.videos
+    rows = {row["video_id"]: row for row in store.read_all("videos").to_pylist()}
+    assert rows[gone]["created_at"] is None
+    for video in there:
+        truth = sandbox.world.videos[video]
+        assert int(rows[video]["created_at"].timestamp()) == truth.created
+        assert rows[video]["description"] and rows[video]["like_count"] is not None and rows[video]["creator"]
+        assert rows[video]["hashtags"] == ["sandbox"]
+    assert {row["key"]: row["reason"] for row in failures_of(store)["tables"].to_pylist()} == {gone: "gone"}
+    sandbox.forget_log()
+    again = csmv("collect", "--root", root, *reach, "--json")
+    assert again.returncode == 0, again.stderr
+    assert not [entry for entry in sandbox.log() if entry.kind == "page"]
+    told = json.loads(csmv_inside("status", root, "--json").stdout)
+    assert not any(stage["stale"] for stage in told)
+    handles = [video.creator.handle.encode() for video in sandbox.world.videos.values()]
+    for name in store.files():
+        if not name.startswith("private/"):
+            assert not [handle for handle in handles if handle in store.read_file(name)], name
 
 
 @pytest.mark.slow
