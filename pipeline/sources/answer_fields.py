@@ -13,7 +13,7 @@ What is wrong is said by the field's path, such as `comments[].text`, and never 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
@@ -50,6 +50,8 @@ class Expected:
 
     paths: tuple[str, ...]
     kind: Callable[[object], object] = lambda value: value
+    optional: bool = False
+    """Whether one element may lack it, where a site leaves out what has no value; never all elements of a list."""
 
     def problem(self, data: dict[str, Any], at: str) -> str:
         """What is wrong with it in `data`, or ""."""
@@ -61,7 +63,7 @@ class Expected:
         value = data
         for part in path.split("."):
             if not isinstance(value, dict) or part not in value:
-                return f"`{_joined(at, path)}` is missing"
+                return "" if self.optional else f"`{_joined(at, path)}` is missing"
             value = value[part]
         try:
             if value is not None:
@@ -108,6 +110,14 @@ def _id(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _number_id(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 64:
+        raise ValueError("no id")
+    return value
+
+
 def count_of(value: object) -> int:
     """A count that comes as a number, as "1234", as "1,234" or as "1.2K". Raises ValueError for anything else."""
     if isinstance(value, bool):
@@ -141,6 +151,10 @@ def text_of(value: object) -> str:
     return value
 
 
+def _texts(value: object) -> object:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else value
+
+
 def _objects(value: object) -> object:
     return tuple(one for one in value if isinstance(one, dict)) if isinstance(value, list | tuple) else value
 
@@ -156,12 +170,15 @@ def flag_of(value: object) -> bool:
 
 Id = Annotated[str, BeforeValidator(_id), StringConstraints(pattern=r"^[0-9]{1,20}$")]
 """An id of digits, as a string or as a whole number; a float has lost its last digits and is none."""
+NumberId = Annotated[int, BeforeValidator(_number_id)]
+"""An id that comes as a number, or as a string of digits."""
 AnyId = Annotated[str, BeforeValidator(_id)]
 """An id that is only compared."""
 Count = Annotated[int, BeforeValidator(count_of)]
 Second = Annotated[int, BeforeValidator(second_of)]
 Text = Annotated[str, BeforeValidator(text_of)]
 Flag = Annotated[bool, BeforeValidator(flag_of)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Objects = BeforeValidator(_objects)
 """A list of which only the objects count, for lists of what is only wanted."""
 
@@ -233,7 +250,21 @@ def read_all(
             read_elements.lost[refused] += 1
         read_elements.problems.append(refused or reading.problem)
         read_elements.unsafe += reading.unsafe
+    lacking = _lacking(model, elements, at)
+    if lacking:
+        read_elements.problems = [problem or lacking for problem in read_elements.problems]
     return read_elements
+
+
+def _lacking(model: type[Answer], elements: Sequence[object], at: str) -> str:
+    """A sentence about what each of several elements lacks although it is expected, or ""."""
+    if len(elements) < IN_A_ROW:
+        return ""
+    for expectation in model.expected:
+        whole = replace(expectation, optional=False)
+        if all(isinstance(one, dict) and whole.problem(one, at).endswith("missing") for one in elements):
+            return whole.problem({}, at)
+    return ""
 
 
 @dataclass(repr=False)

@@ -262,6 +262,9 @@ class Source(ABC):
     def rows(self, store: Store, shard: int) -> Rows:
         """Everything the source has for one shard, from landing."""
 
+    def reread(self, store: Store) -> None:  # noqa: B027  (a source that keeps nothing in memory has nothing to do)
+        """Forget what this process has read of landing, and say anew in `failures/` what of its lists is unreadable."""
+
     def glance(self, store: Store, shard: int) -> str:
         """What decides `state`, told without reading what landed where the source can: equal glances, equal states."""
         return self.state(store, shard)

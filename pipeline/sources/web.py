@@ -30,7 +30,9 @@ from csmv.pipeline.sources.responses import (
     Comment,
     CommentList,
     Item,
+    ItemList,
     comments_in,
+    items_in,
     landed_list,
     read_list,
     read_video_page,
@@ -38,7 +40,7 @@ from csmv.pipeline.sources.responses import (
 from csmv.pipeline.sources.video_links import LinkFile, canonical_url, read_links
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
 from csmv.pipeline.sources.walls import DONE, Done, Ending, Outcome, Verdict
-from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Report, Target
+from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Report, Target, settle_items
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
@@ -151,6 +153,17 @@ class Web(Source):
     def state(self, store: Store, shard: int) -> str:
         """A digest of what the shard's visits saw, however many they were."""
         return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+
+    def reread(self, store: Store) -> None:
+        """Forget the rows at hand, and count anew the items of its lists that can't be read."""
+        _LAST_ROWS.forget()
+        landing = Landing(store)
+        for tag in self.hashtags:
+            pages = [landed_list(ItemList, record.body) for record in landing.last_pages(tag)]
+            lists = [items_in(page) for page in pages if page is not None]
+            problems = sum((items.told for items in lists), Counter[str]())
+            elements = sum(len(items.problems) for items in lists)
+            settle_items(store, tag, elements, problems, sum(items.unsafe for items in lists))
 
     def glance(self, store: Store, shard: int) -> str:
         """A digest of the names of the shard's visits."""

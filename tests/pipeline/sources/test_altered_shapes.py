@@ -1,4 +1,4 @@
-"""Every shape of the site's answers that could change: named by its field, and never read as an end with nothing in it."""
+"""Every shape of the site's answers that could change: named by its field, never read as an end with nothing in it."""
 
 import copy
 import json
