@@ -381,11 +381,11 @@ class _Search:
             page = ResearchList.of(data, rows)
             problem = page.problem or self._feed(model, page.rows, rows)
             empty = 0 if page.rows else empty + 1
-            stands = isinstance(data, dict) and data.get("cursor") == following.get("cursor") and number > 0
+            stands = bool(following) and _following(data).get("cursor") == following.get("cursor")
             # Only the service's own word is an end: what stopped loading before it goes on in a later run.
             is_stalled = page.more and (stands or empty >= _EMPTY_PAGES)
             ended = bool(problem) or is_stalled or not page.more
-            how = "more" if problem else "stalled" if is_stalled else "more" if page.more else "end"
+            how = "stalled" if problem or is_stalled else "more" if page.more else "end"
             record = Record(path, json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"))
             write_records(self.store, f"{place}/{number:05d}.{how}.jsonl.zst", [record])
             if problem:
@@ -412,13 +412,14 @@ class Changed(Exception):
 def _so_far(store: Store, names: Sequence[str], most: int | None) -> tuple[int, dict[str, Any], bool]:
     """How many pages of a round have landed, what the next request adds, and whether the round has ended.
 
-    A round that ended for a limit has not where the limit, `most`, is higher now.
+    A round that ended for a limit has not where the limit, `most`, is higher now. One that stalled begins anew, because
+    nobody knows what its last pages left out.
     """
-    if not names:
-        return 0, {}, False
+    if not names or names[-1].endswith(".stalled.jsonl.zst"):
+        return len(names), {}, False
     pages = [name for name in names if not name.endswith(".enough.jsonl.zst")]
     limited = names[-1].endswith(".enough.jsonl.zst")
-    if not pages or not (limited or names[-1].endswith((".more.jsonl.zst", ".stalled.jsonl.zst"))):
+    if not pages or not (limited or names[-1].endswith(".more.jsonl.zst")):
         return len(names), {}, True
     following = _following(json.loads(next(read_records(store, pages[-1])).body))
     enough = limited and most is not None and count_of(following.get("cursor", 0)) >= most

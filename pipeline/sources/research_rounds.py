@@ -127,8 +127,7 @@ def unread_videos(store: Store) -> Counter[str]:
     lists: dict[str, Round] = {}
     for one in rounds_of(store, f"{LANDING}/videos"):
         lists[one.folder.rsplit("/", 1)[0]] = one
-    read_lists = (read_all(ResearchVideo, list(_rows(store, one, "videos")), "videos[]") for one in lists.values())
-    return sum((one.lost for one in read_lists), Counter[str]())
+    return sum((_lost(store, one) for one in lists.values()), Counter[str]())
 
 
 def vanished(store: Store, searched: Searched) -> set[str]:
@@ -147,6 +146,10 @@ def _standing(store: Store, searched: Searched) -> tuple[list[Round], list[Round
         window = left.pop()
         rounds = believed(store, rounds_of(store, window_place(*window)), "videos")
         if not rounds:
+            continue
+        if _lost(store, rounds[-1]):
+            # Whose row could not be read has not gone.
+            standing += rounds
             continue
         standing.append(rounds[-1])
         replaced += rounds[:-1]
@@ -169,6 +172,11 @@ def _below(start: date, end: date) -> Iterator[tuple[date, date]]:
 def _videos(store: Store, one: Round) -> dict[str, ResearchVideo]:
     videos = read_all(ResearchVideo, list(_rows(store, one, "videos")), "videos[]").values
     return {str(video.id): video for video in videos if is_safe_id(str(video.id))}
+
+
+def _lost(store: Store, one: Round) -> Counter[str]:
+    """The rows of a round that give no video, by what is wrong with them."""
+    return read_all(ResearchVideo, list(_rows(store, one, "videos")), "videos[]").lost
 
 
 def _rows(store: Store, one: Round, rows: str) -> Iterator[object]:

@@ -309,7 +309,12 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+QUICKLY = ("videos renamed", "comments' has_more gone", "comments' text renamed")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICKLY else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES]
+)
 def test_a_changed_service_ends_the_run_with_the_field(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
     path, change, told = SHAPES[name]
     store = store_of(tmp_path, sandbox, limits=Limits(videos=4, comments=100))
@@ -330,8 +335,9 @@ def test_a_changed_service_ends_the_run_with_the_field(tmp_path: Path, sandbox: 
 def test_odd_rows_cost_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
     def odd(data: dict[str, Any]) -> None:
         rows = data["videos"]
-        rows[5] |= {"create_time": 10**15}
-        rows[40] |= {name: None for name in rows[40] if name not in ("id", "video_id")}
+        if len(rows) > 40:
+            rows[5] |= {"create_time": 10**15}
+            rows[40] |= {name: None for name in rows[40] if name not in ("id", "video_id")}
 
     altered(sandbox, QUERY, odd)
     store = store_of(tmp_path, sandbox, limits=Limits(videos=None, comments=0, since=date(2026, 8, 1)))
@@ -339,12 +345,16 @@ def test_odd_rows_cost_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
     report = run(store, sandbox)
 
     assert (report.stopped, report.videos) == ("", 120)
-    assert report.shapes == {"`videos[].create_time` is a number where it should be another value": 2}
-    assert store.read_all("videos")["created_at"].null_count == 4
+    assert report.shapes == {"`videos[].create_time` is a number where it should be another value": 1}
+    assert store.read_all("videos")["created_at"].null_count == 2
 
 
 def test_a_row_without_an_id_is_counted(tmp_path: Path, sandbox: Sandbox) -> None:
-    altered(sandbox, QUERY, lambda data: data["videos"][7].update(id=None, video_id=None))
+    def odd(data: dict[str, Any]) -> None:
+        for row in data["videos"][7:8]:
+            row.update(id=None, video_id=None)
+
+    altered(sandbox, QUERY, odd)
     store = store_of(tmp_path, sandbox, limits=NO_COMMENTS)
     run(store, sandbox)
     assert len(unread(store)) == 1 and "`videos[].id`" in unread(store)[0]
@@ -388,10 +398,11 @@ def test_a_comment_under_two_videos_costs_itself(tmp_path: Path, sandbox: Sandbo
     altered(sandbox, LIST, repeat)
     store = store_of(tmp_path, sandbox, limits=Limits(videos=4, comments=100))
     run(store, sandbox)
-    comments = store.read_all("comments")["comment_id"].to_pylist()
-    assert len(comments) == 4 * 2 + len(set(comments)) - 4 * 2
+    for shard in store.shards():
+        shown = store.read("comments", shard)
+        assert shown is None or len(set(shown["comment_id"].to_pylist())) == shown.num_rows
     reasons = [row["reason"] for row in store.read_all("failures/tables").to_pylist()]
-    assert reasons.count("duplicate") >= 2
+    assert reasons.count("duplicate") + store.read_all("comments").num_rows == 4 * 3
 
 
 def test_a_higher_limit_on_comments_reaches_further(tmp_path: Path, sandbox: Sandbox) -> None:
