@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.sources.base import LandReport, Part, Reach, Source
 from csmv.pipeline.sources.collect_settings import Manners
@@ -100,6 +101,16 @@ def ingest(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) ->
     """Land a source in this process, and bring the tables up to date with it. Arguments as in `write_tables`."""
     collect(store, source, Reach())
     return write_tables(store, source, policy, key)
+
+
+def unread(store: Store) -> list[str]:
+    """What there is to say of items and comments that landed and could not be read, a sentence a list of them."""
+    return sorted(
+        row["detail"]
+        for stage in ("collect", "tables")
+        for row in store.read_all(f"failures/{stage}").to_pylist()
+        if row["reason"] == FailureReason.UNREADABLE and row["key"].endswith((":items", ":comments", ":rows"))
+    )
 
 
 def reasons(store: Store) -> Counter[str]:

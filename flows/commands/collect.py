@@ -1,7 +1,7 @@
 """`csmv collect`, `download` and `sandbox`: sources into a root, media for it, and the stand-in site to try both on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ commands = typer.Typer()
 
 SITE = "csmv.pipeline.sources.collect_settings"
 LIMITS = ("videos", "comments", "replies", "since", "until", "min_comments")
-COLUMNS = ("hashtag", "found", "new", "skipped", "walled", "comments")
+COLUMNS = ("hashtag", "found", "new", "skipped", "walled", "comments", "unreadable")
 BROWSER = ("proxy", "ca_file", "browser", "profile", "cookies", "headed", "locale")
 
 
@@ -42,6 +42,10 @@ def collect(
     replace_source: Annotated[
         bool, typer.Option("--replace-source", help="Let the source of --config take the place of the root's own.")
     ] = False,
+    reparse: Annotated[
+        bool,
+        typer.Option("--reparse", help="Make the tables anew from what has landed, without a request, and end there."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Collect videos and comments by hashtag or from links, politely; run it again to go on where it stopped.
@@ -54,6 +58,9 @@ def collect(
         return
     if root is None:
         raise UsageError("Say with --root where the dataset is kept.")
+    if reparse:
+        _reparse(root, as_json)
+        return
     # A pace that is asked for holds for this run; a new root keeps it.
     manners = {} if _is_there(root) or visit["interval_s"] is None else {"interval_s": visit["interval_s"]}
     asked = {"hashtags": source["hashtags"] or [], "limits": limits, "manners": manners}
@@ -110,7 +117,7 @@ def download(
         for reason, number in report.reasons.most_common():
             typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
         _say_survival(years, plan)
-    _end_if_unfinished(report.stopped, report.left)
+    _end_if_unfinished(root, report.stopped, report.left)
 
 
 @command(commands, "sandbox")
@@ -258,6 +265,30 @@ def _dry_run(links: Path | None, as_json: bool) -> None:
         typer.echo(f"  ... and {len(listed.rejects) - 20} more; --json lists all.")
 
 
+def _reparse(root: str, as_json: bool) -> None:
+    from csmv.pipeline.collect import unread
+    from csmv.pipeline.config import read_config
+    from csmv.pipeline.sources.registry import source_of
+    from csmv.pipeline.sources.reparse import reparse
+    from csmv.pipeline.store import Store
+
+    store = Store.open(root)
+    config = read_config(store)
+    source = source_of(config.source)
+    written = reparse(store, source, config.scrub, store.key())
+    rows = {table: store.read_all(table).num_rows for table in ("videos", "comments")}
+    left, unreadable = source.left(store), unread(store)
+    if as_json:
+        made = {"shards_written": store.n_shards - written.reused, "left": left, "unreadable": unreadable}
+        print_json(rows | made)
+    else:
+        typer.echo(
+            f"{rows['videos']:,} videos and {rows['comments']:,} comments; {store.n_shards - written.reused} of "
+            f"{store.n_shards} shards came out otherwise than before."
+        )
+    _end_if_unfinished(root, "", left, unreadable)
+
+
 def _described(
     root: str, config: Path | None, asked: dict[str, Any], links: Path | None, dataset: Values
 ) -> dict[str, Any]:
@@ -370,16 +401,20 @@ def _table(report: "Report", seconds: float) -> "Table":
 
 
 def _say(root: str, report: "LandReport", as_json: bool) -> None:
+    from csmv.pipeline.collect import unread
     from csmv.pipeline.sources.web_visits import Report
+    from csmv.pipeline.store import Store
 
+    unreadable = unread(Store.open(root))
     if isinstance(report, Report):
-        _say_visits(report, as_json)
+        _say_visits(report, unreadable, as_json)
     else:
         _say_landed(root, report, as_json)
-    _end_if_unfinished(report.stopped, report.left)
+    shapes = getattr(report, "shapes", {})
+    _end_if_unfinished(root, report.stopped, report.left, unreadable or sorted(shapes))
 
 
-def _say_visits(report: "Report", as_json: bool) -> None:
+def _say_visits(report: "Report", unreadable: list[str], as_json: bool) -> None:
     from rich.console import Console
 
     from csmv.pipeline.sources.walls import ENDINGS
@@ -387,12 +422,17 @@ def _say_visits(report: "Report", as_json: bool) -> None:
     if as_json:
         tallies = {name: vars(tally) for name, tally in report.tallies.items()}
         counts = {"outcomes": report.outcomes, "left": report.left, "stopped": report.stopped}
-        print_json({"hashtags": tallies} | counts)
+        shapes = {"unreadable": unreadable, "shapes": report.shapes, "silent": report.silent}
+        print_json({"hashtags": tallies} | counts | shapes)
         return
     Console().print(_table(report, 0))
     for outcome, number in report.outcomes.most_common():
         typer.echo(f"  {number:>7,}  {outcome:<20} {ENDINGS[outcome].sentence}".rstrip())
-    if not report.left and not report.stopped:
+    for shape, number in report.shapes.most_common():
+        typer.echo(f"  {number:>7,}  unreadable           {shape}")
+    if report.silent:
+        typer.echo(f"  {report.silent:>7,}  videos declare comments, and none were received")
+    if not report.left and not report.stopped and not unreadable and not report.shapes:
         typer.echo("Everything is settled.")
 
 
@@ -417,8 +457,22 @@ def _say_landed(root: str, report: "LandReport", as_json: bool) -> None:
             typer.echo(f"  {number:>7,}  {text}")
 
 
-def _end_if_unfinished(stopped: str, left: int) -> None:
-    """A run that ended early, or left something, is no success for the shell."""
-    if stopped or left:
-        why = f"Ended early: {stopped}." if stopped else f"{left:,} may succeed later."
-        raise UnfinishedError(f"{why} Run the same command again later to go on.")
+def _end_if_unfinished(root: str, stopped: str, left: int, unreadable: Sequence[str] = ()) -> None:
+    """A run that ended early, left something or could not read something is no success for the shell.
+
+    Raises:
+        UnfinishedError: it is one of these; the sentence says how to go on.
+    """
+    if not stopped and not left and not unreadable:
+        return
+    words = [f"Ended early: {stopped}." if stopped else ""]
+    if unreadable:
+        more = f" (and {len(unreadable) - 1:,} more)" if len(unreadable) > 1 else ""
+        words.append(f"Not everything that came could be read: {unreadable[0]}{more}.")
+    if left:
+        words.append(f"{left:,} targets are left and may succeed later.")
+    if left or stopped:
+        words.append("Run the same command again later to go on.")
+    if unreadable:
+        words.append(f"Once csmv has been mended, `csmv collect --root {root} --reparse` makes the rows of it.")
+    raise UnfinishedError(" ".join(filter(None, words)))

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import LANDING, KnownNames
 from csmv.pipeline.landed_names import extracted_names, extracted_state
+from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
 from csmv.pipeline.store import Store
@@ -99,6 +100,12 @@ class Rows:
     comments: Sequence[CommentRow] = ()
     labels: Sequence[LabelRow] = ()
     failures: Sequence[Failure] = ()
+
+
+def repeated_comments(video_id: str, number: int) -> Failure:
+    """What to say of comments of a video whose ids another video's comments have: they cost only themselves."""
+    text = f"{number:,} comments of it have the ids of another video's comments"
+    return Failure(f"{video_id}:duplicates", FailureReason.DUPLICATE, text)
 
 
 @dataclass(frozen=True)
@@ -256,6 +263,9 @@ class Source(ABC):
     @abstractmethod
     def rows(self, store: Store, shard: int) -> Rows:
         """Everything the source has for one shard, from landing."""
+
+    def reread(self, store: Store) -> None:  # noqa: B027  (a source that keeps nothing in memory has nothing to do)
+        """Forget what this process has read of landing, and say anew in `failures/` what of its lists is unreadable."""
 
     def glance(self, store: Store, shard: int) -> str:
         """What decides `state`, told without reading what landed where the source can: equal glances, equal states."""

@@ -25,6 +25,14 @@ class Limits(Validated):
     until: date | None = Field(default=None, description="videos published on this day or earlier, UTC")
     min_comments: int = Field(default=0, ge=0, description="videos with at least so many comments")
 
+    def admit(self, published: date | None, comments: int | None) -> bool:
+        """Whether they let in a video of this day (UTC) that declares so many comments."""
+        if (comments or 0) < self.min_comments:
+            return False
+        if published is None:
+            return self.since is None and self.until is None
+        return (self.since is None or published >= self.since) and (self.until is None or published <= self.until)
+
 
 class Manners(Validated):
     """How politely. The interval is shared by all workers of a run."""

@@ -121,6 +121,7 @@ class TablesStage(ShardStage):
     writes = ("videos", "comments", "labels", "splits/published")
     failures: ClassVar[tuple[FailureReason, ...]] = (
         FailureReason.BAD_ROW,
+        FailureReason.UNREADABLE,
         FailureReason.UNSAFE_ID,
         FailureReason.UNKNOWN_VIDEO,
         FailureReason.DUPLICATE,

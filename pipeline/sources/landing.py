@@ -170,6 +170,13 @@ class Landing:
             if name.endswith(".page.jsonl.zst"):
                 yield from self.read(name)
 
+    def last_pages(self, tag: str) -> Iterator[Record]:
+        """The pages of a hashtag's newest visit that kept any."""
+        names = [name for name in self.store.files(f"{WEB}/tags/{tag_key(tag)}") if name.endswith(".page.jsonl.zst")]
+        for name in names:
+            if name.split(".", 1)[0] == names[-1].split(".", 1)[0]:
+                yield from self.read(name)
+
     def read(self, name: str) -> Iterator[Record]:
         """The records of a file."""
         yield from read_records(self.store, name)

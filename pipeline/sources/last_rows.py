@@ -35,6 +35,11 @@ class LastRows:
             self._at, self._rows = at, rows
         return rows
 
+    def forget(self) -> None:
+        """Read everything anew."""
+        with self._lock:
+            self._at, self._rows, self._digests = (), Rows(), {}
+
     def digest(self, at: tuple[Any, ...], read: Callable[[], Rows]) -> str:
         """A digest of everything in the rows; equal rows give equal digests."""
         if at not in self._digests:

@@ -7,18 +7,20 @@ nor they for it: the service's terms seem to forbid mixing them. Keys come from 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import CommentKind, FailureReason
-from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.answer_fields import Expected, Streak, count_of, read_all
+from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Reach, Rows, Source, VideoRow, repeated_comments
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Limits
 from csmv.pipeline.sources.landing import Record, read_records, write_records
@@ -32,6 +34,7 @@ from csmv.pipeline.sources.research_api import (
     QuotaSpent,
     ResearchClient,
     ResearchComment,
+    ResearchList,
     ResearchVideo,
     SearchGone,
     TooDeep,
@@ -45,10 +48,12 @@ from csmv.pipeline.sources.research_rounds import (
     research_comments,
     research_videos,
     rounds_of,
+    unread_videos,
     window_place,
     windows,
 )
 from csmv.pipeline.sources.video_links import canonical_url
+from csmv.pipeline.sources.web_visits import MENDING
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
@@ -100,6 +105,8 @@ class ResearchReport(LandReport):
     requests: int = 0
     stalled_windows: int = 0
     unsettled_windows: int = 0
+    shapes: Counter[str] = field(default_factory=Counter)
+    """Rows that are not what they should be, by the sentence that names their field."""
     refreshed: int = 0
     vanished: int = 0
 
@@ -109,6 +116,7 @@ class ResearchReport(LandReport):
         for name in ("requests", "stalled_windows", "unsettled_windows", "refreshed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.vanished = other.vanished
+        self.shapes.update(other.shapes)
 
 
 def _today() -> date:
@@ -152,9 +160,13 @@ class Research(Source):
             try:
                 search.all_windows()
                 search.all_comments()
+            except Changed as changed:
+                report.shapes[str(changed)] += 1
+                report.stopped = f"the Research API's answers have changed: {changed}. To go on, {MENDING}"
             except QuotaSpent:
                 report.stopped = "the day's quota of requests is used up; run again after 00:00 UTC"
         report.landed = report.requests = client.sent
+        _say_unread(store)
         report.vanished = len(self.videos(store)[1])
         return report
 
@@ -173,9 +185,10 @@ class Research(Source):
             left += not rounds or not rounds[-1].ended
             if rounds and rounds[-1].halved:
                 pending += halves(*window)
+        most = _most_comments(self.section)
         for video_id in _with_comments(self.section, self.videos(store)[0]):
             rounds = rounds_of(store, comments_place(store, video_id))
-            left += not rounds or not rounds[-1].ended
+            left += not rounds or not rounds[-1].ended or not _so_far(store, rounds[-1].names, most)[2]
         return left
 
     def videos(self, store: Store) -> tuple[dict[str, ResearchVideo], set[str]]:
@@ -188,6 +201,13 @@ class Research(Source):
         """A digest of what the service said of the shard, however often it was asked."""
         return _LAST_ROWS.digest(self._at(store, shard), lambda: self._read(store, shard))
 
+    def reread(self, store: Store) -> None:
+        """Forget what was read, and count anew the rows of videos that give none."""
+        _LAST_ROWS.forget()
+        with _LOCK:
+            _videos_read.clear()
+        _say_unread(store)
+
     def glance(self, store: Store, shard: int) -> str:
         """A digest of the names of what landed of the windows and of the shard's comments."""
         return digest_of(self._at(store, shard)[1:])
@@ -198,21 +218,31 @@ class Research(Source):
 
     def _at(self, store: Store, shard: int) -> tuple[Any, ...]:
         landed = digest_of([store.files(f"{LANDING}/videos"), store.files(f"{LANDING}/comments/{shard:04d}")])
-        return store.root, shard, self.section.searched, landed, Forgotten.of(store).digest
+        limit = self.section.limits.comments
+        return store.root, shard, self.section.searched, landed, Forgotten.of(store).digest, limit
 
     def _read(self, store: Store, shard: int) -> Rows:
         videos, gone = self.videos(store)
         here = {video_id: video for video_id, video in sorted(videos.items()) if store.shard_of(video_id) == shard}
         comments: dict[str, CommentRow] = {}
-        for video_id in here:
-            for comment in research_comments(store, video_id):
-                comments[str(comment.id)] = _comment(video_id, comment)
-        lost = [
+        failures = [
             Failure(video_id, FailureReason.GONE, "the service no longer gives it")
             for video_id in sorted(gone)
             if store.shard_of(video_id) == shard
         ]
-        return Rows([_video(video_id, video) for video_id, video in here.items()], list(comments.values()), (), lost)
+        for video_id in here:
+            listed = research_comments(store, video_id)
+            distinct = {str(comment.id): comment for comment in listed.values}
+            shown = dict(list(distinct.items())[: self.section.limits.comments])
+            if repeated := shown.keys() & comments.keys():
+                failures.append(repeated_comments(video_id, len(repeated)))
+            if listed.lost:
+                text = f"{listed.lost.total()} comments could not be read: {listed.lost.most_common(1)[0][0]}"
+                failures.append(Failure(f"{video_id}:comments", FailureReason.UNREADABLE, text))
+            comments |= {cid: _comment(video_id, one) for cid, one in shown.items() if cid not in repeated}
+        return Rows(
+            [_video(video_id, video) for video_id, video in here.items()], list(comments.values()), (), failures
+        )
 
 
 _LAST_ROWS = LastRows()
@@ -238,7 +268,7 @@ def _video(video_id: str, video: ResearchVideo) -> VideoRow:
         url=canonical_url(video_id),
         description=video.video_description,
         hashtags=video.hashtag_names,
-        created_at=datetime.fromtimestamp(video.create_time, UTC) if 0 < video.create_time < 1 << 33 else None,
+        created_at=video.published,
         comment_count=video.comment_count,
         like_count=video.like_count,
         play_count=video.view_count,
@@ -247,7 +277,7 @@ def _video(video_id: str, video: ResearchVideo) -> VideoRow:
 
 
 def _comment(video_id: str, comment: ResearchComment) -> CommentRow:
-    top = comment.parent_comment_id in (None, comment.video_id)
+    top = comment.parent_comment_id in (None, comment.video_id, int(video_id))
     created = comment.create_time
     return CommentRow(
         str(comment.id),
@@ -255,7 +285,7 @@ def _comment(video_id: str, comment: ResearchComment) -> CommentRow:
         comment.text,
         like_count=comment.like_count,
         reply_to=None if top else str(comment.parent_comment_id),
-        created_on=datetime.fromtimestamp(created, UTC).date() if 0 < created < 1 << 33 else None,
+        created_on=datetime.fromtimestamp(created, UTC).date() if created else None,
         kind=str(CommentKind.TEXT) if comment.text.strip() else None,
     )
 
@@ -272,6 +302,9 @@ class _Search:
     client: ResearchClient
     report: ResearchReport
     today: date
+
+    def __post_init__(self) -> None:
+        self._streaks = {"videos": Streak(), "comments": Streak()}
 
     def all_windows(self) -> None:
         """Every window of dates to its end, but for those that the service may not know all of yet."""
@@ -312,7 +345,7 @@ class _Search:
     def _comments(self, video_id: str) -> None:
         place = self._due(comments_place(self.store, video_id), "comments")
         body = {"video_id": int(video_id), "max_count": _PAGE}
-        most = min(n for n in (self.source.first_comments, self.source.limits.comments, 10**9) if n is not None)
+        most = _most_comments(self.source)
         shard = self.store.shard_of(video_id)
         try:
             self._pages(place, "/v2/research/video/comment/list/", COMMENT_FIELDS, body, "comments", most)
@@ -336,11 +369,12 @@ class _Search:
         self, place: str, path: str, fields: list[str], body: dict[str, Any], rows: str, most: int | None = None
     ) -> None:
         """Fetch the pages of one list that are not in landing yet."""
-        number, following, ended = self._so_far(place)
+        number, following, ended = _so_far(self.store, self.store.files(place), most)
+        model = ResearchVideo if rows == "videos" else ResearchComment
         empty = 0
         while not ended:
-            if most is not None and int(following.get("cursor", 0)) >= most:
-                self._mark(place, "end")
+            if most is not None and count_of(following.get("cursor", 0)) >= most:
+                self._mark(place, "enough")
                 return
             try:
                 data = self.client.post(path, fields, {**body, **following})
@@ -348,54 +382,90 @@ class _Search:
                 # The window begins anew; what was had is had, and repeats fall together by their ids.
                 following = {}
                 continue
-            empty = 0 if data.get(rows) else empty + 1
-            stands = data.get("cursor") == following.get("cursor") and number > 0
-            more = bool(data.get("has_more"))
-            ended = not more or stands or empty >= _EMPTY_PAGES
-            how = "more" if not ended else "stalled" if more else "end"
+            page = ResearchList.of(data, rows)
+            problem = page.problem or self._feed(model, page.rows, rows)
+            empty = 0 if page.rows else empty + 1
+            stands = bool(following) and _following(data).get("cursor") == following.get("cursor")
+            # Only the service's own word is an end: what stopped loading before it goes on in a later run.
+            is_stalled = page.more and (stands or empty >= _EMPTY_PAGES)
+            ended = bool(problem) or is_stalled or not page.more
+            how = "stalled" if problem or is_stalled else "more" if page.more else "end"
             record = Record(path, json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"))
             write_records(self.store, f"{place}/{number:05d}.{how}.jsonl.zst", [record])
-            self.report.stalled_windows += how == "stalled"
+            if problem:
+                raise Changed(problem)
+            self.report.stalled_windows += is_stalled
             following = _following(data)
             number += 1
 
-    def _so_far(self, place: str) -> tuple[int, dict[str, Any], bool]:
-        names = self.store.files(place)
-        if not names:
-            return 0, {}, False
-        if not names[-1].endswith(".more.jsonl.zst"):
-            return len(names), {}, True
-        last = next(read_records(self.store, names[-1]))
-        return len(names), _following(json.loads(last.body)), False
+    def _feed(self, model: type[ResearchVideo] | type[ResearchComment], rows: Sequence[object], name: str) -> str:
+        """Count a page's odd rows; what has changed, once they show it."""
+        elements = read_all(model, rows, f"{name}[]")
+        self.report.shapes += elements.told
+        return self._streaks[name].feed(elements.problems)
 
     def _mark(self, place: str, how: str) -> None:
         number = len(self.store.files(place))
         write_records(self.store, f"{place}/{number:05d}.{how}.jsonl.zst", [Record("about:end", b"{}")])
 
 
+class Changed(Exception):
+    """The service's answers have another shape; the text names the field."""
+
+
+def _so_far(store: Store, names: Sequence[str], most: int | None) -> tuple[int, dict[str, Any], bool]:
+    """How many pages of a round have landed, what the next request adds, and whether the round has ended.
+
+    A round that ended for a limit has not where the limit, `most`, is higher now. One that stalled begins anew, because
+    nobody knows what its last pages left out.
+    """
+    if not names or names[-1].endswith(".stalled.jsonl.zst"):
+        return len(names), {}, False
+    pages = [name for name in names if not name.endswith(".enough.jsonl.zst")]
+    limited = names[-1].endswith(".enough.jsonl.zst")
+    if not pages or not (limited or names[-1].endswith(".more.jsonl.zst")):
+        return len(names), {}, True
+    following = _following(json.loads(next(read_records(store, pages[-1])).body))
+    enough = limited and most is not None and count_of(following.get("cursor", 0)) >= most
+    return len(names), following, enough
+
+
+def _most_comments(source: ResearchSource) -> int:
+    """How deep a video's comments are read."""
+    return min(n for n in (source.first_comments, source.limits.comments, 10**9) if n is not None)
+
+
+def _say_unread(store: Store) -> None:
+    """Say in `failures/` how many rows of videos can't be read, and why; or that all can."""
+    key = "research:rows"
+    shard = store.shard_of(key)
+    lost = unread_videos(store)
+    if not lost:
+        clear_failures(store, STAGE, shard, [key])
+        return
+    text = f"{lost.total():,} rows of videos could not be read: {lost.most_common(1)[0][0]}"
+    record_failures(store, STAGE, shard, [Failure(key, FailureReason.UNREADABLE, text)])
+
+
 def _condition(name: str, values: Iterable[str]) -> dict[str, Any]:
     return {"operation": "IN", "field_name": name, "field_values": [str(value) for value in values]}
 
 
-def _following(data: Mapping[str, Any]) -> dict[str, Any]:
+def _following(data: object) -> dict[str, Any]:
     """What the next request adds: always the answer's own cursor, never a computed one."""
-    found = {name: data[name] for name in ("cursor", "search_id") if data.get(name) is not None}
-    return found if "cursor" in found else {}
+    if not isinstance(data, dict):
+        return {}
+    following = {name: data[name] for name in ("cursor", "search_id") if data.get(name) is not None}
+    return following if not Expected(("cursor",), count_of).problem(following, "") else {}
 
 
 def _with_comments(source: ResearchSource, videos: Mapping[str, ResearchVideo]) -> list[str]:
     """The videos whose comments are wanted, as far as limits go."""
     limits = source.limits
-    kept = [
-        video_id
-        for video_id, video in sorted(videos.items())
-        if (video.comment_count or 0) >= limits.min_comments and _in_range(video, source)
-    ]
+    kept = [video_id for video_id, video in sorted(videos.items()) if _in_range(video, source)]
     wanted = kept if limits.videos is None else kept[: limits.videos]
     return [video_id for video_id in wanted if limits.comments != 0 and videos[video_id].comment_count != 0]
 
 
 def _in_range(video: ResearchVideo, source: ResearchSource) -> bool:
-    day = datetime.fromtimestamp(video.create_time, UTC).date()
-    limits = source.limits
-    return (limits.since is None or day >= limits.since) and (limits.until is None or day <= limits.until)
+    return source.limits.admit(video.published.date() if video.published else None, video.comment_count)

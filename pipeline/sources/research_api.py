@@ -6,13 +6,29 @@ Keys come from the environment and go nowhere else; no field that names a person
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 
 from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.sources.answer_fields import (
+    Answer,
+    Count,
+    Expected,
+    NumberId,
+    Second,
+    Text,
+    Texts,
+    count_of,
+    flag_of,
+    kind_of,
+    moved_to,
+    second_of,
+    text_of,
+)
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -46,50 +62,75 @@ _TRIES = 5
 _RENEW_EARLY_S = 300
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class ResearchVideo(_Row):
+class ResearchVideo(Answer):
     """A video as the API tells of it; fields without a value are left out by the service."""
 
-    id: int = Field(validation_alias=AliasChoices("id", "video_id"))
-    create_time: int = 0
-    username: str | None = None
-    region_code: str | None = None
-    video_description: str = ""
-    hashtag_names: tuple[str, ...] = ()
-    hashtag_info_list: tuple[dict[str, Any], ...] = ()
-    like_count: int | None = None
-    comment_count: int | None = None
-    share_count: int | None = None
-    view_count: int | None = None
-    favorites_count: int | None = Field(
-        default=None, validation_alias=AliasChoices("favorites_count", "favourites_count")
+    expected: ClassVar[tuple[Expected, ...]] = (
+        Expected(("create_time",), second_of, optional=True),
+        Expected(("comment_count",), count_of, optional=True),
+        Expected(("video_description",), text_of, optional=True),
     )
-    video_duration: int | None = None
-    voice_to_text: str | None = None
-    music_id: int | None = None
-    playlist_id: int | None = None
-    effect_ids: tuple[str, ...] = ()
-    effect_info_list: tuple[dict[str, Any], ...] = ()
-    sticker_info_list: tuple[dict[str, Any], ...] = ()
-    video_mention_list: tuple[Any, ...] = ()
-    is_stem_verified: bool | None = None
-    video_label: dict[str, Any] | None = None
-    video_tag: dict[str, Any] | None = None
+
+    id: NumberId = Field(validation_alias=AliasChoices("id", "video_id"))
+    create_time: Second = 0
+    video_description: Text = ""
+    hashtag_names: Texts = ()
+    like_count: Count | None = None
+    comment_count: Count | None = None
+    share_count: Count | None = None
+    view_count: Count | None = None
+
+    @property
+    def published(self) -> datetime | None:
+        """When it was published, where the service says so."""
+        return datetime.fromtimestamp(self.create_time, UTC) if self.create_time else None
 
 
-class ResearchComment(_Row):
+class ResearchComment(Answer):
     """A comment as the API tells of it: without its author."""
 
-    id: int
-    video_id: int
-    parent_comment_id: int | None = None
-    text: str = ""
-    like_count: int = 0
-    reply_count: int | None = None
-    create_time: int = 0
+    expected: ClassVar[tuple[Expected, ...]] = (
+        Expected(("create_time",), second_of, optional=True),
+        Expected(("text",), text_of, optional=True),
+    )
+
+    id: NumberId
+    video_id: NumberId | None = None
+    parent_comment_id: NumberId | None = None
+    text: Text = ""
+    like_count: Count = 0
+    create_time: Second = 0
+
+
+@dataclass(frozen=True)
+class ResearchList:
+    """One page of a list: its rows as they came, whether more follows, and what is wrong with its shape, or ""."""
+
+    rows: Sequence[object] = ()
+    more: bool = False
+    problem: str = ""
+
+    @classmethod
+    def of(cls, data: object, key: str) -> "ResearchList":
+        """Read `data` of an answer; the rows stand under `key`. Only `has_more: false` is an end."""
+        if not isinstance(data, dict):
+            return cls(problem=f"`data` is {kind_of(data)} where it should be an object")
+        rows, elsewhere = data.get(key), moved_to(data, key)
+        if rows is not None and not isinstance(rows, list):
+            return cls(problem=f"`data.{key}` is {kind_of(rows)} where it should be a list")
+        if key not in data or (not rows and elsewhere):
+            other = f", and a list stands under `data.{elsewhere}`" if elsewhere else ""
+            return cls(rows or (), problem=f"`data.{key}` is {'empty' if key in data else 'missing'}{other}")
+        if data.get("has_more") is None:
+            return cls(rows or (), problem=f"`data.has_more` is {'null' if 'has_more' in data else 'missing'}")
+        try:
+            more = flag_of(data["has_more"])
+        except ValueError:
+            return cls(rows or (), problem=f"`data.has_more` is {kind_of(data['has_more'])}")
+        cursor = Expected(("data.cursor",), count_of).problem({"data": data}, "") if more else ""
+        if more and not cursor and data["cursor"] is None:
+            cursor = "`data.cursor` is null"
+        return cls(rows or (), more, cursor)
 
 
 class QuotaSpent(Exception):
@@ -142,8 +183,8 @@ class ResearchClient:
         self._token: SecretStr | None = None
         self._token_until = 0.0
 
-    def post(self, path: str, fields: Iterable[str], body: Mapping[str, Any]) -> dict[str, Any]:
-        """`data` of an answer.
+    def post(self, path: str, fields: Iterable[str], body: Mapping[str, Any]) -> Any:
+        """`data` of an answer, whatever it is.
 
         Raises QuotaSpent, SearchGone, TooDeep, or CsmvError if the service fails for good or a person has to act.
         """
@@ -171,9 +212,7 @@ class ResearchClient:
             raise TooDeep
         raise CsmvError(f"The Research API failed {_TRIES + 1} times in a row ({problem}): run again later.")
 
-    def _send(
-        self, path: str, fields: Iterable[str], body: Mapping[str, Any]
-    ) -> tuple[str, str, dict[str, Any], float | None]:
+    def _send(self, path: str, fields: Iterable[str], body: Mapping[str, Any]) -> tuple[str, str, Any, float | None]:
         """(error code, message, data, Retry-After) of one request."""
         import httpx
 
@@ -188,16 +227,18 @@ class ResearchClient:
                 json=dict(body),
             )
         except httpx.HTTPError as error:
-            return "internal_error", type(error).__name__, {}, None
+            return "internal_error", type(error).__name__, None, None
         stated = answer.headers.get("Retry-After", "")
         wait_s = float(stated) if stated.isdigit() else None
         try:
             made = answer.json()
             said = made["error"]
-            return str(said["code"]), str(said.get("message", "")), made.get("data") or {}, wait_s
-        except (ValueError, KeyError, TypeError):
+            # A server that fails says so by its status, whatever word it has for it.
+            code = "internal_error" if answer.status_code >= 500 else str(said["code"])
+            return code, str(said.get("message", "")), made.get("data"), wait_s
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             # A gateway's page, whatever its status: as good as a failure of the service.
-            return "internal_error", f"HTTP {answer.status_code} without the API's envelope", {}, wait_s
+            return "internal_error", f"HTTP {answer.status_code} without the API's envelope", None, wait_s
 
     def _valid_token(self) -> SecretStr:
         if self._token is None or time.monotonic() > self._token_until:
@@ -213,17 +254,28 @@ class ResearchClient:
                 f"The Research API needs its client key and secret in {KEY_VARIABLE} and {SECRET_VARIABLE}."
             )
         form = {"client_key": key, "client_secret": secret, "grant_type": "client_credentials"}
-        try:
-            made = self.http.post(f"{self.base}/v2/oauth/token/", data=form).json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise CsmvError(f"No token could be had from the Research API ({type(error).__name__}).") from None
+        problem = ""
+        for attempt in range(_TRIES + 1):
+            try:
+                answer = self.http.post(f"{self.base}/v2/oauth/token/", data=form)
+                made = answer.json() if answer.status_code < 500 else None
+                problem = f"HTTP {answer.status_code}"
+            except (httpx.HTTPError, ValueError) as error:
+                made, problem = None, type(error).__name__
+            if isinstance(made, dict):
+                break
+            if attempt < _TRIES:
+                self.sleep(_pause("internal_error", "", attempt, None) or 0.0)
+        else:
+            raise CsmvError(f"The Research API gave no token {_TRIES + 1} times in a row ({problem}): run again later.")
         # OAuth's errors may come with HTTP 200, so the error is looked at first.
         if made.get("error") or "access_token" not in made:
             code = str(made.get("error", "no token"))[:60]
             raise CsmvError(f"The Research API gave no token ({code}): check {KEY_VARIABLE} and {SECRET_VARIABLE}.")
-        lasts = int(made.get("expires_in", 7200))
+        stated = made.get("expires_in")
+        lasts = stated if isinstance(stated, int) and stated > 0 else 7200
         self._token_until = time.monotonic() + max(lasts - min(_RENEW_EARLY_S, lasts // 2), 0)
-        return SecretStr(made["access_token"])
+        return SecretStr(str(made["access_token"]))
 
 
 def _pause(code: str, message: str, attempt: int, wait_s: float | None) -> float | None:

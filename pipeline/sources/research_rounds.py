@@ -5,17 +5,15 @@ The newest round that came to its end tells what there is: what only older ones 
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-from pydantic import ValidationError
 
 from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.sources.answer_fields import Elements, read_all
 from csmv.pipeline.sources.landing import read_records
-from csmv.pipeline.sources.research_api import ResearchComment, ResearchVideo
+from csmv.pipeline.sources.research_api import ResearchComment, ResearchList, ResearchVideo
 from csmv.pipeline.store import Store
 
 LANDING = "private/landing/research"
@@ -38,8 +36,8 @@ class Round:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it is left to ask for."""
-        return not self.names[-1].endswith(".more.jsonl.zst")
+        """Whether it came to its end: one that stopped loading before the service said so has not."""
+        return not self.names[-1].endswith((".more.jsonl.zst", ".stalled.jsonl.zst"))
 
     @property
     def halved(self) -> bool:
@@ -107,15 +105,29 @@ def research_videos(store: Store, searched: Searched) -> tuple[dict[str, Researc
     return {video_id: video for video_id, video in videos.items() if video_id not in gone}, gone
 
 
-def research_comments(store: Store, video_id: str) -> Iterator[ResearchComment]:
-    """The comments of a video by the newest round that ended, or by the first while none has."""
+def research_comments(store: Store, video_id: str) -> Elements[ResearchComment]:
+    """The comments of a video by the newest round that ended, or by the first while none has, in the service's order.
+
+    Those that the service says are another video's give no row.
+    """
     rounds = rounds_of(store, comments_place(store, video_id))
-    for one in (believed(store, rounds, "comments") or rounds)[-1:]:
-        for row in _rows(store, one, "comments"):
-            try:
-                yield ResearchComment.model_validate(row)
-            except ValidationError:
-                continue
+    rows = [
+        row for one in (believed(store, rounds, "comments") or rounds)[-1:] for row in _rows(store, one, "comments")
+    ]
+
+    def check(comment: ResearchComment) -> str:
+        is_here = comment.video_id is None or str(comment.video_id) == video_id
+        return "" if is_here else "`comments[].video_id` is another video's"
+
+    return read_all(ResearchComment, rows, "comments[]", check)
+
+
+def unread_videos(store: Store) -> Counter[str]:
+    """Rows of videos that give none, by what is wrong with them; of each list's newest round."""
+    lists: dict[str, Round] = {}
+    for one in rounds_of(store, f"{LANDING}/videos"):
+        lists[one.folder.rsplit("/", 1)[0]] = one
+    return sum((_lost(store, one) for one in lists.values()), Counter[str]())
 
 
 def vanished(store: Store, searched: Searched) -> set[str]:
@@ -134,6 +146,10 @@ def _standing(store: Store, searched: Searched) -> tuple[list[Round], list[Round
         window = left.pop()
         rounds = believed(store, rounds_of(store, window_place(*window)), "videos")
         if not rounds:
+            continue
+        if _lost(store, rounds[-1]):
+            # Whose row could not be read has not gone.
+            standing += rounds
             continue
         standing.append(rounds[-1])
         replaced += rounds[:-1]
@@ -154,18 +170,16 @@ def _below(start: date, end: date) -> Iterator[tuple[date, date]]:
 
 
 def _videos(store: Store, one: Round) -> dict[str, ResearchVideo]:
-    videos: dict[str, ResearchVideo] = {}
-    for row in _rows(store, one, "videos"):
-        try:
-            video = ResearchVideo.model_validate(row)
-        except ValidationError:
-            continue
-        if is_safe_id(str(video.id)) and video.id > 0:
-            videos[str(video.id)] = video
-    return videos
+    videos = read_all(ResearchVideo, list(_rows(store, one, "videos")), "videos[]").values
+    return {str(video.id): video for video in videos if is_safe_id(str(video.id))}
 
 
-def _rows(store: Store, one: Round, rows: str) -> Iterator[dict[str, Any]]:
+def _lost(store: Store, one: Round) -> Counter[str]:
+    """The rows of a round that give no video, by what is wrong with them."""
+    return read_all(ResearchVideo, list(_rows(store, one, "videos")), "videos[]").lost
+
+
+def _rows(store: Store, one: Round, rows: str) -> Iterator[object]:
     for name in one.names:
         for record in read_records(store, name):
-            yield from json.loads(record.body).get(rows) or []
+            yield from ResearchList.of(json.loads(record.body), rows).rows

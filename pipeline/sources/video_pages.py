@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.sources.answer_fields import read
 from csmv.pipeline.sources.base import Part, Reach, Rows, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Limits, Manners
 from csmv.pipeline.sources.item_rows import video_row
-from csmv.pipeline.sources.landing import WEB, Landing, latest, verdict_of
+from csmv.pipeline.sources.landing import WEB, Landing, Record, latest, verdict_of
 from csmv.pipeline.sources.last_rows import digest_of_rows
 from csmv.pipeline.sources.pacing import Pacer
-from csmv.pipeline.sources.responses import Item, parsed
-from csmv.pipeline.sources.web_visits import Collector, Report, Target
+from csmv.pipeline.sources.responses import Item, read_video_page
+from csmv.pipeline.sources.web_visits import UNREADABLE, Collector, Report, Target
 from csmv.pipeline.store import Store
 
 _NO_COMMENTS = Limits(comments=0)
@@ -75,16 +76,25 @@ def pages_of(store: Store, shard: int) -> dict[str, Page]:
     landing = Landing(store)
     pages: dict[str, Page] = {}
     for video, visits in sorted(landing.video_visits(shard).items()):
+        last = latest(visits)
+        assert last is not None
+        failure = verdict_of(landing.read(last.name)).failure(video)
         item: Item | None = None
         for visit in visits:
             for record in landing.read(visit.name):
-                if record.path == "/video":
-                    read = parsed(Item, json.loads(record.body))
-                    item = read if read is not None and read.id == video else item
-        last = latest(visits)
-        assert last is not None
-        pages[video] = Page(item, verdict_of(landing.read(last.name)).failure(video))
+                if (told := _item_of(record, video)) is not None:
+                    item = told
+                    if record.path == UNREADABLE and visit.name == last.name:
+                        failure = None  # the parser reads it by now
+        pages[video] = Page(item, failure)
     return pages
+
+
+def _item_of(record: Record, video: str) -> Item | None:
+    if record.path == UNREADABLE:
+        return read_video_page(record.body, video)[1]
+    item = read(Item, json.loads(record.body)).value if record.path == "/video" else None
+    return item if item is not None and item.id == video else None
 
 
 def glance_at_pages(store: Store, shard: int) -> str:

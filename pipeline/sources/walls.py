@@ -5,6 +5,7 @@ A wall is recognized here and never worked around: nothing in this package solve
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.schemas import FailureReason
@@ -17,11 +18,15 @@ class Done(StrEnum):
     """How a visit ended that ended well; has what a reason has."""
 
     DONE = "done"
+    ENOUGH = "enough"
+    """As much was read as the limits ask for; more was there. A higher limit reaches further."""
+    LEFT_OUT = "left_out"
+    """It was read, and the limits leave it out; other limits may let it in."""
 
     @property
     def sentence(self) -> str:
-        """Nothing to say."""
-        return ""
+        """What there is to say, if there is anything."""
+        return "left out by the limits" if self is Done.LEFT_OUT else ""
 
     @property
     def final(self) -> bool:
@@ -40,7 +45,7 @@ _OLD_ENDINGS = {"too_large": FailureReason.OVERSIZED}
 """Words in landing that meant something else before: `too_large` is a reason of media files now."""
 
 ENDINGS: dict[str, Ending] = {
-    "done": Done.DONE,
+    **{str(done): done for done in Done},
     **{str(reason): reason for reason in FailureReason},
     **_OLD_ENDINGS,
 }
@@ -55,6 +60,8 @@ class Verdict:
     code: int | None = None
     note: str = ""
     retry_after_s: float | None = None
+    changed: Literal["", "item", "list"] = ""
+    """Whether the site's own answers have another shape now: of one item, or of a list, which stops the run."""
 
     def failure(self, key: str) -> Failure | None:
         """The row for `failures/`, or None if nothing failed."""
@@ -65,6 +72,8 @@ class Verdict:
 
 
 DONE = Verdict(Done.DONE)
+ENOUGH = Verdict(Done.ENOUGH)
+LEFT_OUT = Verdict(Done.LEFT_OUT)
 
 CODES: dict[int, Outcome] = {
     10204: Outcome.GONE,  # refined by its message

@@ -6,6 +6,7 @@ How pages are visited stands in `web_visits`, what is left to visit in `pending`
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +15,30 @@ from typing import ClassVar
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.sources.base import CommentRow, Part, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.answer_fields import read
+from csmv.pipeline.sources.base import CommentRow, Part, Reach, Rows, Source, VideoRow, repeated_comments
 from csmv.pipeline.sources.by_shard import digest_of
-from csmv.pipeline.sources.collect_settings import Manners, WebSource
+from csmv.pipeline.sources.collect_settings import Limits, Manners, WebSource
 from csmv.pipeline.sources.item_rows import comment_row, video_row
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
 from csmv.pipeline.sources.link_files import LinkFile, read_links
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
-from csmv.pipeline.sources.responses import Comment, CommentList, Item, comments_in, parsed, read_list
+from csmv.pipeline.sources.responses import (
+    Comment,
+    CommentList,
+    Item,
+    ItemList,
+    comments_in,
+    items_in,
+    landed_list,
+    read_list,
+    read_video_page,
+)
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
-from csmv.pipeline.sources.walls import DONE, Ending, Outcome, Verdict
-from csmv.pipeline.sources.web_visits import STAGE, Collector, Report, Target
+from csmv.pipeline.sources.walls import DONE, Done, Ending, Outcome, Verdict
+from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Report, Target, settle_items
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
@@ -96,7 +108,8 @@ class Web(Source):
             return [tag for tag in found if not only or _last(Landing(store).tag_visits(tag)) in only]
 
         def targets() -> list[Target]:
-            found = [target for target in self.pending_videos(store, collector.report) if part.has(target.video_id)]
+            pending = self.pending_videos(store, collector.report if not only else None, part)
+            found = [target for target in pending if part.has(target.video_id)]
             visits = Landing(store).video_visits() if only else {}
             return [target for target in found if not only or _last(visits.get(target.video_id, [])) in {None, *only}]
 
@@ -122,11 +135,11 @@ class Web(Source):
 
     def pending_hashtags(self, store: Store, *, again: bool = False) -> list[str]:
         """The hashtags not read to their end yet, or all of them `again`."""
-        return pending_hashtags(store, self.section.hashtags, again=again)
+        return pending_hashtags(store, self.section.hashtags, self.section.limits, self.section.manners, again=again)
 
-    def pending_videos(self, store: Store, report: Report | None = None) -> list[Target]:
+    def pending_videos(self, store: Store, report: Report | None = None, part: Part | None = None) -> list[Target]:
         """The videos that are wanted and not settled yet; see `csmv.pipeline.sources.pending`."""
-        return pending_videos(store, self.section.hashtags, self.section.limits, self.section.manners, report)
+        return pending_videos(store, self.section.hashtags, self.section.limits, self.section.manners, report, part)
 
     @property
     def manners(self) -> Manners:
@@ -137,7 +150,18 @@ class Web(Source):
 
     def state(self, store: Store, shard: int) -> str:
         """A digest of what the shard's visits saw, however many they were."""
-        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard))
+        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+
+    def reread(self, store: Store) -> None:
+        """Forget the rows at hand, and count anew the items of its lists that can't be read."""
+        _LAST_ROWS.forget()
+        landing = Landing(store)
+        for tag in self.hashtags:
+            pages = [landed_list(ItemList, record.body) for record in landing.last_pages(tag)]
+            lists = [items_in(page) for page in pages if page is not None]
+            problems = sum((items.told for items in lists), Counter[str]())
+            elements = sum(len(items.problems) for items in lists)
+            settle_items(store, tag, elements, problems, sum(items.unsafe for items in lists))
 
     def glance(self, store: Store, shard: int) -> str:
         """A digest of the names of the shard's visits."""
@@ -145,30 +169,38 @@ class Web(Source):
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The videos that were read and may be kept, the comments under them, and how the other visits ended."""
-        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard))
+        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
 
     def _at(self, store: Store, shard: int) -> tuple[str, ...]:
         visits = digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
-        return store.root, str(shard), visits, Forgotten.of(store).digest
+        limits = self.section.limits.model_dump_json(exclude={"videos", "replies"})
+        return store.root, str(shard), visits, Forgotten.of(store).digest, limits
 
 
 _LAST_ROWS = LastRows()
 
 
-def _rows(store: Store, shard: int) -> Rows:
+def _rows(store: Store, shard: int, limits: Limits) -> Rows:
     landing = Landing(store)
     videos: list[VideoRow] = []
     comments: dict[str, CommentRow] = {}
     failures: list[Failure] = []
     for video_id, visits in sorted(landing.video_visits(shard).items()):
         verdict = _verdict(landing, visits)
-        if (failure := verdict.failure(video_id)) is not None:
-            failures.append(failure)
         seen = _see(landing, video_id, visits)
-        if seen.item is not None and seen.usable and _may_keep(verdict):
-            videos.append(video_row(seen.item))
-            for cid, comment in sorted(seen.comments.items()):
-                comments.setdefault(cid, comment_row(seen.item, comment))
+        failure = verdict.failure(video_id)
+        if failure is not None and not (verdict.outcome is Outcome.UNREADABLE and seen.mended):
+            failures.append(failure)
+        if seen.item is None or not seen.usable or not _may_keep(verdict):
+            continue
+        if not limits.admit(seen.item.day, seen.item.stats.comments):
+            continue
+        videos.append(video_row(seen.item))
+        failures += seen.failures(video_id)
+        shown = seen.first(limits.comments)
+        if repeated := shown.keys() & comments.keys():
+            failures.append(repeated_comments(video_id, len(repeated)))
+        comments |= {cid: comment_row(seen.item, shown[cid]) for cid in sorted(shown.keys() - repeated)}
     return Rows(videos, list(comments.values()), (), failures)
 
 
@@ -205,33 +237,62 @@ class _Seen:
     item: Item | None = None
     comments: dict[str, Comment] = field(default_factory=dict)
     usable: bool = False
+    mended: bool = False
+    """Whether what its last visit could not read can be read now."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Comments that give no row, by the sentence that names their field, of the last visit that had any."""
+
+    def first(self, limit: int | None) -> dict[str, Comment]:
+        """So many of the comments, in the order in which the site gave them."""
+        return dict(list(self.comments.items())[:limit])
+
+    def failures(self, video_id: str) -> list[Failure]:
+        """The one row about comments that give none."""
+        if not self.dropped:
+            return []
+        number, sentence = self.dropped.total(), self.dropped.most_common(1)[0][0]
+        text = f"{number} of {number + len(self.comments)} comments could not be read: {sentence}"
+        return [Failure(f"{video_id}:comments", FailureReason.UNREADABLE, text)]
 
 
 def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
     """All that the visits of a video saw; later visits count more."""
     seen = _Seen()
     for visit in visits:
-        for record in landing.read(visit.name):
-            _absorb(seen, video_id, record)
+        seen.dropped = Counter()
+        kept = [_absorb(seen, video_id, record) for record in landing.read(visit.name)]
+        unreadable = [is_readable for is_readable in kept if is_readable is not None]
+        seen.mended = bool(unreadable) and all(unreadable)
     return seen
 
 
-def _absorb(seen: _Seen, video_id: str, record: Record) -> None:
+def _absorb(seen: _Seen, video_id: str, record: Record) -> bool | None:
+    """Take in a record; whether it can be read now, if it landed as unreadable."""
+    if record.path == UNREADABLE:
+        raw, item, verdict = read_video_page(record.body, video_id)
+        if item is not None and raw:
+            seen.item, seen.usable = item, True
+        return verdict is DONE
     if record.path in ("/video", "/listed"):
-        item = parsed(Item, json.loads(record.body))
+        item = read(Item, json.loads(record.body)).value
         if item is not None and item.id == video_id:
             seen.item = item
             seen.usable |= record.path == "/video"
-    elif record.path in (COMMENTS, REPLIES):
-        answer, _ = read_list(CommentList, record.body)
-        for comment in comments_in(answer) if answer else []:
-            if comment.video_id in ("", video_id):
-                seen.comments[comment.cid] = comment
+        return None
+    path = record.path.removeprefix(UNREADABLE)
+    if path not in (COMMENTS, REPLIES):
+        return None
+    answer = landed_list(CommentList, record.body)
+    if answer is not None:
+        comments = comments_in(answer, video_id)
+        seen.comments.update({comment.cid: comment for comment in comments.values})
+        seen.dropped += comments.lost
+    return None if path == record.path else read_list(CommentList, record.body)[1] is DONE
 
 
 def _may_keep(verdict: Verdict) -> bool:
     """What is refused or gone for good has no row; what was walled keeps what was had so far."""
-    return not verdict.outcome.final or verdict == DONE
+    return not verdict.outcome.final or verdict.outcome in (Done.DONE, Done.ENOUGH, Done.LEFT_OUT)
 
 
 def _verdict(landing: Landing, visits: list[Visit]) -> Verdict:

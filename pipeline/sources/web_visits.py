@@ -9,11 +9,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.sources.answer_fields import IN_A_ROW, Streak
 from csmv.pipeline.sources.base import LandReport
 from csmv.pipeline.sources.browser import browser_context
 from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
@@ -21,6 +22,7 @@ from csmv.pipeline.sources.landing import Landing, Record, new_visit
 from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.responses import (
     CommentList,
+    Item,
     ItemList,
     comments_in,
     items_in,
@@ -31,7 +33,7 @@ from csmv.pipeline.sources.responses import (
 )
 from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
-from csmv.pipeline.sources.walls import DONE, Outcome, Verdict
+from csmv.pipeline.sources.walls import DONE, ENOUGH, LEFT_OUT, Done, Outcome, Verdict
 from csmv.pipeline.store import Store
 
 STAGE = "collect"
@@ -47,31 +49,54 @@ _BARREN_PAGES = 3
 _IDLE_ANSWERS = 20
 """Answers in a row without anything new after which a page that goes on and on is left."""
 
-_KEPT_OF_UNREADABLE = 64 << 10
+UNREADABLE = "/unreadable"
+"""Before the path under which an answer landed that could not be read; a page has no path after it."""
+MENDING = "update csmv; `csmv collect --root ROOT --reparse` then reads anew what has landed"
+"""What to do about a site that has changed."""
+_SHAKY = frozenset(
+    {
+        Outcome.UNREADABLE,
+        Outcome.OVERSIZED,
+        Outcome.REFUSED_PARAMETERS,
+        Outcome.NETWORK,
+        Outcome.SERVER_ERROR,
+        Outcome.STALLED,
+    }
+)
+"""Endings besides walls of which several in a row mean that going on is of no use."""
 
 
 @dataclass
 class Tally:
-    """How far a hashtag is. `skipped` are items that limits or their creators leave out."""
+    """How far a hashtag is.
+
+    `skipped` are items that limits or their creators leave out, `unreadable` items and comments that are not what they
+    should be.
+    """
 
     found: int = 0
     new: int = 0
     skipped: int = 0
     walled: int = 0
     comments: int = 0
+    unreadable: int = 0
 
 
 @dataclass
 class Report(LandReport):
     """What a run did: tallies by hashtag ("links" for the rest), visits by outcome, and why it ended early, if so.
 
-    `left` videos are still to be visited, as far as is known; `waiting` says what it is pausing for just now.
+    `left` videos are still to be visited, as far as is known; `waiting` says what it is pausing for just now; `silent`
+    videos declare comments, and none came.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     visits: int = 0
     waiting: str = ""
+    silent: int = 0
+    shapes: Counter[str] = field(default_factory=Counter)
+    """What was unreadable, by the sentence that names its field."""
 
     def tally(self, name: str) -> Tally:
         """The tally of a hashtag, begun if need be."""
@@ -86,8 +111,9 @@ class Report(LandReport):
                 setattr(mine, key, getattr(mine, key) + value)
         self.outcomes.update(other.outcomes)
         self.visits += other.visits
-        self.left += other.left
         self.waiting = self.waiting or other.waiting
+        self.silent += other.silent
+        self.shapes.update(other.shapes)
 
 
 @dataclass(frozen=True)
@@ -100,6 +126,17 @@ class Target:
 
 class _Stop(Exception):
     """The run has to end; the text says why."""
+
+
+@dataclass(frozen=True)
+class _Visited:
+    """A video whose visit has ended and is not yet closed in landing."""
+
+    target: Target
+    name: str
+    verdict: Verdict
+    records: list[Record]
+    comments: int = 0
 
 
 Watch = Callable[[str, Report], None]
@@ -116,10 +153,13 @@ class Collector:
     pacer: Pacer
     watch: Watch = lambda _target, _report: None
     report: Report = field(default_factory=Report)
-    _walls: int = 0
+    _shaky: list[Verdict] = field(default_factory=list)
+    _silent: list[_Visited] = field(default_factory=list)
+    """Videos in a row that declare comments and gave none: done, unless there are too many of them."""
 
     def __post_init__(self) -> None:
         self.landing = Landing(self.store)
+        self._pages, self.items, self.comments = Streak(), Streak(), Streak()
 
     async def run(self, tags: Callable[[], Sequence[str]], targets: Callable[[], Sequence[Target]]) -> Report:
         """Visit hashtag pages and keep their lists, then video pages and keep their items and comments.
@@ -146,23 +186,41 @@ class Collector:
             self.report.stopped = str(paused)
         except _Stop as stop:
             self.report.stopped = str(stop)
+        self._close_silent()
         return self.report
 
     async def _settle(self, target: str, verdict: Verdict) -> None:
-        """Count an outcome; after a wall wait, after several in a row stop the run."""
-        self.report.visits += 1
-        self.report.outcomes[str(verdict.outcome)] += 1
-        self.watch(target, self.report)
-        shaky = verdict.outcome.wall or verdict.outcome is Outcome.UNREADABLE
-        self._walls = self._walls + 1 if shaky else 0
-        if self._walls >= self.manners.walls_in_a_row:
-            raise _Stop(f"{self._walls} walls or unreadable answers in a row, the last one: {verdict.outcome.sentence}")
+        """Count an outcome; after a wall wait, after several in a row or a list of another shape stop the run."""
+        self._count(target, verdict)
+        if verdict.changed:
+            self.report.shapes[verdict.note] += 1
+        changed = verdict.note if verdict.changed == "list" else self._changed_page(verdict)
+        if changed:
+            raise _Stop(f"the site's answers have changed: {changed}. To go on, {MENDING}")
+        shaky = verdict.outcome.wall or verdict.outcome in _SHAKY
+        self._shaky = [*self._shaky, verdict] if shaky else []
+        if len(self._shaky) >= self.manners.walls_in_a_row:
+            refused = all(one.outcome.wall or one.outcome is Outcome.UNREADABLE for one in self._shaky)
+            what = "walls or unreadable answers" if refused else "visits without an answer that can be used"
+            raise _Stop(f"{len(self._shaky)} {what} in a row, the last one: {verdict.outcome.sentence}")
         if verdict.outcome.wall:
             pause_s = max(self.manners.after_wall_s, verdict.retry_after_s or 0)
             self.report.waiting = f"pausing {pause_s:.0f} s after a wall: {verdict.outcome.sentence}"
             self.watch(target, self.report)
             await asyncio.sleep(self.manners.after_wall_s)
             self.report.waiting = ""
+
+    def _count(self, target: str, verdict: Verdict) -> None:
+        self.report.visits += 1
+        done = verdict.outcome is Done.ENOUGH
+        self.report.outcomes[str(Done.DONE if done else verdict.outcome)] += 1
+        self.watch(target, self.report)
+
+    def _changed_page(self, verdict: Verdict) -> str:
+        """What has changed, where several pages in a row were of another shape; walls and losses tell nothing of it."""
+        if verdict.changed or isinstance(verdict.outcome, Done) or verdict.outcome.final:
+            return self._pages.feed([verdict.note if verdict.changed else ""])
+        return ""
 
     def _visit(self, tab: Tab) -> Visit:
         return Visit(tab, self.pacer, self.manners)
@@ -202,6 +260,7 @@ class Collector:
             record_failures(self.store, STAGE, shard, [failure])
         else:
             clear_failures(self.store, STAGE, shard, [key])
+        settle_items(self.store, tag, reading.elements, reading.problems, reading.unsafe)
         if verdict.outcome.wall:
             self.report.tally(tag).walled += 1
         await self._settle(key, verdict)
@@ -233,36 +292,77 @@ class Collector:
     async def _video(self, tab: Tab, target: Target) -> None:
         name, records = new_visit(), list[Record]()
         async with self._visit(tab) as visit:
-            verdict, comments = await self._read_video(visit, target.video_id, records)
-        self.landing.close_video(target.video_id, name, verdict, records)
-        self.report.left -= 1
-        tally = self.report.tally(target.tag)
-        tally.new += verdict is DONE
-        tally.walled += verdict.outcome.wall
-        tally.skipped += verdict.outcome.final and verdict is not DONE
-        tally.comments += comments
+            verdict, item, thread = await self._read_video(visit, target, records)
+        visited = _Visited(target, name, verdict, records, len(thread.cids) if thread else 0)
+        declared = max(item.stats.comments or 0, thread.total) if item is not None and thread is not None else 0
+        if verdict is DONE and declared and not visited.comments:
+            self._silent.append(visited)
+            if len(self._silent) < IN_A_ROW:
+                return
+            self._stop_for_silence()
+        if visited.comments:
+            self._close_silent()
+        self._close(visited)
         await self._settle(target.video_id, verdict)
 
-    async def _read_video(self, visit: Visit, video_id: str, records: list[Record]) -> tuple[Verdict, int]:
-        page = await self._open(visit, canonical_url(video_id))
+    def _close(self, visited: _Visited) -> None:
+        """Keep a visit in landing, and count it."""
+        target, verdict = visited.target, visited.verdict
+        self.landing.close_video(target.video_id, visited.name, verdict, visited.records)
+        self.report.left -= 1
+        tally = self.report.tally(target.tag)
+        tally.new += verdict.outcome in (Done.DONE, Done.ENOUGH)
+        tally.walled += verdict.outcome.wall
+        tally.skipped += verdict.outcome.final and verdict.outcome not in (Done.DONE, Done.ENOUGH)
+        tally.unreadable += bool(verdict.changed)
+        tally.comments += visited.comments
+
+    def _close_silent(self) -> None:
+        """Close the videos that gave none of their comments, which are too few to mean anything."""
+        for visited in self._silent:
+            self._close(visited)
+            self._count(visited.target.video_id, visited.verdict)
+        self.report.silent += len(self._silent)
+        self._silent = []
+
+    def _stop_for_silence(self) -> None:
+        problem = f"{len(self._silent)} videos in a row declare comments, and none were received"
+        verdict = Verdict(Outcome.UNREADABLE, note="`comments` is empty though comments are declared", changed="item")
+        for visited in self._silent:
+            self._close(replace(visited, verdict=verdict))
+            self._count(visited.target.video_id, verdict)
+        self.report.shapes[verdict.note] += len(self._silent)
+        self._silent = []
+        raise _Stop(f"{problem}: the site's answers may have changed. If it goes on, {MENDING}")
+
+    async def _read_video(
+        self, visit: Visit, target: Target, records: list[Record]
+    ) -> "tuple[Verdict, Item | None, _Thread | None]":
+        page = await self._open(visit, canonical_url(target.video_id))
         if page.verdict is not None:
-            return page.verdict, 0
-        raw, item, verdict = read_video_page(page.record.body, video_id)
-        if item is None:
-            if verdict.outcome is Outcome.UNREADABLE:
-                records.append(Record("/unreadable", page.record.body[:_KEPT_OF_UNREADABLE]))
-            return verdict, 0
+            return page.verdict, None, None
+        raw, item, verdict = read_video_page(page.record.body, target.video_id)
+        if verdict.outcome is Outcome.UNREADABLE:
+            # Whole, so that it can be read once csmv has been mended.
+            records.append(Record(UNREADABLE, page.record.body))
+        if item is None or verdict is not DONE:
+            return verdict, item, None
         records.append(Record("/video", json.dumps(raw, ensure_ascii=False).encode("utf-8", "surrogatepass")))
         refusal = item.refusal(honour_creators=self.manners.honour_creators)
         if refusal is not None:
-            return refusal, 0
-        if item.comment_status != 0 or self.limits.comments == 0:
-            return DONE, 0
-        thread = _Thread(self.limits.comments, records)
+            return refusal, item, None
+        if not self.limits.admit(item.day, item.stats.comments):
+            return LEFT_OUT, item, None
+        if item.comment_status != 0:
+            return DONE, item, None
+        if self.limits.comments == 0:
+            return ENOUGH, item, None
+        thread = _Thread(self, target, records)
         verdict = await self._read_comments(visit, thread)
         if verdict is DONE and self.limits.replies and not thread.full:
             verdict = await self._read_replies(visit, thread)
-        return verdict, len(thread.cids)
+        more = thread.full and (thread.more or bool(thread.waiting))
+        return ENOUGH if verdict is DONE and more else verdict, item, thread
 
     async def _read_comments(self, visit: Visit, thread: "_Thread") -> Verdict:
         blocked = await visit.look()
@@ -323,7 +423,12 @@ class _TagReading:
     visit: str
     pages: int = 0
     barren: int = 0
+    taken: int = 0
+    """Items that the limits let in and that may be collected."""
     seen: set[str] = field(default_factory=set)
+    elements: int = 0
+    unsafe: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
 
     def absorb(self, record: Record) -> Verdict | None:
         """Keep an answer; a verdict if the visit ends with it."""
@@ -332,42 +437,72 @@ class _TagReading:
             return None if verdict is DONE else verdict
         if record.path != ITEMS:
             return None
-        answer, verdict = read_list(ItemList, record.body)
+        answer, verdict = read_list(ItemList, record.body, first=self.pages == 0)
+        if answer is None and verdict.outcome is not Outcome.UNREADABLE:
+            return verdict
+        # What can't be read is kept as well, so that it can be once csmv has been mended.
+        self.collector.landing.add_page(self.tag, self.visit, self.pages, record)
         if answer is None:
             return verdict
-        self.collector.landing.add_page(self.tag, self.visit, self.pages, record)
         self.pages += 1
-        items, unusable = items_in(answer)
-        self._tell_unusable(unusable)
-        fresh = {item.id for _, item in items} - self.seen
-        self.seen |= fresh
-        tally = self.collector.report.tally(self.tag)
-        tally.found += len(fresh)
-        self.collector.watch(f"tag:{self.tag}", self.collector.report)
-        self.barren = 0 if fresh else self.barren + 1
-        limit = self.collector.limits.videos
-        enough = limit is not None and len(self.seen) >= limit
-        return DONE if not answer.more or enough or self.barren >= _BARREN_PAGES else None
+        return self._take(answer)
 
-    def _tell_unusable(self, number: int) -> None:
-        if number:
-            key = f"tag:{self.tag}:items"
-            text = f"{number} listed item(s) have no usable id or fields of another kind"
-            store = self.collector.store
-            record_failures(store, STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
+    def _take(self, answer: ItemList) -> Verdict | None:
+        items, report = items_in(answer), self.collector.report
+        self.elements += len(items.problems)
+        self.unsafe += items.unsafe
+        self.problems += items.told
+        report.shapes += items.told
+        report.tally(self.tag).unreadable += items.told.total()
+        fresh = {item.id: item for item in items.values if item.id not in self.seen}
+        self.seen |= fresh.keys()
+        report.tally(self.tag).found += len(fresh)
+        self.collector.watch(f"tag:{self.tag}", report)
+        changed = self.collector.items.feed(items.problems)
+        if changed:
+            return Verdict(Outcome.UNREADABLE, note=changed, changed="list")
+        limits, honours = self.collector.limits, self.collector.manners.honour_creators
+        self.taken += sum(
+            limits.admit(item.day, item.stats.comments) and item.refusal(honour_creators=honours) is None
+            for item in fresh.values()
+        )
+        if not answer.more:
+            return DONE
+        if limits.videos is not None and self.taken >= limits.videos:
+            return ENOUGH
+        self.barren = 0 if fresh else self.barren + 1
+        if self.barren < _BARREN_PAGES:
+            return None
+        # A list that repeats itself has come to its end; one that never held anything has not begun.
+        return DONE if self.seen else Verdict(Outcome.STALLED, note="`itemList` is empty, and `hasMore` says more")
+
+
+def settle_items(store: Store, tag: str, elements: int, problems: Counter[str], unsafe: int) -> None:
+    """Say in `failures/` how many of a hashtag's listed items could not be read, and why; or that all could."""
+    key = f"tag:{tag}:items"
+    shard = store.shard_of(key)
+    if not problems:
+        clear_failures(store, STAGE, shard, [key])
+        return
+    number = problems.total()
+    text = f"{number} of {elements} listed items are not what they should be: {problems.most_common(1)[0][0]}"
+    reason = FailureReason.UNSAFE_ID if unsafe == number else FailureReason.UNREADABLE
+    record_failures(store, STAGE, shard, [Failure(key, reason, text)])
 
 
 @dataclass
 class _Thread:
     """The comments of a video, as far as they have come; `waiting` are those whose announced replies have not all.
 
-    `idle` counts the answers in a row that brought nothing new.
+    `idle` counts the answers in a row that brought nothing new, `total` is what the list itself declares.
     """
 
-    limit: int | None
+    collector: Collector
+    target: Target
     records: list[Record]
     more: bool = True
     idle: int = 0
+    total: int = 0
     cids: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
     _barren: Counter[str] = field(default_factory=Counter)
@@ -375,7 +510,8 @@ class _Thread:
     @property
     def full(self) -> bool:
         """Whether the limit is reached."""
-        return self.limit is not None and len(self.cids) >= self.limit
+        limit = self.collector.limits.comments
+        return limit is not None and len(self.cids) >= limit
 
     def absorb(self, record: Record) -> Verdict | None:
         """Keep an answer; a verdict if the visit ends with it."""
@@ -383,17 +519,26 @@ class _Thread:
             return None
         answer, verdict = read_list(CommentList, record.body)
         if answer is None:
+            if verdict.outcome is Outcome.UNREADABLE:
+                self.records.append(replace(record, path=UNREADABLE + record.path))
             return verdict
         self.records.append(record)
-        comments = comments_in(answer)
-        fresh = {comment.cid for comment in comments} - self.cids
+        comments, report = comments_in(answer, self.target.video_id), self.collector.report
+        report.tally(self.target.tag).unreadable += comments.told.total()
+        report.shapes += comments.told
+        changed = self.collector.comments.feed(comments.problems)
+        if changed:
+            return Verdict(Outcome.UNREADABLE, note=changed, changed="list")
+        if record.path == COMMENTS:
+            self.total = max(self.total, answer.total)
+        fresh = {comment.cid for comment in comments.values} - self.cids
         self.cids |= fresh
         self.idle = 0 if fresh else self.idle + 1
         root = record.query.get("comment_id", "") if record.path == REPLIES else ""
         self._barren[root] = 0 if fresh else self._barren[root] + 1
         more = answer.more and self._barren[root] < _BARREN_PAGES
         if record.path == COMMENTS:
-            self.waiting |= {comment.cid for comment in comments if comment.replies and comment.cid in fresh}
+            self.waiting |= {comment.cid for comment in comments.values if comment.replies and comment.cid in fresh}
             self.more = more
         elif not more:
             self.waiting.discard(root)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from csmv.pipeline.demo.sandbox import shapes
+from csmv.pipeline.demo.sandbox.alterations import Alteration, altered
 from csmv.pipeline.demo.sandbox.answers import Answer, Request, broken_list, broken_page, json_answer, ranged
 from csmv.pipeline.demo.sandbox.faults import EFFECTS, Fault, Place
 from csmv.pipeline.demo.sandbox.media import RENDITIONS, video_bytes
@@ -36,6 +37,7 @@ class Site:
         self.world = world
         self._retry_after_s = world.settings.retry_after_s
         self.research = ResearchApi(world)
+        self.alter: Alteration | None = None
         self._visits: Counter[tuple[Place, str]] = Counter()
         self._first_struck: dict[tuple[Place, str], float] = {}
         self._signatures: set[str] = set()
@@ -55,7 +57,11 @@ class Site:
         ]
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request, whatever its host."""
+        """The answer to a request, whatever its host; rewritten where `alter` says so."""
+        answer = self._answer(request)
+        return altered(answer, request.path, self.alter) if self.alter is not None else answer
+
+    def _answer(self, request: Request) -> Answer:
         if request.host == "open.tiktokapis.com":
             status, body, headers = self.research.answer(request.path, request.query, request.headers, request.body)
             return Answer(status, body, headers.pop("Content-Type", "application/json"), list(headers.items()))

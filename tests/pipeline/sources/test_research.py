@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from csmv.pipeline.collect import collect
+from csmv.pipeline.collect import collect, unread
 from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
-from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET, TROUBLES
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.collect_settings import Connection, Limits
@@ -264,3 +264,154 @@ def test_landing_with_strange_rows_gives_the_others(tmp_path: Path, sandbox: San
         [Record("x", json.dumps(rows).encode())],
     )
     assert list(Research(read_config(store).source).videos(store)[0]) == ["7679401525248000001"]
+
+
+def altered(sandbox: Sandbox, path: str, change: Any) -> None:
+    """Have the service send other answers at a path, from now on."""
+    whole = f"/v2/research/video/{path}/"
+
+    def alter(asked: str, data: dict[str, Any]) -> None:
+        if asked == whole and data["error"]["code"] == "ok":
+            change(data["data"])
+
+    sandbox.site.alter = alter
+
+
+def rename(old: str, new: str) -> Any:
+    return lambda data: data.update({new: data.pop(old)})
+
+
+QUERY, LIST = "query", "comment/list"
+SHAPES = {
+    "videos renamed": (QUERY, rename("videos", "items"), "`data.videos`"),
+    "videos an object": (QUERY, lambda data: data.update(videos={"a": 1}), "`data.videos`"),
+    "has_more gone": (QUERY, lambda data: data.pop("has_more"), "`data.has_more`"),
+    "has_more null": (QUERY, lambda data: data.update(has_more=None), "`data.has_more`"),
+    "cursor gone": (QUERY, lambda data: data.update(has_more=True) or data.pop("cursor"), "`data.cursor`"),
+    "ids gone": (
+        QUERY,
+        lambda data: [(row.pop("id", None), row.pop("video_id", None)) for row in data["videos"]],
+        "`videos[].id`",
+    ),
+    "create_time renamed": (
+        QUERY,
+        lambda data: [rename("create_time", "created")(row) for row in data["videos"]],
+        "`videos[].create_time`",
+    ),
+    "comments renamed": (LIST, rename("comments", "items"), "`data.comments`"),
+    "comments' has_more gone": (LIST, lambda data: data.pop("has_more"), "`data.has_more`"),
+    "comments' text renamed": (
+        LIST,
+        lambda data: [rename("text", "content")(row) for row in data["comments"]],
+        "`comments[].text`",
+    ),
+    "comments' ids gone": (LIST, lambda data: [row.pop("id") for row in data["comments"]], "`comments[].id`"),
+}
+
+
+QUICKLY = ("videos renamed", "comments' has_more gone", "comments' text renamed")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICKLY else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES]
+)
+def test_a_changed_service_ends_the_run_with_the_field(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
+    path, change, told = SHAPES[name]
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=4, comments=100))
+    altered(sandbox, path, change)
+
+    report = run(store, sandbox)
+
+    assert told in report.stopped and "--reparse" in report.stopped
+    assert report.left
+
+    sandbox.site.alter = None
+    for _ in range(3):
+        again = run(store, sandbox)
+    assert (again.left, again.stopped, again.videos) == (0, "", 120)
+    assert again.comments == 4 * 3
+
+
+def test_odd_rows_cost_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
+    def odd(data: dict[str, Any]) -> None:
+        rows = data["videos"]
+        if len(rows) > 40:
+            rows[5] |= {"create_time": 10**15}
+            rows[40] |= {name: None for name in rows[40] if name not in ("id", "video_id")}
+
+    altered(sandbox, QUERY, odd)
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=None, comments=0, since=date(2026, 8, 1)))
+
+    report = run(store, sandbox)
+
+    assert (report.stopped, report.videos) == ("", 120)
+    assert report.shapes == {"`videos[].create_time` is a number where it should be another value": 1}
+    assert store.read_all("videos")["created_at"].null_count == 2
+
+
+def test_a_row_without_an_id_is_counted(tmp_path: Path, sandbox: Sandbox) -> None:
+    def odd(data: dict[str, Any]) -> None:
+        for row in data["videos"][7:8]:
+            row.update(id=None, video_id=None)
+
+    altered(sandbox, QUERY, odd)
+    store = store_of(tmp_path, sandbox, limits=NO_COMMENTS)
+    run(store, sandbox)
+    assert len(unread(store)) == 1 and "`videos[].id`" in unread(store)[0]
+
+
+def test_a_refresh_that_stalled_deletes_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=NO_COMMENTS)
+    run(store, sandbox)
+    everything = set(store.read_all("videos")["video_id"].to_pylist())
+
+    def stall(data: dict[str, Any]) -> None:
+        data.update(videos=data["videos"][:3], has_more=True, cursor=99)
+
+    altered(sandbox, QUERY, stall)
+    for day in (20, 21):
+        stalled = run(store, sandbox, date(2026, 10, day))
+        assert (stalled.vanished, stalled.videos) == (0, 120)
+        assert stalled.stalled_windows and stalled.left
+
+    sandbox.site.alter = None
+    healed = run(store, sandbox, date(2026, 10, 22))
+    assert (healed.vanished, healed.left) == (0, 0)
+    assert set(store.read_all("videos")["video_id"].to_pylist()) == everything
+
+
+@pytest.mark.parametrize("answer", [(503, b'{"error": {"code": "service_unavailable"}}'), (502, b"[]"), (500, b"null")])
+def test_every_failure_of_a_server_is_tried_again(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes]
+) -> None:
+    monkeypatch.setitem(TROUBLES, "odd", (*answer, {}))
+    sandbox.site.research.trouble.extend(["odd"] * 3)
+    assert run(store_of(tmp_path, sandbox, limits=NO_COMMENTS), sandbox).videos == 120
+
+
+def test_a_comment_under_two_videos_costs_itself(tmp_path: Path, sandbox: Sandbox) -> None:
+    def repeat(data: dict[str, Any]) -> None:
+        for row in data["comments"][:1]:
+            row.pop("video_id")
+            row["id"] = 7_000_000_000_000_000_001
+
+    altered(sandbox, LIST, repeat)
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=4, comments=100))
+    run(store, sandbox)
+    for shard in store.shards():
+        shown = store.read("comments", shard)
+        assert shown is None or len(set(shown["comment_id"].to_pylist())) == shown.num_rows
+    reasons = [row["reason"] for row in store.read_all("failures/tables").to_pylist()]
+    assert reasons.count("duplicate") + store.read_all("comments").num_rows == 4 * 3
+
+
+def test_a_higher_limit_on_comments_reaches_further(tmp_path: Path, sandbox: Sandbox) -> None:
+    store = store_of(tmp_path, sandbox, limits=Limits(videos=4, comments=2))
+    assert run(store, sandbox).comments == 4 * 2
+    assert run(store, sandbox).requests == 0
+    source = read_config(store).source
+    raised = source.model_copy(update={"limits": Limits(videos=4, comments=100)})
+    source = Research(raised, sleep=lambda _: None, today=lambda: date(2026, 10, 1))
+    assert source.left(store) == 0, "one page had them all"
+    write_tables(store, source, read_config(store).scrub, store.key())
+    assert store.read_all("comments").num_rows == 4 * 3
