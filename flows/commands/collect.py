@@ -91,7 +91,8 @@ def download(
     from csmv.pipeline.store import Store
 
     store = Store.open(root)
-    report = download_here(root, changes=media, connection=connection, **visit)
+    with interruptible():
+        report = download_here(root, changes=media, connection=connection, **visit)
     # Shards in which nothing is open are not run at all, so what was left alone is all the rest.
     rest = store.read_all("videos").num_rows - report.done - report.failed - report.left
     counts = {"done": report.done, "left alone": rest, "bytes": report.bytes, "left": report.left}
@@ -253,8 +254,17 @@ def _is_there(root: str) -> bool:
 def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "LandReport":
     from csmv.flows.here import collect_here
 
-    with followed() as watch:
+    with followed() as watch, interruptible():
         return collect_here(root, watch, config=described, **collection)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what runs in the block in order."""
+    from csmv.pipeline import interrupt
+
+    with interrupt.ending_in_order(lambda: typer.echo("Ending what is under way ...", err=True)):
+        yield
 
 
 @contextmanager
