@@ -10,6 +10,7 @@ from collections.abc import Callable
 from prefect.concurrency.sync import rate_limit
 
 from csmv.flows.limits import PACE
+from csmv.pipeline import interrupt
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer, interval_for
 from csmv.pipeline.store import Store
@@ -32,7 +33,8 @@ class SharedPace:
         """Wait for this caller's turn."""
         with SharedPace._lock:
             since = time.monotonic() - SharedPace._granted
-            time.sleep(max(0.0, self.interval_s * 1.01 - since))
+            if interrupt.rest(self.interval_s * 1.01 - since):
+                return  # nothing is sent any more
             rate_limit(PACE, strict=True)
             SharedPace._granted = time.monotonic()
 

@@ -18,6 +18,7 @@ from csmv.flows.run_names import current_run_name, root_name, span_of
 from csmv.flows.seeing import seen_unit, showing
 from csmv.flows.shards import Dataset, UnexpectedError, discreet, limits_of, run_all, stage_task, threads
 from csmv.flows.task_runners import units_on
+from csmv.pipeline import interrupt
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.dataset import chosen_units
 from csmv.pipeline.errors import CsmvError
@@ -112,7 +113,7 @@ def _extent(dataset: Dataset) -> str:
 
 def _followed(dataset: Dataset, state: "State[Any]") -> "State[Any]":
     """What a run ends in after the stages that it was asked to go on with."""
-    for name in dataset.then if state.is_completed() else ():
+    for name in dataset.then if state.is_completed() and not interrupt.is_asked() else ():
         after = cast("State[Any]", FLOWS[name](dataset.for_stage(), return_state=True))
         if not after.is_completed():
             return Failed(message=after.message)

@@ -4,13 +4,13 @@ A run does what is left to do, one part of the targets in each worker, and can b
 parts run is the caller's choice; Prefect's flow passes an executor that submits tasks.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from pydantic import SecretStr
 
+from csmv.pipeline import interrupt
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.landed_names import extract_names
 from csmv.pipeline.privacy.forgotten import Forgotten
@@ -33,7 +33,7 @@ def collect(
     run_parts: RunParts | None = None,
     *,
     workers: int = 1,
-    pause: Callable[[float], None] | None = time.sleep,
+    pause: Callable[[float], object] | None = interrupt.rest,
     prepared: bool = False,
 ) -> LandReport:
     """Land everything that is left, and once more, after a pause, what may pass then.
@@ -80,7 +80,7 @@ def collect_part(store: Store, source: Source, reach: Reach, part: Part) -> Land
     reach = _with_one_pace(reach)
     report = source.land(store, reach, part)
     if report.passing and not report.stopped:
-        time.sleep(max(report.passing.values()))
+        interrupt.rest(max(report.passing.values()))
         report.merge(source.land(store, reach, replace(part, only=tuple(sorted(report.passing)))))
     return report
 

@@ -103,7 +103,7 @@ def download(
     plan = _plan(root, media, visit)
     if plan.sentence:
         typer.echo(plan.sentence, err=True)
-    with together("media", "videos' files", plan.videos):
+    with interruptible(), together("media", "videos' files", plan.videos):
         report = download_here(root, changes=media, connection=connection, **visit)
     years = survival(store)
     # Shards in which nothing is open are not run at all, so what was left alone is all the rest.
@@ -354,8 +354,17 @@ def _is_there(root: str) -> bool:
 def _collect_here(root: str, described: dict[str, Any], collection: dict[str, Any]) -> "LandReport":
     from csmv.flows.here import collect_here
 
-    with followed() as watch:
+    with followed() as watch, interruptible():
         return collect_here(root, watch, config=described, **collection)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what runs in the block in order."""
+    from csmv.pipeline import interrupt
+
+    with interrupt.ending_in_order(lambda: typer.echo("Ending what is under way ...", err=True)):
+        yield
 
 
 @contextmanager

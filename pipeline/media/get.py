@@ -7,19 +7,20 @@ continued; what a page says about persons is not kept at all.
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Pacer, Paused
-from csmv.pipeline.sources.walls import Ending, Outcome, Verdict
+from csmv.pipeline.sources.walls import HOPELESS, Ending, Outcome, Verdict
 from csmv.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Room:
     """What private/media may still hold; ends the run when it is used up. `quota_bytes` None means no limit."""
 
     def __init__(self, store: Store, quota_bytes: int | None, stop: Stop) -> None:
-        self._stop = stop
+        self.store, self._stop = store, stop
         self._left = float("inf")
         if quota_bytes is not None:
             bytes_used = sum(file.size for file in store.listing("private/media").values())
@@ -125,7 +126,8 @@ class Downloads:
     folder: Path
     stop: Stop
     room: Room
-    _walls: int = 0
+    _in_a_row: ClassVar[Counter[str]] = Counter()
+    """Walls and failures one after the other, by root: where no shard can succeed, each tries one."""
     _own: threading.local = field(default_factory=threading.local)
     _downloaders: "list[Downloader]" = field(default_factory=list)
 
@@ -182,10 +184,12 @@ class Downloads:
 
     def _count(self, got: Got) -> None:
         """See whether the run has to end: walls in a row, or no room."""
-        wall = got.failure is not None and got.failure.reason.wall
-        self._walls = self._walls + 1 if wall else 0
-        if got.failure is not None and self._walls >= self.manners.walls_in_a_row:
-            self.stop(f"{self._walls} walls in a row, the last one: {got.failure.reason.sentence}")
+        failed = got.failure is not None and (got.failure.reason.wall or got.failure.reason in HOPELESS)
+        root = self.room.store.root
+        self._in_a_row[root] = self._in_a_row[root] + 1 if failed else 0
+        if got.failure is not None and self._in_a_row[root] >= self.manners.walls_in_a_row:
+            what = "walls" if got.failure.reason.wall else "failures"
+            self.stop(f"{self._in_a_row[root]} {what} in a row, the last one: {got.failure.reason.sentence}")
         if got.path is not None:
             self.room.take(got.path.stat().st_size)
 

@@ -91,6 +91,7 @@ async def _launch(playwright: "Playwright", connection: Connection, profile: Pat
         viewport={"width": 1280, "height": 900},
         service_workers="block",  # a warm service worker hides the page's data
         accept_downloads=False,
+        handle_sigint=False,  # a Ctrl-C is ours to handle first
     )
 
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from typing import Protocol
 
+from csmv.pipeline import interrupt
 from csmv.pipeline.sources.collect_settings import FLOOR_S, Connection, Manners
 from csmv.pipeline.store import Store
 
@@ -31,6 +32,14 @@ class Paused(Exception):
         self.until = until
 
 
+class Interrupted(Paused):
+    """The run is to end now: nothing more is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(time.time())
+        self.args = (interrupt.SENTENCE,)
+
+
 class Interval:
     """Turns at least so many seconds apart, for all threads of this process."""
 
@@ -45,7 +54,7 @@ class Interval:
             now = time.monotonic()
             mine = max(now, self._next)
             self._next = mine + self.interval_s
-        time.sleep(max(0.0, mine - now))
+        interrupt.rest(mine - now)
 
 
 class Pacer:
@@ -57,7 +66,7 @@ class Pacer:
         self.longest_wait_s = longest_wait_s
 
     def wait(self) -> None:
-        """Return when the next request may be sent. Raises Paused if that is too far away."""
+        """Return when the next request may be sent. Raises Paused if that is too far away, or the run is to end."""
         self._sit_out()
         self.turn()
         # Somebody may have been told to slow down while this one stood in line.
@@ -82,7 +91,14 @@ class Pacer:
         while (left := self.paused_until() - time.time()) > 0:
             if left > self.longest_wait_s:
                 raise Paused(time.time() + left)
-            time.sleep(min(left, 5.0))
+            interrupt.rest(min(left, 5.0))
+            _go_on()
+        _go_on()
+
+
+def _go_on() -> None:
+    if interrupt.is_asked():
+        raise Interrupted
 
 
 def interval_for(manners: Manners, connection: Connection) -> float:

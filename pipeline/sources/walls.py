@@ -52,6 +52,19 @@ ENDINGS: dict[str, Ending] = {
 """How a visit ended, by the word that stands in landing."""
 
 
+HOPELESS = frozenset(
+    {
+        Outcome.UNREADABLE,
+        Outcome.OVERSIZED,
+        Outcome.REFUSED_PARAMETERS,
+        Outcome.NETWORK,
+        Outcome.SERVER_ERROR,
+        Outcome.STALLED,
+    }
+)
+"""Endings besides walls of which several in a row mean that going on is of no use."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """An ending with TikTok's own code and message where it gave them, and when to come back after a 429."""

@@ -7,11 +7,13 @@ Never forges or repeats a request, solves nothing, and takes an empty answer for
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import quote
 
+from csmv.pipeline import interrupt
 from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.answer_fields import IN_A_ROW, Streak
@@ -19,7 +21,7 @@ from csmv.pipeline.sources.base import LandReport
 from csmv.pipeline.sources.browser import browser_context
 from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners
 from csmv.pipeline.sources.landing import Landing, Record, new_visit
-from csmv.pipeline.sources.pacing import Pacer, Paused
+from csmv.pipeline.sources.pacing import Interrupted, Pacer, Paused
 from csmv.pipeline.sources.responses import (
     CommentList,
     Item,
@@ -33,7 +35,7 @@ from csmv.pipeline.sources.responses import (
 )
 from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.visit import COMMENTS, DETAIL, ITEMS, REPLIES, Capture, Tab, Visit
-from csmv.pipeline.sources.walls import DONE, ENOUGH, LEFT_OUT, Done, Outcome, Verdict
+from csmv.pipeline.sources.walls import DONE, ENOUGH, HOPELESS, LEFT_OUT, Done, Outcome, Verdict
 from csmv.pipeline.store import Store
 
 STAGE = "collect"
@@ -46,6 +48,9 @@ _COMMENT = "[data-e2e='comment-level-1']"
 _MORE_REPLIES = "[data-e2e='view-more-1']"
 _BARREN_PAGES = 3
 """Pages without anything new that are taken for the end of a list that never says so."""
+_LOOK_EVERY_S = 0.25
+_CLOSING_S = 5.0
+"""How long a browser may take to close when the run is interrupted."""
 _IDLE_ANSWERS = 20
 """Answers in a row without anything new after which a page that goes on and on is left."""
 
@@ -53,17 +58,6 @@ UNREADABLE = "/unreadable"
 """Before the path under which an answer landed that could not be read; a page has no path after it."""
 MENDING = "update csmv; `csmv collect --root ROOT --reparse` then reads anew what has landed"
 """What to do about a site that has changed."""
-_SHAKY = frozenset(
-    {
-        Outcome.UNREADABLE,
-        Outcome.OVERSIZED,
-        Outcome.REFUSED_PARAMETERS,
-        Outcome.NETWORK,
-        Outcome.SERVER_ERROR,
-        Outcome.STALLED,
-    }
-)
-"""Endings besides walls of which several in a row mean that going on is of no use."""
 
 
 @dataclass
@@ -167,27 +161,30 @@ class Collector:
         What to visit is asked for when its turn comes; the one browser starts with the first of it.
         """
         try:
-            async with AsyncExitStack() as stack:
-                tab: Tab | None = None
-
-                async def open_tab() -> Tab:
-                    nonlocal tab
-                    tab = tab or Tab(await stack.enter_async_context(browser_context(self.connection)))
-                    return tab
-
-                for tag in tags():
-                    await self._hashtag(await open_tab(), tag)
-                waiting = targets()
-                self.report.left = len(waiting)
-                for target in waiting:
-                    self.report.tally(target.tag).found += target.tag == LINKS
-                    await self._video(await open_tab(), target)
+            await _unless_interrupted(self._run(tags, targets))
         except Paused as paused:
             self.report.stopped = str(paused)
         except _Stop as stop:
             self.report.stopped = str(stop)
         self._close_silent()
         return self.report
+
+    async def _run(self, tags: Callable[[], Sequence[str]], targets: Callable[[], Sequence[Target]]) -> None:
+        async with AsyncExitStack() as stack:
+            tab: Tab | None = None
+
+            async def open_tab() -> Tab:
+                nonlocal tab
+                tab = tab or Tab(await stack.enter_async_context(browser_context(self.connection)))
+                return tab
+
+            for tag in tags():
+                await self._hashtag(await open_tab(), tag)
+            waiting = targets()
+            self.report.left = len(waiting)
+            for target in waiting:
+                self.report.tally(target.tag).found += target.tag == LINKS
+                await self._video(await open_tab(), target)
 
     async def _settle(self, target: str, verdict: Verdict) -> None:
         """Count an outcome; after a wall wait, after several in a row or a list of another shape stop the run."""
@@ -197,7 +194,7 @@ class Collector:
         changed = verdict.note if verdict.changed == "list" else self._changed_page(verdict)
         if changed:
             raise _Stop(f"the site's answers have changed: {changed}. To go on, {MENDING}")
-        shaky = verdict.outcome.wall or verdict.outcome in _SHAKY
+        shaky = verdict.outcome.wall or verdict.outcome in HOPELESS
         self._shaky = [*self._shaky, verdict] if shaky else []
         if len(self._shaky) >= self.manners.walls_in_a_row:
             refused = all(one.outcome.wall or one.outcome is Outcome.UNREADABLE for one in self._shaky)
@@ -412,6 +409,22 @@ class Collector:
             if verdict is not None:
                 return verdict
         return DONE
+
+
+async def _unless_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, or drop it where it is when the run is to end. Raises Interrupted then."""
+    running = asyncio.ensure_future(work)
+    while not running.done():
+        await asyncio.wait([running], timeout=_LOOK_EVERY_S)
+        if interrupt.is_asked() and not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=_CLOSING_S)
+            break
+    if interrupt.is_asked():
+        if running.done() and not running.cancelled():
+            running.exception()  # whatever the browser said when Ctrl-C reached it, too
+        raise Interrupted
+    running.result()
 
 
 @dataclass
