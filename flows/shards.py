@@ -79,7 +79,15 @@ class Dataset(TaskRunning, RunSettings):
         """
         pacer = shared_pacer(self.connection, self.interval_s)
         more: dict[str, Any] = {
-            "reach": Reach(self.connection, pacer, self.links, self.again, self.sample, tell_watchers),
+            "reach": Reach(
+                self.connection,
+                pacer,
+                self.links,
+                self.again,
+                sample=self.sample,
+                refresh_after=self.refresh_after,
+                watch=tell_watchers,
+            ),
             "workers": self.workers,
             "retry_failed": self.retry_failed,
             "changes": self.changes,

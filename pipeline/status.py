@@ -120,7 +120,9 @@ def _ask_whole(stage: Stage, dataset: DatasetView) -> dict[str, Any]:
 
 def _folders_of(stage: Stage, dataset: DatasetView) -> tuple[str, ...] | None:
     """What decides the answers of a stage that does not work by shard; None if something outside the root does."""
-    if not stage.reads and (not dataset.source.online or dataset.reach.again or dataset.reach.links is not None):
+    reach = dataset.reach
+    asked = reach.again or reach.links is not None or reach.refresh_after is not None
+    if not stage.reads and (asked or not dataset.source.online):
         return None
     folders = {
         folder if folder.startswith("private/") else folder.split("/")[0] for folder in stage.reads + stage.writes

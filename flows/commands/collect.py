@@ -36,7 +36,9 @@ def collect(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what --links holds; nothing is asked.")] = False,
     config: Annotated[Path | None, typer.Option(help="A dataset.yaml; it says everything that options don't.")] = None,
     limits: Annotated[Values, Fields(f"{SITE}:Limits", *LIMITS, base="the configuration's")],
-    visit: Annotated[Values, Fields(f"{SITE}:RunSettings", "links", "workers", "again", interval="interval_s")],
+    visit: Annotated[
+        Values, Fields(f"{SITE}:RunSettings", "links", "workers", "again", "refresh_after", interval="interval_s")
+    ],
     connection: Annotated[Values, Fields(f"{SITE}:Connection", *BROWSER)],
     dataset: NewRoot,
     replace_source: Annotated[

@@ -132,7 +132,8 @@ class Reach:
     """How this machine reaches the outside, and what a run of a collection was asked to do differently.
 
     `pacer` gives the pace that all workers share; None means that this process has one of its own. `sample` is how many
-    videos' files are tried, the same ones each time; None for all.
+    videos' files are tried, the same ones each time; None for all. `refresh_after` are the days after which a video is
+    visited again; None for never.
     """
 
     connection: Connection = field(default_factory=Connection)
@@ -140,6 +141,7 @@ class Reach:
     links: Path | None = None
     again: bool = False
     sample: int | None = None
+    refresh_after: float | None = None
     watch: Callable[[str, Any], None] = lambda _target, _report: None
 
     def pace(self, store: Store, manners: Manners) -> Pacer:

@@ -63,6 +63,10 @@ class WebSource(Validated):
     hashtags: tuple[str, ...] = Field(default=(), description="hashtags to collect, without #")
     limits: Limits = Limits()
     manners: Manners = Manners()
+    gone: Literal["remove", "keep"] = Field(
+        default="remove",
+        description="what becomes of a collected video that is gone at a later visit: out of the tables, or kept there",
+    )
 
 
 class Connection(Validated):
@@ -94,6 +98,11 @@ class RunSettings(Validated):
         default=None, description="a file of links to collect, besides the hashtags: xlsx, csv, tsv, txt or jsonl"
     )
     again: bool = Field(default=False, description="read hashtags anew that were read to their end")
+    refresh_after: float | None = Field(
+        default=None,
+        ge=0,
+        description="visit again the videos that were last visited more than so many days ago: new comments, counts",
+    )
     sample: int | None = Field(
         default=None, ge=1, description="try only so many videos, the same ones each time, drawn from all shards"
     )

@@ -45,7 +45,8 @@ class CollectStage(Stage):
 
     def missing(self, dataset: DatasetView) -> list[str]:
         """All targets, while one is not settled or the run brings new ones."""
-        asked = dataset.reach.again or dataset.reach.links is not None
+        reach = dataset.reach
+        asked = reach.again or reach.links is not None or reach.refresh_after is not None
         return [EVERYTHING] if asked or dataset.source.left(dataset.store) else []
 
     def rounds(self, dataset: DatasetView, runs: int) -> list[list[str]]:

@@ -144,6 +144,20 @@ class Landing:
                 video_ids.update(dict.fromkeys(json.loads(record.body)))
         return video_ids
 
+    def add_short_link(self, link: str, video_id: str = "", verdict: Verdict | None = None) -> None:
+        """Keep where a short link leads, or why it leads to no video, so that it is never asked again."""
+        body = {"link": link, "id": video_id} | ({} if verdict is None else {"outcome": str(verdict.outcome)})
+        self._write(f"{WEB}/short_links/{tag_key(link)}.jsonl.zst", [Record("about:short", json.dumps(body).encode())])
+
+    def short_links(self) -> dict[str, str | Verdict]:
+        """Where every short link that was asked leads: a video's id, or why to none."""
+        answers: dict[str, str | Verdict] = {}
+        for name in self.store.files(f"{WEB}/short_links"):
+            for record in self.read(name):
+                body = json.loads(record.body)
+                answers[body["link"]] = body["id"] or Verdict(ENDINGS[body["outcome"]])
+        return answers
+
     def _write(self, name: str, records: Iterable[Record]) -> None:
         write_records(self.store, name, records)
 

@@ -5,6 +5,7 @@ Landing alone tells; nothing is asked of the site. What ended for a limit is lef
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from csmv.pipeline.privacy.forgotten import Forgotten
@@ -55,6 +56,7 @@ def pending_videos(
     manners: Manners,
     report: Report | None = None,
     part: Part | None = None,
+    refresh_before: datetime | None = None,
 ) -> list[Target]:
     """The videos that were listed or linked, are wanted, and are not settled yet.
 
@@ -68,10 +70,16 @@ def pending_videos(
         manners: Whether creators' settings are heeded.
         report: Where skipped items are counted.
         part: Whose share is counted; left out, everybody's.
+        refresh_before: Videos that were there when they were last visited, before this, are visited again.
     """
     landing = Landing(store)
     # What was to be forgotten is not asked for again.
-    settled = set(Forgotten.of(store).videos) | _settled(landing, landing.video_visits(), limits)
+    visits = landing.video_visits()
+    forgotten = set(Forgotten.of(store).videos)
+    old = (
+        set() if refresh_before is None else {video for video, seen in visits.items() if _is_old(seen, refresh_before)}
+    )
+    settled = forgotten | (_settled(landing, visits, limits) - old)
     targets: dict[str, Target] = {}
     left_out: dict[str, str] = {}
     for tag in plain(hashtags):
@@ -95,7 +103,7 @@ def pending_videos(
             taken_on += 1
             if item.id not in settled:
                 targets.setdefault(item.id, Target(item.id, tag))
-    for video_id in landing.links():
+    for video_id in (*landing.links(), *sorted(old - forgotten)):
         if video_id not in settled:
             targets.setdefault(video_id, Target(video_id))
     if report is not None:
@@ -103,6 +111,11 @@ def pending_videos(
             if video_id not in targets and video_id not in settled and (part is None or part.has(video_id)):
                 report.tally(tag).skipped += 1
     return list(targets.values())
+
+
+def _is_old(visits: list[Visit], before: datetime) -> bool:
+    last = latest(visits)
+    return last is not None and isinstance(last.outcome, Done) and last.when < before
 
 
 def _settled(landing: Landing, visits: Mapping[str, list[Visit]], limits: Limits) -> set[str]:

@@ -8,21 +8,23 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
-from csmv.pipeline.schemas import FailureReason
+from csmv.pipeline.schemas import FailureClass, FailureReason
 from csmv.pipeline.sources.answer_fields import read
 from csmv.pipeline.sources.base import CommentRow, Part, Reach, Rows, Source, VideoRow, repeated_comments
 from csmv.pipeline.sources.by_shard import digest_of
-from csmv.pipeline.sources.collect_settings import Limits, Manners, WebSource
+from csmv.pipeline.sources.collect_settings import Manners, WebSource
 from csmv.pipeline.sources.item_rows import comment_row, video_row
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
 from csmv.pipeline.sources.link_files import LinkFile, read_links
+from csmv.pipeline.sources.pacing import Pacer
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
 from csmv.pipeline.sources.responses import (
@@ -83,7 +85,7 @@ class Web(Source):
         if reach.links is None:
             return
         found = read_links(reach.links)
-        resolved = resolve_short_links(found.short_links, reach.connection, pacer)
+        resolved = _resolved(store, found.short_links, reach, pacer)
         ids = [*found.ids, *(name for name in resolved.values() if isinstance(name, str))]
         name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
         Landing(store).add_links(ids, name)
@@ -102,13 +104,14 @@ class Web(Source):
             store, limits, manners, reach.connection, reach.pace(store, self.section.manners), reach.watch
         )
         only = {Outcome(name) for name in part.only}
+        began = datetime.now(UTC)
 
         def tags() -> list[str]:
             found = [tag for tag in self.pending_hashtags(store, again=reach.again and not only) if part.has(tag)]
             return [tag for tag in found if not only or _last(Landing(store).tag_visits(tag)) in only]
 
         def targets() -> list[Target]:
-            pending = self.pending_videos(store, collector.report if not only else None, part)
+            pending = self.pending_videos(store, collector.report if not only else None, part, began=began, reach=reach)
             found = [target for target in pending if part.has(target.video_id)]
             visits = Landing(store).video_visits() if only else {}
             return [target for target in found if not only or _last(visits.get(target.video_id, [])) in {None, *only}]
@@ -137,9 +140,22 @@ class Web(Source):
         """The hashtags not read to their end yet, or all of them `again`."""
         return pending_hashtags(store, self.section.hashtags, self.section.limits, self.section.manners, again=again)
 
-    def pending_videos(self, store: Store, report: Report | None = None, part: Part | None = None) -> list[Target]:
-        """The videos that are wanted and not settled yet; see `csmv.pipeline.sources.pending`."""
-        return pending_videos(store, self.section.hashtags, self.section.limits, self.section.manners, report, part)
+    def pending_videos(
+        self,
+        store: Store,
+        report: Report | None = None,
+        part: Part | None = None,
+        *,
+        began: datetime | None = None,
+        reach: Reach | None = None,
+    ) -> list[Target]:
+        """The videos that are wanted and not settled yet; see `csmv.pipeline.sources.pending`.
+
+        With a `reach` that asks for a refresh, also those whose last visit is so much older than `began`.
+        """
+        section, days = self.section, reach.refresh_after if reach is not None else None
+        before = began - timedelta(days=days) if began is not None and days is not None else None
+        return pending_videos(store, section.hashtags, section.limits, section.manners, report, part, before)
 
     @property
     def manners(self) -> Manners:
@@ -150,7 +166,7 @@ class Web(Source):
 
     def state(self, store: Store, shard: int) -> str:
         """A digest of what the shard's visits saw, however many they were."""
-        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section))
 
     def reread(self, store: Store) -> None:
         """Forget the rows at hand, and count anew the items of its lists that can't be read."""
@@ -169,19 +185,19 @@ class Web(Source):
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The videos that were read and may be kept, the comments under them, and how the other visits ended."""
-        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard, self.section))
 
     def _at(self, store: Store, shard: int) -> tuple[str, ...]:
         visits = digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
         limits = self.section.limits.model_dump_json(exclude={"videos", "replies"})
-        return store.root, str(shard), visits, Forgotten.of(store).digest, limits
+        return store.root, str(shard), visits, Forgotten.of(store).digest, limits, self.section.gone
 
 
 _LAST_ROWS = LastRows()
 
 
-def _rows(store: Store, shard: int, limits: Limits) -> Rows:
-    landing = Landing(store)
+def _rows(store: Store, shard: int, section: WebSource) -> Rows:
+    landing, limits = Landing(store), section.limits
     videos: list[VideoRow] = []
     comments: dict[str, CommentRow] = {}
     failures: list[Failure] = []
@@ -189,9 +205,14 @@ def _rows(store: Store, shard: int, limits: Limits) -> Rows:
         verdict = _verdict(landing, visits)
         seen = _see(landing, video_id, visits)
         failure = verdict.failure(video_id)
+        was_there = any(isinstance(visit.outcome, Done) for visit in visits)
+        is_gone = failure is not None and failure.reason.kind is FailureClass.GONE
+        if failure is not None and is_gone and was_there:
+            failure = replace(failure, detail=f"{failure.detail}; {_dates(visits)}")
         if failure is not None and not (verdict.outcome is Outcome.UNREADABLE and seen.mended):
             failures.append(failure)
-        if seen.item is None or not seen.usable or not _may_keep(verdict):
+        kept = _may_keep(verdict) or (is_gone and was_there and section.gone == "keep")
+        if seen.item is None or not seen.usable or not kept:
             continue
         if not limits.admit(seen.item.day, seen.item.stats.comments):
             continue
@@ -204,9 +225,32 @@ def _rows(store: Store, shard: int, limits: Limits) -> Rows:
     return Rows(videos, list(comments.values()), (), failures)
 
 
+def _dates(visits: Sequence[Visit]) -> str:
+    """When a video that is gone was last there, and when it was found to be gone."""
+    there = [visit.when for visit in visits if isinstance(visit.outcome, Done)]
+    after = [visit.when for visit in visits if visit.when > there[-1]]
+    return f"last there on {there[-1]:%Y-%m-%d}, gone on {after[0] if after else there[-1]:%Y-%m-%d}"
+
+
 def _last(visits: list[Visit]) -> Ending | None:
     visit = latest(visits)
     return visit.outcome if visit else None
+
+
+def _resolved(store: Store, links: Sequence[str], reach: Reach, pacer: Pacer) -> dict[str, str | Verdict]:
+    """Where short links lead. Each final answer is kept at once, so that no link is asked twice, whatever happens."""
+    landing = Landing(store)
+    before = landing.short_links()
+    resolved = {link: before[link] for link in links if link in before}
+    for link in links:
+        if link not in resolved:
+            [answer] = resolve_short_links([link], reach.connection, pacer).values()
+            resolved[link] = answer
+            if isinstance(answer, str):
+                landing.add_short_link(link, answer)
+            elif answer.outcome.final:
+                landing.add_short_link(link, verdict=answer)
+    return resolved
 
 
 def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdict]) -> None:

@@ -61,9 +61,9 @@ class Trial:
     def connection(self) -> Connection:
         return Connection(proxy=self.sandbox.proxy, ca_file=self.sandbox.ca_file)
 
-    def run(self, *, links: Path | None = None) -> Report:
-        """One run, without a second try of what may pass."""
-        report = collect(self.store, Web(self.source), Reach(self.connection, links=links), pause=None)
+    def run(self, **reach: Any) -> Report:
+        """One run, without a second try of what may pass; `reach` are fields of `Reach`."""
+        report = collect(self.store, Web(self.source), Reach(self.connection, **reach), pause=None)
         assert isinstance(report, Report)
         return report
 

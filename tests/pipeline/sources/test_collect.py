@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,45 @@ def test_a_second_run_asks_for_nothing_that_is_settled(trial: Callable[..., Any]
     site.sandbox.forget_log()
     site.run()
     assert [entry.kind for entry in site.sandbox.log()] == ["robots"]
+
+
+@pytest.mark.parametrize("gone", ["remove", "keep"])
+def test_a_refresh_visits_again_and_tells_what_is_gone(trial: Callable[..., Any], gone: str) -> None:
+    site = trial(hashtags=1, videos=3, comments=2)
+    site.source = site.source.model_copy(update={"gone": gone})
+    assert site.run_until_done() == 1
+    first, *rest = sorted(row["video_id"] for row in site.store.read_all("videos").to_pylist())
+    before = site.store.read_all("comments").num_rows
+    site.sandbox.world.settings.faults[f"video:{first}"] = Fault.VIDEO_DELETED
+    site.sandbox.forget_log()
+    site.run(refresh_after=1)
+    assert not [entry for entry in site.sandbox.log() if entry.kind == "page"], "a day has not passed"
+
+    site.run(refresh_after=0)
+    site.tabulate()
+
+    pages = [entry for entry in site.sandbox.log() if entry.kind == "page"]
+    assert len(pages) == 3
+    kept = [first, *rest] if gone == "keep" else rest
+    assert sorted(site.store.read_all("videos")["video_id"].to_pylist()) == kept
+    assert (site.store.read_all("comments").num_rows == before) is (gone == "keep")
+    [row] = [row for row in site.store.read_all("failures/tables").to_pylist() if row["key"] == first]
+    today = datetime.now(UTC).date()
+    assert row["reason"] == "gone" and f"last there on {today}, gone on {today}" in row["detail"]
+    site.sandbox.forget_log()
+    site.run(refresh_after=0)
+    assert first not in {entry.target for entry in site.sandbox.log() if entry.kind == "page"}, "it is gone"
+    for video in rest:
+        assert len(Landing(site.store).video_visits()[video]) == 3, "observations are kept"
+
+
+def test_a_short_link_is_asked_once(trial: Callable[..., Any], tmp_path: Path) -> None:
+    site = trial(hashtags=1, videos=3, comments=0)
+    (tmp_path / "links.txt").write_text("https://vm.tiktok.com/ZM000001/\nhttps://vm.tiktok.com/ZM000002/\n")
+    for _ in range(2):
+        site.run(links=tmp_path / "links.txt")
+    asked = [entry.path for entry in site.sandbox.log() if entry.host == "vm.tiktok.com"]
+    assert len(asked) == len(set(asked)) == 2
 
 
 def test_the_browser_is_honest_and_no_signature_is_ours(trial: Callable[..., Any]) -> None:
