@@ -59,7 +59,7 @@ class Processes:
         import loky
 
         self._jobs = jobs
-        self._pool = loky.ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(), setup, arguments))
+        self._pool = loky.ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(), setup, [arguments]))
 
     def __enter__(self) -> Self:
         return self
@@ -104,10 +104,10 @@ class Processes:
             yield item, result
 
 
-def _begin(parent: int, setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(parent: int, setup: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent ends these
     leave_with(parent)
-    setup(*arguments)
+    setup(*arguments.pop())  # whoever called this keeps the list, and would keep what is in it
 
 
 @contextmanager

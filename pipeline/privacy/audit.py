@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +181,16 @@ class _Search:
     def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten) -> None:
         self._gone = gone
         self._gazetteer = Gazetteer(known.names)
-        self._long_names = Gazetteer(name for name in known.names if len(name) >= _SHORTEST_IN_BINARY)
+        self._known_names = known.names
         self._ids = known.ids
         self._scrubber = Scrubber(_placeholders(policy))
         self._found = Counter[_Place]()
         self.values = 0
+
+    @cached_property
+    def _long_names(self) -> Gazetteer:
+        """Made for the first binary file: most processes meet none, and there may be millions of names."""
+        return Gazetteer(name for name in self._known_names if len(name) >= _SHORTEST_IN_BINARY)
 
     def results(self) -> "_FileResult":
         """How many values were searched since this was last asked, and what was found."""
