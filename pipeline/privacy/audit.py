@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,9 +33,7 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubber
-
-if TYPE_CHECKING:
-    from csmv.pipeline.store import Store
+from csmv.pipeline.store import Store
 
 PRIVATE = "private/"
 KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"
@@ -91,7 +89,7 @@ class Audit:
     hits: tuple[Hit, ...]
 
 
-def audit(store: "Store", also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
+def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
     """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
 
     Time grows with the size of the files, not with the number of names known.
@@ -139,8 +137,6 @@ _search: "tuple[_Search, Store]"
 
 def _set_up(root: str, known: KnownNames, policy: ScrubPolicy) -> None:
     global _search
-    from csmv.pipeline.store import Store
-
     store = Store.open(root)
     _search = _Search(known, policy, Forgotten.of(store)), store
 
@@ -149,13 +145,13 @@ def _searched_here(file: str | Path) -> "_FileResult":
     return _searched(*_search, file)
 
 
-def _searched(search: "_Search", store: "Store", file: str | Path) -> "_FileResult":
+def _searched(search: "_Search", store: Store, file: str | Path) -> "_FileResult":
     """How many values a file has, and what was found where in it."""
     search.file(str(file), store.read_file(file) if isinstance(file, str) else file.read_bytes())
     return search.results()
 
 
-def files_holding(store: "Store", gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
+def files_holding(store: Store, gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
     """Which of these files of a root, and of the files and folders in `also`, hold a name or id that is forgotten.
 
     Raises:
