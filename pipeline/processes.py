@@ -9,14 +9,15 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
+
+import loky
+from loky.process_executor import BrokenProcessPool
 
 from csmv.extractors.orphans import leave_with
 from csmv.pipeline.errors import CsmvError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,8 +34,6 @@ def default_jobs() -> int:
     """
     given = os.environ.get(JOBS_VARIABLE)
     if given is None:
-        import loky
-
         return int(loky.cpu_count())
     if not given.isdigit() or int(given) < 1:
         raise CsmvError(f"{JOBS_VARIABLE} should be a whole number of at least 1, and is '{given[:20]}'.")
@@ -56,10 +55,8 @@ class Processes:
     """
 
     def __init__(self, jobs: int, setup: Callable[..., None], *arguments: Any) -> None:
-        import loky
-
         self._jobs = jobs
-        self._pool = loky.ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(), setup, arguments))
+        self._pool = loky.ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(), setup, [arguments]))
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +92,7 @@ class Processes:
         yield from self._results(ahead)
 
     @staticmethod
-    def _results(ahead: "deque[tuple[Item, Future[Result]]]", most: int = 0) -> Iterator[tuple[Item, Result]]:
+    def _results(ahead: deque[tuple[Item, Future[Result]]], most: int = 0) -> Iterator[tuple[Item, Result]]:
         """Those that are done already, and more until `most` are left."""
         while len(ahead) > most or (ahead and ahead[0][1].done()):
             item, future = ahead.popleft()
@@ -104,10 +101,10 @@ class Processes:
             yield item, result
 
 
-def _begin(parent: int, setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(parent: int, setup: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent ends these
     leave_with(parent)
-    setup(*arguments)
+    setup(*arguments.pop())  # whoever called this keeps the list, and would keep what is in it
 
 
 @contextmanager
@@ -122,8 +119,6 @@ def _interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def _telling_of_the_dead() -> Iterator[None]:
-    from loky.process_executor import BrokenProcessPool
-
     try:
         yield
     except BrokenProcessPool:

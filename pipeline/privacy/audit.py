@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,9 +33,7 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubber
-
-if TYPE_CHECKING:
-    from csmv.pipeline.store import Store
+from csmv.pipeline.store import Store
 
 PRIVATE = "private/"
 KNOWN_NAME, KNOWN_ID = "KNOWN_NAME", "KNOWN_ID"
@@ -90,7 +89,7 @@ class Audit:
     hits: tuple[Hit, ...]
 
 
-def audit(store: "Store", also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
+def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
     """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
 
     Time grows with the size of the files, not with the number of names known.
@@ -138,8 +137,6 @@ _search: "tuple[_Search, Store]"
 
 def _set_up(root: str, known: KnownNames, policy: ScrubPolicy) -> None:
     global _search
-    from csmv.pipeline.store import Store
-
     store = Store.open(root)
     _search = _Search(known, policy, Forgotten.of(store)), store
 
@@ -148,13 +145,13 @@ def _searched_here(file: str | Path) -> "_FileResult":
     return _searched(*_search, file)
 
 
-def _searched(search: "_Search", store: "Store", file: str | Path) -> "_FileResult":
+def _searched(search: "_Search", store: Store, file: str | Path) -> "_FileResult":
     """How many values a file has, and what was found where in it."""
     search.file(str(file), store.read_file(file) if isinstance(file, str) else file.read_bytes())
     return search.results()
 
 
-def files_holding(store: "Store", gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
+def files_holding(store: Store, gone: Forgotten, names: Iterable[str], also: Iterable[Path] = ()) -> list[str]:
     """Which of these files of a root, and of the files and folders in `also`, hold a name or id that is forgotten.
 
     Raises:
@@ -180,11 +177,16 @@ class _Search:
     def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten) -> None:
         self._gone = gone
         self._gazetteer = Gazetteer(known.names)
-        self._long_names = Gazetteer(name for name in known.names if len(name) >= _SHORTEST_IN_BINARY)
+        self._known_names = known.names
         self._ids = known.ids
         self._scrubber = Scrubber(_placeholders(policy))
         self._found = Counter[_Place]()
         self.values = 0
+
+    @cached_property
+    def _long_names(self) -> Gazetteer:
+        """Made for the first binary file: most processes meet none, and there may be millions of names."""
+        return Gazetteer(name for name in self._known_names if len(name) >= _SHORTEST_IN_BINARY)
 
     def results(self) -> "_FileResult":
         """How many values were searched since this was last asked, and what was found."""

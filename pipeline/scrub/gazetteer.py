@@ -19,14 +19,38 @@ _BEGINNING = SHORTEST_UNSPACED
 
 
 class _Node:
-    """A place in the tree of names: the next words, and how the names that end here are written."""
+    """A place in the tree of names: the next words, and how the names that end here are written.
+
+    Most places have a single name and no next word, and a root may know millions of names: nothing empty is kept.
+    """
 
     __slots__ = ("exact", "loose", "next")
 
     def __init__(self) -> None:
-        self.next: dict[str, _Node] = {}
-        self.exact: set[str] = set()
-        self.loose: set[str] = set()
+        self.next: dict[str, _Node] = _NOTHING_NEXT
+        self.exact: tuple[str, ...] = ()
+        self.loose: tuple[str, ...] = ()
+
+    def below(self, word: str) -> "_Node":
+        """The place after one word more, made if it is not there."""
+        if self.next is _NOTHING_NEXT:
+            self.next = {}
+        node = self.next.get(word)
+        if node is None:
+            node = self.next[word] = _Node()
+        return node
+
+    def end(self, form: Form) -> None:
+        """Let a name end here. Names that share their words differ in what stands between them, so they are few."""
+        # Of one word, the name is the key by which this place was reached.
+        text = form.words[0] if form.text == form.words[0] else form.text
+        if form.writing is Writing.EXACT and text not in self.exact:
+            self.exact += (text,)
+        elif form.writing is Writing.LOOSE and text not in self.loose:
+            self.loose += (text,)
+
+
+_NOTHING_NEXT: dict[str, _Node] = {}
 
 
 class Gazetteer(TextRecognizer):
@@ -74,8 +98,8 @@ class Gazetteer(TextRecognizer):
     def _add(self, form: Form) -> None:
         node = self._root
         for word in form.words:
-            node = node.next.setdefault(word, _Node())
-        (node.exact if form.writing is Writing.EXACT else node.loose).add(form.text)
+            node = node.below(word)
+        node.end(form)
 
     def _longest(self, text: str, words: list[tuple[str, int, int]], first: int) -> int:
         """Where the longest name that begins with word `first` ends; 0 if none does."""

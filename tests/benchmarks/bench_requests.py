@@ -53,16 +53,21 @@ def main(videos: int, shards: int) -> None:
             train=(TrainConfig(model="majority", split="video"),),
         )
         dataset = Dataset.create("s3://csmv/requests", config)
-        print(f"{'':>22}{'all':>8}{'a shard':>9}" + "".join(f"{kind:>8}" for kind in KINDS) + f"{'MB got':>9}{'s':>8}")
+        print(
+            f"{'':>22}{'all':>8}{'a shard':>9}"
+            + "".join(f"{kind:>8}" for kind in KINDS)
+            + f"{'MB got':>9}{'put':>7}{'s':>8}"
+        )
 
         def row(what: str, do: Callable[[], object]) -> None:
-            before, sent, begun = s3.requests.copy(), s3.sent, time.monotonic()
+            before, sent, received, begun = s3.requests.copy(), s3.sent, s3.received, time.monotonic()
             do()
             counts: Counter[str] = s3.requests - before
             each = "".join(f"{counts[kind]:>8,}" for kind in KINDS)
-            megabytes, seconds = (s3.sent - sent) / 1e6, time.monotonic() - begun
+            megabytes = f"{(s3.sent - sent) / 1e6:>9.2f}{(s3.received - received) / 1e6:>7.2f}"
+            seconds = time.monotonic() - begun
             all_ = counts.total()
-            print(f"{what:>22}{all_:>8,}{all_ / shards:>9.1f}{each}{megabytes:>9.2f}{seconds:>8.1f}", flush=True)
+            print(f"{what:>22}{all_:>8,}{all_ / shards:>9.1f}{each}{megabytes}{seconds:>8.1f}", flush=True)
 
         store = dataset.store
         row("ingest", lambda: ingest(store, source_of(config.source), read_config(store).scrub, SecretStr(KEY)))

@@ -1,6 +1,7 @@
 """Seconds, CPU seconds and peak memory of every stage on made roots of several sizes, and what follows for larger ones.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_scale.py [--comments 25000 250000 1000000] [--folder DIR]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_scale.py --workers 1 2 4 [--comments 250000] [--folder DIR]
 
 A root is made as a person would who collected by other means: a folder with a JSONL of comments and labels, one of
 videos (12.5 comments each), and a file of one byte a video. Media are left out, and features are random vectors, by the
@@ -10,9 +11,12 @@ sizes of that process and all it started, looked at four times a second, and the
 From two smaller sizes follow seconds for a beginning and for a comment, which predict the largest; how far that was off
 is printed, and what the largest two sizes predict for CSMV and 100 times CSMV. Exit code 1 if a stage took more than 4
 GiB, or more than 1.5 times the CPU seconds a comment that it took at the size before, the beginning left out.
+
+With `--workers`, what is done by many processes is measured with so many of them (CSMV_JOBS) on one size instead.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -115,13 +119,18 @@ def make_folder(folder: Path, comments: int, videos: int) -> None:
 
 
 def make_root(folder: Path, comments: int, videos: int) -> str:
-    """The root, with nothing but its configuration."""
+    """The lists, and a root of them."""
     make_folder(folder / "source", comments, videos)
+    return new_root(folder, "root")
+
+
+def new_root(folder: Path, name: str) -> str:
+    """A root of the folder's lists, with nothing but its configuration."""
     sizes = {"visual_dim": 32, "ground_dim": 16, "consensus_dim": 16, "scales": 2, "visual_length": VECTORS}
     train = TrainConfig(features=("mfcc",), epochs=1, batch_size=256).replace(
         {**{f"sizes.{name}": value for name, value in sizes.items()}, "text.tiny_dim": 16, "text.max_tokens": 32}
     )
-    root = folder / "root"
+    root = folder / name
     config = {
         "name": "scale",
         "source": {"kind": "folder", "path": str(folder / "source")},
@@ -220,6 +229,27 @@ def measure(folder: Path, comments: int) -> dict[str, Measured]:
     return results
 
 
+def by_workers(folder: Path, comments: int, workers: Sequence[int]) -> None:
+    """The stages that many processes share, with so many of them; each must come to the same bytes."""
+    if not (folder / "source").is_dir():
+        make_folder(folder / "source", comments, round(comments / COMMENTS_A_VIDEO))
+    print(f"{comments:,} comments")
+    print(f"{'':>10}{'processes':>11}{'s':>9}{'CPU s':>9}{'MiB':>8}{'comments/s':>12}{'load':>7}")
+    tables = set()
+    for jobs in workers:
+        os.environ["CSMV_JOBS"] = str(jobs)
+        root = new_root(folder, f"root-by-{jobs}")
+        measured(root, "collect")
+        for stage in ("tables", "audit"):
+            result = measured(root, stage)
+            rate, load = comments / result.wall_s, os.getloadavg()[0]
+            line = f"{stage:>10}{jobs:>11}{result.wall_s:>9.1f}{result.cpu_s:>9.1f}{result.mib:>8,}{rate:>12,.0f}"
+            print(f"{line}{load:>7.1f}", flush=True)
+        files = sorted(path for path in Path(root).glob("*/*.parquet") if path.parent.name in ("videos", "comments"))
+        tables.add(hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest())
+    assert len(tables) == 1, "the tables depend on the number of processes"
+
+
 # ---------------------------------------------------------------------- what follows
 
 
@@ -241,7 +271,7 @@ def conclude(results: dict[int, dict[str, Measured]]) -> list[str]:
         return wrong
     small, middle, large = sizes[-3:]
     print(f"\nCPU seconds, predicted for {large:,} comments from {small:,} and {middle:,}; then from the largest two")
-    heads = ("begin", "1,000", "predicted", "measured", "off", "linear", "CSMV", "x 100")
+    heads = ("begin", "1,000", "predicted", "measured", "off", "linear", "CSMV", "x 100", "MiB x 100")
     print(f"{'':>10}" + "".join(f"{head:>10}" for head in heads))
     for stage in STAGES:
         few, some, many = (results[size][stage] for size in (small, middle, large))
@@ -250,9 +280,10 @@ def conclude(results: dict[int, dict[str, Measured]]) -> list[str]:
         base, later = line_through((middle, large), (some, many))
         linear = later / slope if slope > 0 else 1.0
         csmv, hundred = (base + later * CSMV[0] * times for times in (1, 100))
+        mib = many.mib + (many.mib - some.mib) / (large - middle) * (100 * CSMV[0] - large)
         print(
             f"{stage:>10}{begin:>10.1f}{1000 * slope:>10.3f}{predicted:>10.1f}{many.cpu_s:>10.1f}"
-            f"{many.cpu_s / predicted - 1:>+10.0%}{linear:>10.2f}{csmv:>10.1f}{hundred:>10,.0f}"
+            f"{many.cpu_s / predicted - 1:>+10.0%}{linear:>10.2f}{csmv:>10.1f}{hundred:>10,.0f}{mib:>10,.0f}"
         )
         if linear > LEAST_LINEAR:
             wrong.append(f"{stage} took {linear:.2f} times the CPU seconds a comment from {middle:,} on")
@@ -263,11 +294,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--comments", type=int, nargs="+", default=[25_000, 250_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="where the roots are made and left; a passing folder if not given")
+    parser.add_argument("--workers", type=int, nargs="+", help="numbers of processes to compare, on the last size")
     given = parser.parse_args()
     os.environ |= {"CSMV_PSEUDONYM_KEY": "6b" * 32, "CSMV_PROGRESS": "0"}
     print(f"{date.today()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GB")
     results = {}
     with tempfile.TemporaryDirectory(prefix="csmv-bench-") as passing:
+        if given.workers:
+            by_workers((given.folder or Path(passing)) / str(given.comments[-1]), given.comments[-1], given.workers)
+            return
         for comments in sorted(given.comments):
             folder = (given.folder or Path(passing)) / str(comments)
             earlier = folder / "results.json"

@@ -11,9 +11,9 @@ from typing import Any
 class CountedS3:
     """moto's S3, started on a free port.
 
-    `requests` counts by what was asked: LIST, HEAD, GET, PUT, POST, DELETE; `got` has the paths of GET requests, and
-    `sent` the number of bytes in the answers to them. `fails` is the share of requests that are refused as by a storage
-    under too much load, drawn with a fixed seed; `failed` counts them.
+    `requests` counts by what was asked: LIST, HEAD, GET, PUT, POST, DELETE; `got` has the paths of GET requests, `sent`
+    the number of bytes in the answers to them, and `received` that of what was put. `fails` is the share of requests
+    that are refused as by a storage under too much load, drawn with a fixed seed; `failed` counts them.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class CountedS3:
         self.requests: Counter[str] = Counter()
         self.got: list[str] = []
         self.sent = 0
+        self.received = 0
         self.fails = 0.0
         self.failed = 0
         self._draws = Random(1)
@@ -72,6 +73,8 @@ class CountedS3:
             self.failed += refused
             if kind == "GET":
                 self.got.append(environ["PATH_INFO"])
+            elif kind in ("PUT", "POST"):
+                self.received += int(environ.get("CONTENT_LENGTH") or 0)
         if refused:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("503 Slow Down", [("Content-Type", "application/xml")])
