@@ -86,6 +86,7 @@ class Dataset(TaskRunning, RunSettings):
                 self.again,
                 sample=self.sample,
                 refresh_after=self.refresh_after,
+                interval_s=self.interval_s,
                 watch=tell_watchers,
             ),
             "workers": self.workers,

@@ -43,7 +43,6 @@ ONE_A_FLOOR = {"__init__", "base", "registry"}
 """Module names that mean the same wherever they stand: what a source or an extractor is, and those there are."""
 
 INSIDE_TO_MOVE: set[tuple[str, str]] = {
-    ("csmv.flows.commands.collect", "csmv.pipeline.sources.video_links"),
     ("csmv.flows.commands.demo", "csmv.flows.commands.collect"),
     ("csmv.flows.commands.ops", "csmv.flows.doctor"),
     ("csmv.flows.doctor", "csmv.flows.server"),

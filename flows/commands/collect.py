@@ -11,7 +11,9 @@ import typer
 
 from csmv.flows.options import AsJson, Connection, Fields, NewRoot, Root, Values, command
 from csmv.flows.terminal import print_json, print_table, table
+from csmv.pipeline import interrupt
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
+from csmv.pipeline.sources.link_files import read_links
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -238,8 +240,6 @@ def _say_survival(years: "list[YearOfVideos]", plan: _Plan) -> None:
 
 
 def _dry_run(links: Path | None, as_json: bool) -> None:
-    from csmv.pipeline.sources.link_files import read_links
-
     if links is None:
         raise UsageError("--dry-run says what a file of links holds: name it with --links.")
     listed = read_links(links)
@@ -363,8 +363,6 @@ def _collect_here(root: str, described: dict[str, Any], collection: dict[str, An
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end what runs in the block in order."""
-    from csmv.pipeline import interrupt
-
     with interrupt.ending_in_order(lambda: typer.echo("Ending what is under way ...", err=True)):
         yield
 

@@ -4,8 +4,9 @@ from collections import Counter
 from typing import ClassVar
 
 from csmv.pipeline.media.media_settings import MediaSettings
-from csmv.pipeline.media.media_shard import media_shard, open_videos
+from csmv.pipeline.media.media_shard import manners_of, media_shard, open_videos
 from csmv.pipeline.schemas import FailureClass, FailureReason, reasons_of
+from csmv.pipeline.sources.plain_http import PAGE, check_robots
 from csmv.pipeline.stage import DatasetView, Needs, ShardStage, Tick, UnitReport
 
 
@@ -50,6 +51,20 @@ class MediaStage(ShardStage):
         """Nothing else, unless the source has files of its own, which may be replaced at any time."""
         asked = dataset.retry_failed or dataset.reach.sample is not None
         return None if dataset.source.has_files or asked else ()
+
+    def prepare(self, dataset: DatasetView) -> None:
+        """What robots.txt says, where files are to be downloaded.
+
+        Raises:
+            CsmvError: it forbids the videos' pages, or can't be read.
+        """
+        source = dataset.source
+        manners = manners_of(dataset.section(self.section, MediaSettings), source)
+        if source.has_files or not manners.obey_robots or not self.missing(dataset):
+            return
+        reach = dataset.reach
+        pacer = reach.pace(dataset.store, manners)
+        check_robots(reach.connection, pacer, reach.with_interval(manners), (PAGE,))
 
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> UnitReport:
         """One shard's files."""

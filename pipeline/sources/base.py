@@ -133,7 +133,7 @@ class Reach:
 
     `pacer` gives the pace that all workers share; None means that this process has one of its own. `sample` is how many
     videos' files are tried, the same ones each time; None for all. `refresh_after` are the days after which a video is
-    visited again; None for never.
+    visited again; None for never. `interval_s` is the pace that this run was asked to keep.
     """
 
     connection: Connection = field(default_factory=Connection)
@@ -142,13 +142,19 @@ class Reach:
     again: bool = False
     sample: int | None = None
     refresh_after: float | None = None
+    interval_s: float | None = None
     watch: Callable[[str, Any], None] = lambda _target, _report: None
+
+    def with_interval(self, manners: Manners) -> Manners:
+        """Manners at the pace that this run was asked to keep, if it was."""
+        return manners if self.interval_s is None else manners.model_copy(update={"interval_s": self.interval_s})
 
     def pace(self, store: Store, manners: Manners) -> Pacer:
         """The pace that all workers share, or one of this process."""
         if self.pacer is not None:
             return self.pacer(store, manners)
-        return Pacer(store, Interval(interval_for(manners, self.connection)), manners.longest_wait_s)
+        interval = Interval(interval_for(self.with_interval(manners), self.connection))
+        return Pacer(store, interval, manners.longest_wait_s)
 
 
 @dataclass

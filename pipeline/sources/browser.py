@@ -9,18 +9,18 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http.cookiejar import LoadError, MozillaCookieJar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection
+from csmv.pipeline.sources.cookie_files import cookies_of
+from csmv.pipeline.sources.proxies import proxy_of
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Playwright
 
-COOKIES_VARIABLE = "CSMV_COOKIES"
 """Names a cookie file, where the setting does not."""
 
 _QUIET = (
@@ -86,7 +86,7 @@ async def _launch(playwright: "Playwright", connection: Connection, profile: Pat
         executable_path=executable,
         headless=not connection.headed,
         args=arguments,
-        proxy={"server": connection.proxy} if connection.proxy else None,
+        proxy=_proxy(connection),
         locale=connection.locale,
         viewport={"width": 1280, "height": 900},
         service_workers="block",  # a warm service worker hides the page's data
@@ -95,16 +95,19 @@ async def _launch(playwright: "Playwright", connection: Connection, profile: Pat
     )
 
 
+def _proxy(connection: Connection) -> Any:
+    """As Playwright takes it."""
+    proxy = proxy_of(connection)
+    if proxy is None:
+        return None
+    if proxy.user and proxy.server.startswith("socks"):
+        raise CsmvError("Chromium takes no user and password for a SOCKS proxy: use an HTTP proxy, or one without.")
+    secret = proxy.password.get_secret_value()
+    return {"server": proxy.server} | ({"username": proxy.user, "password": secret} if proxy.user else {})
+
+
 def read_cookies(connection: Connection) -> list[dict[str, Any]]:
-    """The cookies of a cookie file, as Playwright takes them; only those of TikTok."""
-    named = connection.cookies or (Path(os.environ[COOKIES_VARIABLE]) if os.environ.get(COOKIES_VARIABLE) else None)
-    if named is None:
-        return []
-    jar = MozillaCookieJar()
-    try:
-        jar.load(str(named), ignore_discard=True, ignore_expires=True)
-    except (OSError, LoadError):
-        raise CsmvError(f"The cookie file '{named}' can't be read as a cookie file in Netscape's format.") from None
+    """The site's cookies of a cookie file, as Playwright takes them."""
     return [
         {
             "name": cookie.name,
@@ -114,8 +117,7 @@ def read_cookies(connection: Connection) -> list[dict[str, Any]]:
             "expires": float(cookie.expires or -1),
             "secure": bool(cookie.secure),
         }
-        for cookie in jar
-        if cookie.domain.lstrip(".") == "tiktok.com" or cookie.domain.endswith(".tiktok.com")
+        for cookie in cookies_of(connection)
     ]
 
 

@@ -73,7 +73,10 @@ class Connection(Validated):
     """How this machine reaches the site. Not part of a dataset's configuration."""
 
     proxy: str | None = Field(
-        default=None, pattern=r"^https?://[^@]+$", description="a proxy, http://HOST:PORT, without a password in it"
+        default=None,
+        pattern=r"^(https?|socks5h?)://[^@]+$",
+        description="a proxy, http://HOST:PORT or socks5://HOST:PORT; one with a password comes from CSMV_PROXY, or "
+        "from the private file that CSMV_PROXY_FILE names",
     )
     ca_file: Path | None = Field(default=None, description="a certificate (PEM) to trust besides the system's")
     browser: Path | None = Field(default=None, description="Chromium's executable; found by itself if left out")

@@ -5,19 +5,20 @@ import ssl
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
-from urllib.robotparser import RobotFileParser
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.sources.collect_settings import Connection
-from csmv.pipeline.sources.pacing import Pacer
+from csmv.pipeline.sources.collect_settings import Connection, Manners
+from csmv.pipeline.sources.pacing import Pacer, interval_for
+from csmv.pipeline.sources.proxies import proxy_of
+from csmv.pipeline.sources.robots import AGENT, refuse_forbidden
 from csmv.pipeline.sources.video_links import short_link_of, video_id_of
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
 
 if TYPE_CHECKING:
     import httpx
 
-AGENT = "csmv"
-"""The token by which robots.txt may address this program."""
+PAGE = "/@/video/1"
+"""A path like those of videos' pages."""
 
 _MOST_REDIRECTS = 5
 _LARGEST_ROBOTS = 512 << 10
@@ -28,21 +29,24 @@ def http_client(connection: Connection) -> "httpx.Client":
     """A client that goes the way the connection says, and stays where it is sent."""
     import httpx
 
+    proxy = proxy_of(connection)
     trust = ssl.create_default_context()
     if connection.ca_file is not None:
         trust.load_verify_locations(cafile=str(connection.ca_file))
     return httpx.Client(
-        proxy=connection.proxy,
+        proxy=None if proxy is None else proxy.url.get_secret_value(),
         verify=trust,
-        trust_env=connection.proxy is None,
+        trust_env=False,
         follow_redirects=False,
         timeout=30,
         headers={"User-Agent": AGENT},
     )
 
 
-def check_robots(connection: Connection, pacer: Pacer, paths: Iterable[str] = ("/tag/x", "/@/video/1")) -> None:
-    """Fetch robots.txt and make sure that it allows what a collection does.
+def check_robots(
+    connection: Connection, pacer: Pacer, manners: Manners, paths: Iterable[str] = ("/tag/x", PAGE)
+) -> None:
+    """Fetch robots.txt and make sure that it allows what is about to be asked, at the pace of these manners.
 
     Raises CsmvError if it forbids it, or can't be read: a 404 means that there are no rules, anything else that
     nobody knows them.
@@ -62,14 +66,8 @@ def check_robots(connection: Connection, pacer: Pacer, paths: Iterable[str] = ("
         return
     if status != 200:
         raise CsmvError(f"robots.txt could not be read (HTTP {status}), so nothing is collected: try again later.")
-    rules = RobotFileParser()
-    rules.parse(text.splitlines())
-    forbidden = [path for path in paths if not rules.can_fetch(AGENT, f"https://www.tiktok.com{path}")]
-    if forbidden:
-        raise CsmvError(
-            "robots.txt disallows what a collection would read, so nothing is collected. "
-            "After reading the site's terms, `manners: {obey_robots: false}` overrides this."
-        )
+    interval_s = interval_for(manners, connection)
+    refuse_forbidden(text, [f"https://www.tiktok.com{path}" for path in paths], interval_s)
 
 
 def resolve_short_links(links: Iterable[str], connection: Connection, pacer: Pacer) -> dict[str, str | Verdict]:

@@ -7,6 +7,7 @@ guess. Relies on private names of yt-dlp, which is why its version is pinned and
 import errno
 import functools
 import ssl
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +22,9 @@ from yt_dlp.utils import DownloadError, ExtractorError
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection
+from csmv.pipeline.sources.cookie_files import cookies_of
+from csmv.pipeline.sources.hosts import is_media
+from csmv.pipeline.sources.proxies import proxy_of
 from csmv.pipeline.sources.responses import MAX_BODY_BYTES, Item, read_video_page
 from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.walls import Outcome, Verdict, verdict_of_status
@@ -60,6 +64,7 @@ class Downloader:
 
     def __init__(self, connection: Connection, folder: Path, shortest_side: int, honour_creators: bool) -> None:
         selector, order = format_selector(shortest_side)
+        proxy = proxy_of(connection)
         self._extractor = _PoliteTikTok(honour_creators)
         self._ydl = _Ydl(
             {
@@ -72,9 +77,9 @@ class Downloader:
                 "format": selector,
                 "format_sort": order,
                 "format_sort_force": True,
-                "proxy": connection.proxy or "",
+                "proxy": "" if proxy is None else proxy.url.get_secret_value(),
                 "http_headers": {"User-Agent": USER_AGENT},
-                "cookiefile": str(connection.cookies) if connection.cookies else None,
+                "cookiefile": None,  # read here: yt-dlp prints the lines of one that it can't read
                 "socket_timeout": 30,
                 "retries": 0,  # every request waits its turn, so every retry is ours
                 "file_access_retries": 0,
@@ -86,6 +91,8 @@ class Downloader:
             connection.ca_file,
         )
         self._ydl.add_info_extractor(self._extractor)
+        for cookie in cookies_of(connection):
+            self._ydl.cookiejar.set_cookie(cookie)
 
     def read(self, video_id: str) -> Promise | Verdict:
         """Read a video's page: one request."""
@@ -107,7 +114,6 @@ class Downloader:
 
     def close(self) -> None:
         """Close connections; the cookies are forgotten, never written back."""
-        self._ydl.params["cookiefile"] = None
         self._ydl.close()
 
 
@@ -158,6 +164,7 @@ class _PoliteTikTok(TikTokIE):  # type: ignore[misc]
             raise Refused(refusal)
         self.item = item
         info: dict[str, Any] = self._parse_aweme_video_web(raw, canonical_url(video_id), video_id)
+        info["formats"] = [one for one in info.get("formats") or () if is_media(str(one.get("url")))]
         return info | {"id": video_id, "extractor": "TikTok", "extractor_key": "TikTok", "webpage_url": url}
 
 
@@ -167,11 +174,27 @@ class _Handler(UrllibRH):  # type: ignore[misc]
     ca_file: Path | None = None
     RH_KEY = "Urllib"
 
+    def _create_instance(self, *arguments: Any, **more: Any) -> urllib.request.OpenerDirector:
+        opener: urllib.request.OpenerDirector = super()._create_instance(*arguments, **more)
+        opener.add_handler(_OnlyPlatform())
+        return opener
+
     def _make_sslcontext(self, legacy_ssl_support: bool | None = None) -> ssl.SSLContext:
         context: ssl.SSLContext = super()._make_sslcontext(legacy_ssl_support)
         if self.ca_file is not None:
             context.load_verify_locations(cafile=str(self.ca_file))
         return context
+
+
+class _OnlyPlatform(urllib.request.BaseHandler):
+    """Sees every request before it is sent, those of redirects too: none leaves for anybody else."""
+
+    def https_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        if not is_media(request.full_url):
+            raise Refused(Verdict(Outcome.REFUSED_ADDRESS, note="a file elsewhere than with the platform"))
+        return request
+
+    http_request = https_request
 
 
 class _Ydl(YoutubeDL):  # type: ignore[misc]

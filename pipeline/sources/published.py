@@ -48,7 +48,7 @@ from csmv.pipeline.sources.by_shard import (
 from csmv.pipeline.sources.collect_settings import Manners
 from csmv.pipeline.sources.landing import WEB
 from csmv.pipeline.sources.link_files import LinkFile, creators_in, read_links
-from csmv.pipeline.sources.plain_http import check_robots
+from csmv.pipeline.sources.plain_http import PAGE, check_robots
 from csmv.pipeline.sources.video_links import canonical_url
 from csmv.pipeline.sources.video_pages import (
     failures_of_pages,
@@ -196,7 +196,8 @@ class Published(Source):
     def prepare(self, store: Store, reach: Reach) -> None:
         """What robots.txt says, where pages are to be read."""
         if self.section.metadata and self._manners.obey_robots:
-            check_robots(reach.connection, reach.pace(store, self._manners))
+            pacer, manners = reach.pace(store, self._manners), reach.with_interval(self._manners)
+            check_robots(reach.connection, pacer, manners, (PAGE,))
 
     def parts(self, workers: int) -> Sequence[Sequence[Part]]:
         """One part reads the files; where the videos' pages are read, several workers share them."""

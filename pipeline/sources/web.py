@@ -81,7 +81,7 @@ class Web(Source):
         """
         pacer = reach.pace(store, self.section.manners)
         if self.section.manners.obey_robots:
-            check_robots(reach.connection, pacer)
+            check_robots(reach.connection, pacer, reach.with_interval(self.section.manners))
         if reach.links is None:
             return
         found = read_links(reach.links)

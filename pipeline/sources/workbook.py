@@ -14,12 +14,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from csmv.pipeline.errors import CsmvError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 MAX_UNPACKED_BYTES = 512 << 20
 _CHILD_MEMORY_BYTES = 3 << 30
@@ -153,10 +150,8 @@ def _relations(archive: zipfile.ZipFile, place: str) -> dict[str, str]:
     return found
 
 
-def _elements(archive: zipfile.ZipFile, place: str, *names: str) -> "Iterator[Element]":
+def _elements(archive: zipfile.ZipFile, place: str, *names: str) -> Iterator[Element]:
     """The elements of these names in a part of the archive, whatever their namespace; none where it is not there."""
-    from xml.etree.ElementTree import ParseError, iterparse
-
     if place not in archive.namelist():
         return
     try:
@@ -169,7 +164,7 @@ def _elements(archive: zipfile.ZipFile, place: str, *names: str) -> "Iterator[El
         return
 
 
-def _attribute(element: "Element", name: str) -> str:
+def _attribute(element: Element, name: str) -> str:
     return next((value for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
-from urllib.robotparser import RobotFileParser
 
 from pydantic import Field, model_validator
 
@@ -22,8 +21,10 @@ from csmv.pipeline.sources.base import CommentRow, LandReport, Part, Person, Rea
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.landing import Record, read_records, write_records
-from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
-from csmv.pipeline.sources.plain_http import AGENT, http_client
+from csmv.pipeline.sources.pacing import Pacer, interval_for
+from csmv.pipeline.sources.plain_http import http_client
+from csmv.pipeline.sources.proxies import proxy_of
+from csmv.pipeline.sources.robots import AGENT, refuse_forbidden
 from csmv.pipeline.sources.video_links import short_link_of, video_id_of
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
@@ -83,10 +84,10 @@ class Ytdlp(Source):
         if not waiting:
             return report
         manners = self.section.manners
-        turn = Interval(interval_for(manners, reach.connection))
-        pacer = reach.pacer(store, manners) if reach.pacer else Pacer(store, turn, manners.longest_wait_s)
+        pacer = reach.pace(store, manners)
         if manners.obey_robots:
-            _check_robots(waiting, reach.connection, pacer)
+            interval_s = interval_for(reach.with_interval(manners), reach.connection)
+            _check_robots(waiting, reach.connection, pacer, interval_s)
         for url in waiting:
             pacer.wait()
             fetched = _fetch(url, reach.connection, self.section.comments, pacer)
@@ -263,31 +264,26 @@ def _day(moment: datetime | None) -> date | None:
 # ---------------------------------------------------------------------- asking sites
 
 
-def _check_robots(urls: list[str], connection: Connection, pacer: Pacer) -> None:
-    """Raises CsmvError where a site's robots.txt can't be read, or disallows one of the addresses."""
+def _check_robots(urls: list[str], connection: Connection, pacer: Pacer, interval_s: float) -> None:
+    """Raises CsmvError where a site's robots.txt can't be read, or disallows one of the addresses, or the pace."""
     import httpx
 
-    rules: dict[str, RobotFileParser] = {}
+    by_site: dict[str, list[str]] = {}
+    for url in urls:
+        parts = urlsplit(url)
+        by_site.setdefault(f"{parts.scheme}://{parts.netloc}", []).append(url)
     with http_client(connection) as client:
-        for url in urls:
-            parts = urlsplit(url)
-            site = f"{parts.scheme}://{parts.netloc}"
-            if site not in rules:
-                pacer.wait()
-                rules[site] = RobotFileParser()
-                try:
-                    answer = client.get(f"{site}/robots.txt")
-                except httpx.HTTPError as error:
-                    problem = type(error).__name__
-                    raise CsmvError(f"robots.txt could not be fetched ({problem}): try again later.") from None
-                if answer.status_code not in (200, 404, 410):
-                    raise CsmvError(f"robots.txt could not be read (HTTP {answer.status_code}): try again later.")
-                rules[site].parse(answer.text.splitlines() if answer.status_code == 200 else [])
-            if not rules[site].can_fetch(AGENT, url):
-                raise CsmvError(
-                    "robots.txt disallows an address of this source, so nothing is read. After reading the site's "
-                    "terms, `manners: {obey_robots: false}` overrides this."
-                )
+        for site, addresses in by_site.items():
+            pacer.wait()
+            try:
+                answer = client.get(f"{site}/robots.txt")
+            except httpx.HTTPError as error:
+                problem = type(error).__name__
+                raise CsmvError(f"robots.txt could not be fetched ({problem}): try again later.") from None
+            if answer.status_code not in (200, 404, 410):
+                raise CsmvError(f"robots.txt could not be read (HTTP {answer.status_code}): try again later.")
+            if answer.status_code == 200:
+                refuse_forbidden(answer.text, addresses, interval_s, "an address of this source gives")
 
 
 def _fetch(url: str, connection: Connection, comments: int, pacer: Pacer) -> dict[str, Any] | None:
@@ -300,6 +296,7 @@ def _fetch(url: str, connection: Connection, comments: int, pacer: Pacer) -> dic
             pacer.wait()
             return super().urlopen(req)
 
+    proxy = proxy_of(connection)
     options = {
         "quiet": True,
         "no_warnings": True,
@@ -309,7 +306,7 @@ def _fetch(url: str, connection: Connection, comments: int, pacer: Pacer) -> dic
         "getcomments": comments > 0,
         "extractor_args": {"youtube": {"max_comments": [str(comments)]}},
         "noplaylist": True,
-        "proxy": connection.proxy or "",
+        "proxy": "" if proxy is None else proxy.url.get_secret_value(),
         "http_headers": {"User-Agent": AGENT},
         "retries": 0,
         "extractor_retries": 0,
