@@ -25,6 +25,7 @@ from csmv.pipeline.store import Store
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"
+_SHORT = f"{WEB}/short_links"
 MAX_RECORD_BYTES = 64 << 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,6 +144,23 @@ class Landing:
             for record in self.read(name):
                 video_ids.update(dict.fromkeys(json.loads(record.body)))
         return video_ids
+
+    def add_short_links(self, links: Iterable[str], name: str) -> None:
+        """Keep short links to resolve, under the name of their file's content."""
+        self._write(f"{_SHORT}/{name}.jsonl.zst", [Record("about:short", json.dumps(list(links)).encode())])
+
+    def close_short_link(self, link: str, verdict: Verdict) -> None:
+        """Keep how the resolving of a short link ended."""
+        name = f"{_SHORT}/{tag_key(link)}/{new_visit()}.{verdict.outcome}.jsonl.zst"
+        self._write(name, [_about(tag_key(link), verdict)])
+
+    def short_links(self) -> list[str]:
+        """The short links that have not been resolved, in order."""
+        names = self.store.files(_SHORT)
+        settled = {name.split("/")[-2] for name in names if (visit := _visit(name)) is not None and visit.outcome.final}
+        listed = [name for name in names if name.rsplit("/", 1)[0] == _SHORT]
+        links = dict.fromkeys(link for name in listed for record in self.read(name) for link in json.loads(record.body))
+        return [link for link in links if tag_key(link) not in settled]
 
     def _write(self, name: str, records: Iterable[Record]) -> None:
         write_records(self.store, name, records)

@@ -7,13 +7,14 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.answer_fields import read
@@ -22,7 +23,7 @@ from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.collect_settings import Limits, Manners, WebSource
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
-from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
+from csmv.pipeline.sources.pacing import Interval, Pacer, Paused, interval_for
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
 from csmv.pipeline.sources.responses import (
@@ -37,9 +38,9 @@ from csmv.pipeline.sources.responses import (
     read_list,
     read_video_page,
 )
-from csmv.pipeline.sources.video_links import LinkFile, canonical_url, read_links
+from csmv.pipeline.sources.video_links import canonical_url, read_links
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
-from csmv.pipeline.sources.walls import DONE, Done, Ending, Outcome, Verdict
+from csmv.pipeline.sources.walls import DONE, HOPELESS, Done, Ending, Outcome, Verdict
 from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Report, Target, settle_items
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
@@ -77,15 +78,36 @@ class Web(Source):
         """
         pacer = self._pacer(store, reach)
         if self.section.manners.obey_robots:
-            check_robots(reach.connection, pacer)
-        if reach.links is None:
-            return
-        found = read_links(reach.links)
-        resolved = resolve_short_links(found.short_links, reach.connection, pacer)
-        ids = [*found.ids, *(name for name in resolved.values() if isinstance(name, str))]
-        name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
-        Landing(store).add_links(ids, name)
-        _settle_links(store, found, resolved)
+            try:
+                check_robots(reach.connection, pacer)
+            except Paused:
+                return  # nothing is asked in this run; its parts say why
+        landing = Landing(store)
+        if reach.links is not None:
+            listed = read_links(reach.links)
+            landing.add_links(listed.ids, _name_of(listed.ids))
+            if listed.short_links:
+                landing.add_short_links(listed.short_links, _name_of(listed.short_links))
+            _say(
+                store,
+                {f"links:row {row.row}": Failure("", FailureReason.BAD_ROW, row.reason) for row in listed.rejects},
+            )
+        self._resolve(store, landing, reach, pacer)
+
+    def _resolve(self, store: Store, landing: Landing, reach: Reach, pacer: Pacer) -> None:
+        """Where the short links that are left lead to; after several walls or failures in a row the rest is left."""
+        in_a_row = 0
+        with suppress(Paused):
+            for link, end in resolve_short_links(landing.short_links(), reach.connection, pacer):
+                verdict = DONE if isinstance(end, str) else end
+                if isinstance(end, str):
+                    landing.add_links([end], _name_of([end]))
+                landing.close_short_link(link, verdict)
+                key = f"links:{link.rstrip('/').rsplit('/', 1)[-1]}"
+                _say(store, {key: verdict.failure(key)})
+                in_a_row = in_a_row + 1 if verdict.outcome.wall or verdict.outcome in HOPELESS else 0
+                if in_a_row >= self.section.manners.walls_in_a_row:
+                    break
 
     def parts(self, workers: int) -> Sequence[Sequence[Part]]:
         """One worker reads the hashtags and then the videos they led to in one browser; several wait for each other."""
@@ -126,8 +148,16 @@ class Web(Source):
         return self.pending_hashtags(store)
 
     def left(self, store: Store) -> int:
-        """How many hashtags and videos are not settled."""
-        return len(self.pending_hashtags(store)) + len(self.pending_videos(store))
+        """How many hashtags, short links and videos are not settled."""
+        return sum(self.remaining(store).values())
+
+    def remaining(self, store: Store) -> dict[str, int]:
+        """The same, by what they are."""
+        return {
+            "hashtags": len(self.pending_hashtags(store)),
+            "short links": len(Landing(store).short_links()),
+            "videos": len(self.pending_videos(store)),
+        }
 
     def pending_hashtags(self, store: Store, *, again: bool = False) -> list[str]:
         """The hashtags not read to their end yet, or all of them `again`."""
@@ -211,18 +241,18 @@ def _last(visits: list[Visit]) -> Ending | None:
     return visit.outcome if visit else None
 
 
-def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdict]) -> None:
-    """Say in `failures/` which rows of a file gave no video."""
-    rejected = [Failure(f"links:row {row.row}", FailureReason.BAD_ROW, row.reason) for row in found.rejects]
-    for link, verdict in resolved.items():
-        failure = None if isinstance(verdict, str) else verdict.failure(f"links:{link.rstrip('/').rsplit('/', 1)[-1]}")
-        if failure is not None:
-            rejected.append(failure)
-    by_shard: dict[int, list[Failure]] = {}
-    for failure in rejected:
-        by_shard.setdefault(store.shard_of(failure.key), []).append(failure)
-    for shard, failures in by_shard.items():
-        record_failures(store, STAGE, shard, failures)
+def _name_of(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def _say(store: Store, failures: Mapping[str, Failure | None]) -> None:
+    """Say in `failures/` which rows and short links of a file gave no video; None is one that did."""
+    for key, failure in failures.items():
+        shard = store.shard_of(key)
+        if failure is None:
+            clear_failures(store, STAGE, shard, [key])
+        else:
+            record_failures(store, STAGE, shard, [replace(failure, key=key)])
 
 
 # ---------------------------------------------------------------------- what visits saw
