@@ -140,6 +140,7 @@ def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
     assert (json.loads(again.stdout)["left alone"], sandbox.log()) == (5, [])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_changed_site_is_told_and_no_success(csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     config = configuration(tmp_path / "trial.yaml", sandbox, interval_s=0.05)
