@@ -1,7 +1,7 @@
 """`csmv collect`, `download` and `sandbox`: sources into a root, media for it, and the stand-in site to try both on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,12 @@ def download(
         for reason, number in report.reasons.most_common():
             typer.echo(f"  {number:>7}  {reason:<20} {ENDINGS[reason].sentence}")
         _say_survival(years, plan)
-    _end_if_unfinished(root, report.stopped, report.left)
+    _end_if_unfinished(root, report.stopped, {"videos": report.left})
+    if report.failed and not report.done and not rest:
+        raise UnfinishedError(
+            f"None of {report.failed:,} files could be fetched: {report.reasons.most_common(1)[0][0]} is why for most. "
+            "Run it again later with --retry-failed."
+        )
 
 
 @command(commands, "sandbox")
@@ -279,7 +284,7 @@ def _reparse(root: str, as_json: bool) -> None:
     source = source_of(config.source)
     written = reparse(store, source, config.scrub, store.key())
     rows = {table: store.read_all(table).num_rows for table in ("videos", "comments")}
-    left, unreadable = source.left(store), unread(store)
+    left, unreadable = source.remaining(store), unread(store)
     if as_json:
         made = {"shards_written": store.n_shards - written.reused, "left": left, "unreadable": unreadable}
         print_json(rows | made)
@@ -420,7 +425,7 @@ def _say(root: str, report: "LandReport", as_json: bool) -> None:
     else:
         _say_landed(root, report, as_json)
     shapes = getattr(report, "shapes", {})
-    _end_if_unfinished(root, report.stopped, report.left, unreadable or sorted(shapes))
+    _end_if_unfinished(root, report.stopped, _remaining(root), unreadable or sorted(shapes))
 
 
 def _say_visits(report: "Report", unreadable: list[str], as_json: bool) -> None:
@@ -466,12 +471,23 @@ def _say_landed(root: str, report: "LandReport", as_json: bool) -> None:
             typer.echo(f"  {number:>7,}  {text}")
 
 
-def _end_if_unfinished(root: str, stopped: str, left: int, unreadable: Sequence[str] = ()) -> None:
+def _remaining(root: str) -> dict[str, int]:
+    """What is left of a root's collection, by what it is."""
+    from csmv.pipeline.config import read_config
+    from csmv.pipeline.sources.registry import source_of
+    from csmv.pipeline.store import Store
+
+    store = Store.open(root)
+    return source_of(read_config(store).source).remaining(store)
+
+
+def _end_if_unfinished(root: str, stopped: str, left: Mapping[str, int], unreadable: Sequence[str] = ()) -> None:
     """A run that ended early, left something or could not read something is no success for the shell.
 
     Raises:
         UnfinishedError: it is one of these; the sentence says how to go on.
     """
+    left = {name: number for name, number in left.items() if number}
     if not stopped and not left and not unreadable:
         return
     words = [f"Ended early: {stopped}." if stopped else ""]
@@ -479,7 +495,9 @@ def _end_if_unfinished(root: str, stopped: str, left: int, unreadable: Sequence[
         more = f" (and {len(unreadable) - 1:,} more)" if len(unreadable) > 1 else ""
         words.append(f"Not everything that came could be read: {unreadable[0]}{more}.")
     if left:
-        words.append(f"{left:,} targets are left and may succeed later.")
+        kinds = [f"{number:,} {name if number > 1 else name[:-1]}" for name, number in left.items()]
+        listed = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+        words.append(f"{listed} {'is' if sum(left.values()) == 1 else 'are'} left and may succeed later.")
     if left or stopped:
         words.append("Run the same command again later to go on.")
     if unreadable:

@@ -254,6 +254,10 @@ class Source(ABC):
     def left(self, store: Store) -> int:
         """How many targets are not settled: 0 means that landing is as complete as it can be."""
 
+    def remaining(self, store: Store) -> dict[str, int]:
+        """The same, by what the targets are, in the plural."""
+        return {"targets": self.left(store)}
+
     def reshard(self, old: Store, new: Store) -> None:
         """Bring what landed in a root into another that has another number of shards.
 

@@ -25,6 +25,7 @@ from csmv.pipeline.store import Store
 
 WEB = "private/landing/web"
 ABOUT = "about:visit"
+_SHORT = f"{WEB}/short_links"
 MAX_RECORD_BYTES = 64 << 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,19 +145,22 @@ class Landing:
                 video_ids.update(dict.fromkeys(json.loads(record.body)))
         return video_ids
 
-    def add_short_link(self, link: str, video_id: str = "", verdict: Verdict | None = None) -> None:
-        """Keep where a short link leads, or why it leads to no video, so that it is never asked again."""
-        body = {"link": link, "id": video_id} | ({} if verdict is None else {"outcome": str(verdict.outcome)})
-        self._write(f"{WEB}/short_links/{tag_key(link)}.jsonl.zst", [Record("about:short", json.dumps(body).encode())])
+    def add_short_links(self, links: Iterable[str], name: str) -> None:
+        """Keep short links to resolve, under the name of their file's content."""
+        self._write(f"{_SHORT}/{name}.jsonl.zst", [Record("about:short", json.dumps(list(links)).encode())])
 
-    def short_links(self) -> dict[str, str | Verdict]:
-        """Where every short link that was asked leads: a video's id, or why to none."""
-        answers: dict[str, str | Verdict] = {}
-        for name in self.store.files(f"{WEB}/short_links"):
-            for record in self.read(name):
-                body = json.loads(record.body)
-                answers[body["link"]] = body["id"] or Verdict(ENDINGS[body["outcome"]])
-        return answers
+    def close_short_link(self, link: str, verdict: Verdict) -> None:
+        """Keep how the resolving of a short link ended."""
+        name = f"{_SHORT}/{tag_key(link)}/{new_visit()}.{verdict.outcome}.jsonl.zst"
+        self._write(name, [_about(tag_key(link), verdict)])
+
+    def short_links(self) -> list[str]:
+        """The short links that have not been resolved, in order."""
+        names = self.store.files(_SHORT)
+        settled = {name.split("/")[-2] for name in names if (visit := _visit(name)) is not None and visit.outcome.final}
+        listed = [name for name in names if name.rsplit("/", 1)[0] == _SHORT]
+        links = dict.fromkeys(link for name in listed for record in self.read(name) for link in json.loads(record.body))
+        return [link for link in links if tag_key(link) not in settled]
 
     def _write(self, name: str, records: Iterable[Record]) -> None:
         write_records(self.store, name, records)

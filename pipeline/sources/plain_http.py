@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -70,10 +70,13 @@ def check_robots(
     refuse_forbidden(text, [f"https://www.tiktok.com{path}" for path in paths], interval_s)
 
 
-def resolve_short_links(links: Iterable[str], connection: Connection, pacer: Pacer) -> dict[str, str | Verdict]:
-    """The video id that each short link leads to, or why it leads to none. At most five hops, all within TikTok."""
+def resolve_short_links(
+    links: Iterable[str], connection: Connection, pacer: Pacer
+) -> Iterator[tuple[str, str | Verdict]]:
+    """Each short link and the video id that it leads to, or why it leads to none. At most five hops within TikTok."""
     with http_client(connection) as client:
-        return {link: _resolve(client, link, pacer) for link in links}
+        for link in links:
+            yield link, _resolve(client, link, pacer)
 
 
 def _resolve(client: "httpx.Client", link: str, pacer: Pacer) -> str | Verdict:

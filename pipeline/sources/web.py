@@ -7,13 +7,14 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from csmv.pipeline.failures import Failure, record_failures
+from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.schemas import FailureClass, FailureReason
 from csmv.pipeline.sources.answer_fields import read
@@ -23,8 +24,8 @@ from csmv.pipeline.sources.collect_settings import Manners, WebSource
 from csmv.pipeline.sources.item_rows import comment_row, video_row
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
-from csmv.pipeline.sources.link_files import LinkFile, read_links
-from csmv.pipeline.sources.pacing import Pacer
+from csmv.pipeline.sources.link_files import Reject, read_links
+from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.pending import pending_hashtags, pending_videos, plain
 from csmv.pipeline.sources.plain_http import check_robots, resolve_short_links
 from csmv.pipeline.sources.responses import (
@@ -39,7 +40,7 @@ from csmv.pipeline.sources.responses import (
     read_video_page,
 )
 from csmv.pipeline.sources.visit import COMMENTS, REPLIES
-from csmv.pipeline.sources.walls import DONE, Done, Ending, Outcome, Verdict
+from csmv.pipeline.sources.walls import DONE, HOPELESS, Done, Ending, Outcome, Verdict
 from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Report, Target, settle_items
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
@@ -81,15 +82,33 @@ class Web(Source):
         """
         pacer = reach.pace(store, self.section.manners)
         if self.section.manners.obey_robots:
-            check_robots(reach.connection, pacer, reach.with_interval(self.section.manners))
-        if reach.links is None:
-            return
-        found = read_links(reach.links)
-        resolved = _resolved(store, found.short_links, reach, pacer)
-        ids = [*found.ids, *(name for name in resolved.values() if isinstance(name, str))]
-        name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
-        Landing(store).add_links(ids, name)
-        _settle_links(store, found, resolved)
+            try:
+                check_robots(reach.connection, pacer, reach.with_interval(self.section.manners))
+            except Paused:
+                return  # nothing is asked in this run; its parts say why
+        landing = Landing(store)
+        if reach.links is not None:
+            listed = read_links(reach.links)
+            landing.add_links(listed.ids, _name_of(listed.ids))
+            if listed.short_links:
+                landing.add_short_links(listed.short_links, _name_of(listed.short_links))
+            _say(store, _rejected(listed.rejects))
+        self._resolve(store, landing, reach, pacer)
+
+    def _resolve(self, store: Store, landing: Landing, reach: Reach, pacer: Pacer) -> None:
+        """Where the short links that are left lead to; after several walls or failures in a row the rest is left."""
+        in_a_row = 0
+        with suppress(Paused):
+            for link, end in resolve_short_links(landing.short_links(), reach.connection, pacer):
+                verdict = DONE if isinstance(end, str) else end
+                if isinstance(end, str):
+                    landing.add_links([end], _name_of([end]))
+                landing.close_short_link(link, verdict)
+                key = f"links:{link.rstrip('/').rsplit('/', 1)[-1]}"
+                _say(store, {key: verdict.failure(key)})
+                in_a_row = in_a_row + 1 if verdict.outcome.wall or verdict.outcome in HOPELESS else 0
+                if in_a_row >= self.section.manners.walls_in_a_row:
+                    break
 
     def parts(self, workers: int) -> Sequence[Sequence[Part]]:
         """One worker reads the hashtags and then the videos they led to in one browser; several wait for each other."""
@@ -133,8 +152,16 @@ class Web(Source):
         return self.pending_hashtags(store)
 
     def left(self, store: Store) -> int:
-        """How many hashtags and videos are not settled."""
-        return len(self.pending_hashtags(store)) + len(self.pending_videos(store))
+        """How many hashtags, short links and videos are not settled."""
+        return sum(self.remaining(store).values())
+
+    def remaining(self, store: Store) -> dict[str, int]:
+        """The same, by what they are."""
+        return {
+            "hashtags": len(self.pending_hashtags(store)),
+            "short links": len(Landing(store).short_links()),
+            "videos": len(self.pending_videos(store)),
+        }
 
     def pending_hashtags(self, store: Store, *, again: bool = False) -> list[str]:
         """The hashtags not read to their end yet, or all of them `again`."""
@@ -237,38 +264,25 @@ def _last(visits: list[Visit]) -> Ending | None:
     return visit.outcome if visit else None
 
 
-def _resolved(store: Store, links: Sequence[str], reach: Reach, pacer: Pacer) -> dict[str, str | Verdict]:
-    """Where short links lead. Each final answer is kept at once, so that no link is asked twice, whatever happens."""
-    landing = Landing(store)
-    before = landing.short_links()
-    resolved = {link: before[link] for link in links if link in before}
-    for link in links:
-        if link not in resolved:
-            [answer] = resolve_short_links([link], reach.connection, pacer).values()
-            resolved[link] = answer
-            if isinstance(answer, str):
-                landing.add_short_link(link, answer)
-            elif answer.outcome.final:
-                landing.add_short_link(link, verdict=answer)
-    return resolved
+def _rejected(rejects: Sequence[Reject]) -> dict[str, Failure]:
+    """A failure a row that gave no video, by a key that says where it stands and not what a sheet is called."""
+    sheets = list(dict.fromkeys(row.sheet for row in rejects))
+    places = {sheet: f"sheet {number} row" if len(sheets) > 1 else "row" for number, sheet in enumerate(sheets, 1)}
+    return {f"links:{places[row.sheet]} {row.row}": Failure("", FailureReason.BAD_ROW, row.reason) for row in rejects}
 
 
-def _settle_links(store: Store, found: LinkFile, resolved: dict[str, str | Verdict]) -> None:
-    """Say in `failures/` which rows of a file gave no video."""
-    sheets = list(dict.fromkeys(row.sheet for row in found.rejects if row.sheet))
-    rejected = []
-    for row in found.rejects:
-        place = f"sheet {sheets.index(row.sheet) + 1} row" if len(sheets) > 1 else "row"
-        rejected.append(Failure(f"links:{place} {row.row}", FailureReason.BAD_ROW, row.reason))
-    for link, verdict in resolved.items():
-        failure = None if isinstance(verdict, str) else verdict.failure(f"links:{link.rstrip('/').rsplit('/', 1)[-1]}")
-        if failure is not None:
-            rejected.append(failure)
-    by_shard: dict[int, list[Failure]] = {}
-    for failure in rejected:
-        by_shard.setdefault(store.shard_of(failure.key), []).append(failure)
-    for shard, failures in by_shard.items():
-        record_failures(store, STAGE, shard, failures)
+def _name_of(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def _say(store: Store, failures: Mapping[str, Failure | None]) -> None:
+    """Say in `failures/` which rows and short links of a file gave no video; None is one that did."""
+    for key, failure in failures.items():
+        shard = store.shard_of(key)
+        if failure is None:
+            clear_failures(store, STAGE, shard, [key])
+        else:
+            record_failures(store, STAGE, shard, [replace(failure, key=key)])
 
 
 # ---------------------------------------------------------------------- what visits saw

@@ -140,6 +140,51 @@ def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
     assert (json.loads(again.stdout)["left alone"], sandbox.log()) == (5, [])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_changed_site_is_told_and_no_success(csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "trial.yaml", sandbox, interval_s=0.05)
+    sandbox.site.alter = lambda path, data: data.update(items=data.pop("itemList")) if "itemList" in data else None
+
+    done = csmv(
+        *("collect", "--root", tmp_path / "root", "--config", config), *reach(sandbox), PREFECT_API_URL=server.url
+    )
+
+    assert done.returncode == 3, done.stderr
+    assert "`itemList`" in done.stderr and "`items`" in done.stderr and "2 hashtags are left" in done.stderr
+    assert "Everything is settled" not in done.stdout
+    again = csmv("collect", "--root", tmp_path / "root", "--reparse")
+    assert again.returncode != 0 and "Everything is settled" not in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("what", ["collect", "download"])
+def test_an_interrupt_ends_a_run_in_seconds_and_says_how_to_go_on(
+    csmv: Any, start_csmv: Any, server: Any, tmp_path: Path, what: str
+) -> None:
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: `make set-up` or `apt-get install chromium`")
+    root = tmp_path / "root"
+    with Sandbox(SandboxSettings(hashtags=1, videos=12, comments=2, media_s=0.5)) as site:
+        config = configuration(tmp_path / "trial.yaml", site, interval_s=0 if what == "download" else 0.5)
+        collect = ["collect", "--root", root, "--config", config]
+        if what == "download":
+            assert csmv(*collect, *reach(site), PREFECT_API_URL=server.url).returncode == 0
+            site.forget_log()
+        command = collect if what == "collect" else ["download", "--root", root, "--interval", "1"]
+        run = start_csmv(*command, *reach(site), PREFECT_API_URL=server.url)
+        while run.poll() is None and len(site.log()) < 6:
+            time.sleep(0.1)
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+        assert time.monotonic() - began < 15
+        assert run.returncode == 3
+        assert "it was interrupted" in errors and "Run the same command again" in errors
+        assert csmv(*command, *reach(site), PREFECT_API_URL=server.url).returncode == 0
+
+
 def test_a_dry_run_counts_the_published_links(csmv_inside: Any, shared: Path) -> None:
     done = csmv_inside("collect", "--links", shared / "csmv" / "CSMV_rawLinks.xlsx", "--dry-run", "--json")
     told = json.loads(done.stdout)

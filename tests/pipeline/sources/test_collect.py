@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from csmv.pipeline.collect import reasons
 from csmv.pipeline.config import DatasetConfig, read_config
-from csmv.pipeline.demo.sandbox import Fault
+from csmv.pipeline.demo.sandbox import Fault, SandboxSettings, World
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
@@ -188,6 +188,85 @@ def test_limits_are_kept(trial: Callable[..., Any], quick: Manners) -> None:
     paths = [entry.path for entry in site.sandbox.log()]
     assert paths.count("/api/challenge/item_list/") == 1
     assert not [path for path in paths if "reply" in path]
+
+
+def under(site: Any, **limits: Any) -> Any:
+    """The same root with other limits."""
+    site.source = site.source.model_copy(update={"limits": Limits(**limits)})
+    return site
+
+
+@pytest.mark.slow
+def test_limits_count_what_they_let_in_and_a_higher_one_reaches_further(
+    trial: Callable[..., Any], quick: Manners
+) -> None:
+    paced = quick.model_copy(update={"interval_s": 0.3})
+    since = date(2026, 8, 30)
+    limits = Limits(videos=2, since=since, comments=2)
+    site = trial(hashtags=1, videos=36, comments=6, list_size=5, limits=limits, manners=paced)
+    young = [
+        video.id
+        for video in site.sandbox.world.videos.values()
+        if datetime.fromtimestamp(video.created, UTC).date() >= since
+    ]
+    report = site.run()
+    site.tabulate()
+    assert sorted(site.store.read_all("videos")["video_id"].to_pylist()) == young[:2]
+    assert report.tallies[site.sandbox.world.tags[0]].skipped == report.tallies[site.sandbox.world.tags[0]].found - 2
+    assert report.left == 0
+    assert site.store.read_all("comments").num_rows == 2 * 2
+
+    further = under(site, videos=4, since=since, comments=None)
+    assert further.run().left == 0
+    further.tabulate()
+    assert sorted(site.store.read_all("videos")["video_id"].to_pylist()) == young[:4]
+    assert site.store.read_all("comments").num_rows == 4 * 6
+
+    site.sandbox.forget_log()
+    assert further.run().left == 0
+    assert {entry.kind for entry in site.sandbox.log()} == {"robots"}, "the same limits ask for nothing more"
+
+
+def test_limits_hold_for_links_and_short_links_are_gone_on_with(
+    trial: Callable[..., Any], tmp_path: Path, quick: Manners
+) -> None:
+    since = date(2026, 8, 30)
+    codes = [f"ZM{number:06d}" for number in (0, 33, 34, 35)]
+    site = trial(hashtags=1, videos=36, comments=2, faults={f"short:{codes[2]}": Fault.SHORT_LOGIN})
+    old, young = site.sandbox.world.short_links[codes[0]], [site.sandbox.world.short_links[code] for code in codes[1:]]
+    site.source = WebSource(limits=Limits(since=since, comments=1), manners=quick)
+    site.store = Store.create(str(tmp_path / "links"), DatasetConfig(name="links", n_shards=2, source=site.source))
+    (tmp_path / "links.txt").write_text("\n".join(f"https://vm.tiktok.com/{code}/" for code in codes))
+
+    report = site.run(links=tmp_path / "links.txt")
+    site.tabulate()
+
+    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == {young[0], young[2]}
+    assert (report.left, report.tallies["links"].skipped) == (1, 1), "the short link that asked for a login"
+    assert site.store.read_all("comments").num_rows == 2
+
+    assert site.run().left == 0, "without naming the file again"
+    site.tabulate()
+    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == set(young)
+    assert not [key for key in site.failures() if key.startswith("links:")]
+
+    assert under(site, comments=1).run().left == 0
+    site.tabulate()
+    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == {old, *young}
+
+
+@pytest.mark.slow
+def test_a_network_that_is_down_ends_the_run_after_a_few(trial: Callable[..., Any], quick: Manners) -> None:
+    world = World(SandboxSettings(hashtags=1, videos=8))
+    faults = {f"video:{video}": Fault.VIDEO_RESET for video in world.videos}
+    manners = quick.model_copy(update={"walls_in_a_row": 3})
+    site = trial(hashtags=1, videos=8, comments=0, faults=faults, manners=manners)
+
+    report = site.run()
+
+    assert report.stopped.startswith("3 visits without an answer that can be used in a row")
+    assert report.outcomes["network"] == 3
+    assert report.left == 8
 
 
 @pytest.mark.parametrize(
