@@ -195,3 +195,10 @@ def _migrate(root: str) -> str:
         f"The root '{root}' has format 1, and this csmv reads format 2: `csmv migrate {root}` brings it up to date in "
         "place, and can be run again if it is interrupted."
     )
+
+
+def name_for(root: str) -> str:
+    """What a dataset is called that nobody named: its root's last part, in the letters that a name may have."""
+    last = root.rstrip("/").rsplit("/", 1)[-1]
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in last) or "csmv"
+    return name if name[0].isalnum() else f"x{name}"

@@ -302,7 +302,7 @@ def _described(
     """The dataset's configuration: the file's or the root's own, with what the options say laid over it."""
     from csmv.pipeline.config import DatasetConfig, read_config
     from csmv.pipeline.manifest import HEADER_FILE
-    from csmv.pipeline.root import CONFIG_FILE, shards_for
+    from csmv.pipeline.root import CONFIG_FILE, name_for, shards_for
     from csmv.pipeline.sources.registry import SOURCES
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse, read_text
@@ -315,8 +315,7 @@ def _described(
     elif store.exists(CONFIG_FILE):
         described = read_config(Store.open(root)).model_dump(mode="json")
     else:
-        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(root).name) or "csmv"
-        described = {"name": name if name[0].isalnum() else f"x{name}", **dataset}
+        described = {"name": name_for(root), **dataset}
         described["source"] = {"kind": "web"}
     source = described["source"]
     kind = SOURCES[source["kind"]]

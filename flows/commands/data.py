@@ -32,16 +32,35 @@ _LOOK_AGAIN_S = 10
 @command(commands, "import")
 def import_(
     *,
-    annotations: Annotated[Path, typer.Argument(help="lable_data_dict.json.zip or .json, or the folder it is in.")],
-    links: Annotated[Path, typer.Option("--links", help="The published workbook CSMV_rawLinks.xlsx.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="With --links lable_data_dict.json.zip, .json or its folder; else files of other tools."),
+    ],
+    links: Annotated[
+        Path | None, typer.Option("--links", help="The published workbook CSMV_rawLinks.xlsx, for published files.")
+    ] = None,
     root: Root,
+    crawl: Annotated[Values, Fields("csmv.pipeline.sources.imported:ImportSource", "format", "media")],
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Add another tool's crawl to a root that was collected from the site.")
+    ] = False,
     dataset: NewRoot,
     replace_source: Annotated[
         bool, typer.Option("--replace-source", help="Let these files take the place of those the root was made from.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the published CSMV files into a dataset root and count every irregularity in them."""
+    """Read the published CSMV files, or what other tools collected, into a dataset root; say what could not be used.
+
+    Other tools' files are NDJSON of Zeeschuimer, CSV or NDJSON of 4CAT, dumps of TikTok-Api, info.json of yt-dlp, and
+    JSON of TikTok's Research API; more of them can be added later.
+    """
+    if links is None:
+        _import_crawl(root, files, crawl, dataset, mix, as_json)
+        return
+    if len(files) != 1 or mix or any(crawl.values()):
+        raise UsageError("With --links, name one file or folder of annotations, and no --format, --media or --mix.")
+    [annotations] = files
     from csmv.pipeline.import_published import import_published
     from csmv.pipeline.scrub import ScrubPolicy
     from csmv.pipeline.sources.published import REPORT_FILE
@@ -55,6 +74,23 @@ def import_(
         return
     _show_import(report, published.links.id_differs, len(published.refused))
     typer.echo(f"\nWritten to {root}; the same numbers are in {REPORT_FILE} there.")
+
+
+def _import_crawl(root: str, files: list[Path], crawl: Values, dataset: Values, mix: bool, as_json: bool) -> None:
+    from csmv.pipeline.import_crawl import import_crawl
+
+    done = import_crawl(root, files, dict(crawl), dataset.get("n_shards"), mix=mix)
+    report = done.report
+    if as_json:
+        counts = {"read_videos": report.videos, "read_comments": report.comments, "rejected": report.rejected}
+        print_json({"videos": done.videos, "comments": done.comments} | counts)
+        return
+    typer.echo(f"{report.videos:,} videos and {report.comments:,} comments were read.")
+    typer.echo(f"{root} has {done.videos:,} videos and {done.comments:,} comments.")
+    if report.rejected:
+        typer.echo(f"{report.rejected.total():,} records could not be used (failures/collect):")
+        for why, number in report.rejected.most_common(10):
+            typer.echo(f"  {number:>7,}  {why}")
 
 
 @command(commands, "build")

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import LANDING, KnownNames
 from csmv.pipeline.landed_names import extracted_names, extracted_state
+from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.collect_settings import Connection, Manners
 from csmv.pipeline.sources.pacing import Interval, Pacer, interval_for
@@ -314,6 +315,17 @@ class Source(ABC):
     def manners(self) -> Manners | None:
         """How politely the source asks a site; None if it asks none, or keeps a pace of its own."""
         return None
+
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
+"""Of video files, those first that are preferred where a video has several."""
+
+
+def video_file_in(folder: Path, video_id: str) -> Path | None:
+    """The file of a video in a folder whose files are named by ids; None if it has none."""
+    if not is_safe_id(video_id):
+        return None
+    return next((path for suffix in VIDEO_SUFFIXES if (path := folder / f"{video_id}{suffix}").is_file()), None)
 
 
 def reshard_folder(folder: str, old: Store, new: Store) -> None:

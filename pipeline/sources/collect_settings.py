@@ -63,6 +63,9 @@ class WebSource(Validated):
     hashtags: tuple[str, ...] = Field(default=(), description="hashtags to collect, without #")
     limits: Limits = Limits()
     manners: Manners = Manners()
+    mixed_with: tuple[str, ...] = Field(
+        default=(), description="SHA-256 of files of other tools that were imported into the crawl with --mix"
+    )
     gone: Literal["remove", "keep"] = Field(
         default="remove",
         description="what becomes of a collected video that is gone at a later visit: out of the tables, or kept there",

@@ -19,7 +19,18 @@ from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import COMMENT_KEY
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.sources.base import CommentRow, LabelRow, LandReport, Part, Person, Reach, Rows, Source, VideoRow
+from csmv.pipeline.sources.base import (
+    VIDEO_SUFFIXES,
+    CommentRow,
+    LabelRow,
+    LandReport,
+    Part,
+    Person,
+    Reach,
+    Rows,
+    Source,
+    VideoRow,
+)
 from csmv.pipeline.sources.by_shard import (
     digest_of,
     is_landed,
@@ -32,7 +43,6 @@ from csmv.pipeline.sources.by_shard import (
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 """What counts as a video by its name; of two files with one stem the earlier suffix wins."""
 
 _RECIPE = 1

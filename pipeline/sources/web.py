@@ -45,6 +45,9 @@ from csmv.pipeline.sources.web_visits import STAGE, UNREADABLE, Collector, Repor
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
+NAMED = "/named"
+"""A record that holds no more of a video than its id, which comments from elsewhere name."""
+
 BACKOFF_S: dict[Outcome, float] = {
     Outcome.SERVER_ERROR: 60.0,
     Outcome.NETWORK: 30.0,
@@ -331,6 +334,10 @@ def _absorb(seen: _Seen, video_id: str, record: Record) -> bool | None:
         if item is not None and raw:
             seen.item, seen.usable = item, True
         return verdict is DONE
+    if record.path == NAMED:
+        if seen.item is None:
+            seen.item, seen.usable = read(Item, json.loads(record.body)).value, True
+        return None
     if record.path in ("/video", "/listed"):
         item = read(Item, json.loads(record.body)).value
         if item is not None and item.id == video_id:
