@@ -3,7 +3,7 @@
 import pytest
 
 from csmv.pipeline.schemas import FailureReason
-from csmv.pipeline.sources.walls import CODES, DONE, ENDINGS, Verdict, verdict_of_code, verdict_of_status
+from csmv.pipeline.sources.walls import CODES, DONE, ENDINGS, Done, Verdict, verdict_of_code, verdict_of_status
 
 DELETED = "status_deleted"
 NOTES = (
@@ -87,7 +87,9 @@ def test_every_ending_is_found_by_its_word_and_an_old_word_by_what_it_meant() ->
     assert ENDINGS["done"] is DONE.outcome
     assert (DONE.outcome.sentence, DONE.outcome.final, DONE.outcome.wall) == ("", True, False)
     assert ENDINGS["too_large"] is FailureReason.OVERSIZED
-    others = {word: ending for word, ending in ENDINGS.items() if word not in ("done", "too_large")}
+    assert {word for word, ending in ENDINGS.items() if isinstance(ending, Done)} == {"done", "enough", "left_out"}
+    assert all(done.final and not done.wall for done in Done)
+    others = {word: ending for word, ending in ENDINGS.items() if word not in {*Done, "too_large"}}
     assert others == {reason.value: reason for reason in FailureReason if reason is not FailureReason.TOO_LARGE}
 
 
