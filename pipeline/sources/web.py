@@ -20,7 +20,7 @@ from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.answer_fields import read
 from csmv.pipeline.sources.base import CommentRow, Part, Person, Reach, Rows, Source, VideoRow, repeated_comments
 from csmv.pipeline.sources.by_shard import digest_of
-from csmv.pipeline.sources.collect_settings import Limits, Manners, WebSource
+from csmv.pipeline.sources.collect_settings import Manners, WebSource
 from csmv.pipeline.sources.landing import WEB, Landing, Record, Visit, latest, verdict_of
 from csmv.pipeline.sources.last_rows import LastRows
 from csmv.pipeline.sources.pacing import Interval, Pacer, Paused, interval_for
@@ -182,7 +182,7 @@ class Web(Source):
 
     def state(self, store: Store, shard: int) -> str:
         """A digest of what the shard's visits saw, however many they were."""
-        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+        return _LAST_ROWS.digest(self._at(store, shard), lambda: _rows(store, shard, self.section))
 
     def reread(self, store: Store) -> None:
         """Forget the rows at hand, and count anew the items of its lists that can't be read."""
@@ -201,25 +201,26 @@ class Web(Source):
 
     def rows(self, store: Store, shard: int) -> Rows:
         """The videos that were read and may be kept, the comments under them, and how the other visits ended."""
-        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard, self.section.limits))
+        return _LAST_ROWS.rows(self._at(store, shard), lambda: _rows(store, shard, self.section))
 
     def _at(self, store: Store, shard: int) -> tuple[str, ...]:
         visits = digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
         limits = self.section.limits.model_dump_json(exclude={"videos", "replies"})
-        return store.root, str(shard), visits, Forgotten.of(store).digest, limits
+        honours = str(self.section.manners.honour_creators)
+        return store.root, str(shard), visits, Forgotten.of(store).digest, limits, honours
 
 
 _LAST_ROWS = LastRows()
 
 
-def _rows(store: Store, shard: int, limits: Limits) -> Rows:
-    landing = Landing(store)
+def _rows(store: Store, shard: int, section: WebSource) -> Rows:
+    landing, limits = Landing(store), section.limits
     videos: list[VideoRow] = []
     comments: dict[str, CommentRow] = {}
     failures: list[Failure] = []
     for video_id, visits in sorted(landing.video_visits(shard).items()):
         verdict = _verdict(landing, visits)
-        seen = _see(landing, video_id, visits)
+        seen = _see(landing, video_id, visits, section.manners.honour_creators)
         failure = verdict.failure(video_id)
         if failure is not None and not (verdict.outcome is Outcome.UNREADABLE and seen.mended):
             failures.append(failure)
@@ -262,6 +263,8 @@ def _say(store: Store, failures: Mapping[str, Failure | None]) -> None:
 class _Seen:
     """A video as its visits saw it, the last word of each; personal."""
 
+    honours: bool = True
+    """Whether creators' settings are heeded."""
     item: Item | None = None
     comments: dict[str, Comment] = field(default_factory=dict)
     usable: bool = False
@@ -283,9 +286,9 @@ class _Seen:
         return [Failure(f"{video_id}:comments", FailureReason.UNREADABLE, text)]
 
 
-def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
+def _see(landing: Landing, video_id: str, visits: Iterable[Visit], honours: bool) -> _Seen:
     """All that the visits of a video saw; later visits count more."""
-    seen = _Seen()
+    seen = _Seen(honours)
     for visit in visits:
         seen.dropped = Counter()
         kept = [_absorb(seen, video_id, record) for record in landing.read(visit.name)]
@@ -297,9 +300,10 @@ def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
 def _absorb(seen: _Seen, video_id: str, record: Record) -> bool | None:
     """Take in a record; whether it can be read now, if it landed as unreadable."""
     if record.path == UNREADABLE:
-        raw, item, verdict = read_video_page(record.body, video_id)
-        if item is not None and raw:
-            seen.item, seen.usable = item, True
+        # An item that is odd still may be one whose marks of privacy can't be read: it waits until all of it can.
+        _, item, verdict = read_video_page(record.body, video_id)
+        if item is not None and verdict is DONE:
+            seen.item, seen.usable = item, item.refusal(honour_creators=seen.honours) is None
         return verdict is DONE
     if record.path in ("/video", "/listed"):
         item = read(Item, json.loads(record.body)).value
