@@ -424,7 +424,7 @@ def _say(root: str, report: "LandReport", as_json: bool) -> None:
     else:
         _say_landed(root, report, as_json)
     shapes = getattr(report, "shapes", {})
-    _end_if_unfinished(root, report.stopped, _remaining(root), unreadable or sorted(shapes))
+    _end_if_unfinished(root, report.stopped, _remaining(root, report.left), unreadable or sorted(shapes))
 
 
 def _say_visits(report: "Report", unreadable: list[str], as_json: bool) -> None:
@@ -470,14 +470,17 @@ def _say_landed(root: str, report: "LandReport", as_json: bool) -> None:
             typer.echo(f"  {number:>7,}  {text}")
 
 
-def _remaining(root: str) -> dict[str, int]:
-    """What is left of a root's collection, by what it is."""
+def _remaining(root: str, left: int) -> dict[str, int]:
+    """What the `left` targets of a root's collection are."""
     from csmv.pipeline.config import read_config
     from csmv.pipeline.sources.registry import source_of
     from csmv.pipeline.store import Store
 
+    if not left:
+        return {}
     store = Store.open(root)
-    return source_of(read_config(store).source).remaining(store)
+    remaining = source_of(read_config(store).source).remaining(store)
+    return remaining if sum(remaining.values()) == left else {"targets": left}
 
 
 def _end_if_unfinished(root: str, stopped: str, left: Mapping[str, int], unreadable: Sequence[str] = ()) -> None:
@@ -486,19 +489,22 @@ def _end_if_unfinished(root: str, stopped: str, left: Mapping[str, int], unreada
     Raises:
         UnfinishedError: it is one of these; the sentence says how to go on.
     """
-    left = {name: number for name, number in left.items() if number}
-    if not stopped and not left and not unreadable:
+    number = sum(left.values())
+    if not stopped and not number and not unreadable:
         return
-    words = [f"Ended early: {stopped}." if stopped else ""]
+    words = [f"Ended early: {stopped}." if stopped else f"{number:,} may succeed later." if number else ""]
+    if number or stopped:
+        words.append("Run the same command again later to go on.")
+    if number:
+        words.append(f"Left: {', '.join(_counted(name, many) for name, many in left.items() if many)}.")
     if unreadable:
         more = f" (and {len(unreadable) - 1:,} more)" if len(unreadable) > 1 else ""
-        words.append(f"Not everything that came could be read: {unreadable[0]}{more}.")
-    if left:
-        kinds = [f"{number:,} {name if number > 1 else name[:-1]}" for name, number in left.items()]
-        listed = " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
-        words.append(f"{listed} {'is' if sum(left.values()) == 1 else 'are'} left and may succeed later.")
-    if left or stopped:
-        words.append("Run the same command again later to go on.")
-    if unreadable:
-        words.append(f"Once csmv has been mended, `csmv collect --root {root} --reparse` makes the rows of it.")
+        words.append(
+            f"Not everything that came could be read: {unreadable[0]}{more}. Once csmv has been mended, "
+            f"`csmv collect --root {root} --reparse` makes the rows of it."
+        )
     raise UnfinishedError(" ".join(filter(None, words)))
+
+
+def _counted(name: str, number: int) -> str:
+    return f"{number:,} {name if number > 1 else name.removesuffix('s')}"

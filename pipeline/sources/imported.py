@@ -44,7 +44,7 @@ class ImportSource(Validated):
     format: Format = Field(default="auto", description="the tool's format; auto finds it from the content")
     media: str | None = Field(default=None, description="a folder of video files, each named by its video's id")
     limits: Limits = Limits(videos=None, comments=None)
-    manners: Manners | None = Field(default=None, description="of downloads, where no folder of files is named")
+    manners: Manners = Field(default=Manners(), description="of downloads, where no folder of files is named")
     gone: Literal["remove", "keep"] = "keep"
 
 
@@ -121,11 +121,6 @@ class Imported(Web):
         """How many of the files have not landed."""
         named = [sha256_of(path) for path in self._paths() if path.is_file()] or list(self.section.files)
         return sum(not store.exists(f"{_MARKS}/{digest}.json") for digest in named)
-
-    @property
-    def manners(self) -> Manners | None:  # type: ignore[override]
-        """Of downloads, as the section says."""
-        return self.section.manners
 
     @property
     def has_files(self) -> bool:

@@ -220,7 +220,8 @@ class Web(Source):
     def _at(self, store: Store, shard: int) -> tuple[str, ...]:
         visits = digest_of(store.files(f"{WEB}/videos/{shard:04d}"))
         limits = self.section.limits.model_dump_json(exclude={"videos", "replies"})
-        return store.root, str(shard), visits, Forgotten.of(store).digest, limits, self.section.gone
+        honours = str(self.section.manners.honour_creators)
+        return store.root, str(shard), visits, Forgotten.of(store).digest, limits, honours, self.section.gone
 
 
 _LAST_ROWS = LastRows()
@@ -233,7 +234,7 @@ def _rows(store: Store, shard: int, section: WebSource) -> Rows:
     failures: list[Failure] = []
     for video_id, visits in sorted(landing.video_visits(shard).items()):
         verdict = _verdict(landing, visits)
-        seen = _see(landing, video_id, visits)
+        seen = _see(landing, video_id, visits, section.manners.honour_creators)
         failure = verdict.failure(video_id)
         was_there = any(isinstance(visit.outcome, Done) for visit in visits)
         is_gone = failure is not None and failure.reason.kind is FailureClass.GONE
@@ -295,6 +296,8 @@ def _say(store: Store, failures: Mapping[str, Failure | None]) -> None:
 class _Seen:
     """A video as its visits saw it, the last word of each; personal."""
 
+    honours: bool = True
+    """Whether creators' settings are heeded."""
     item: Item | None = None
     comments: dict[str, Comment] = field(default_factory=dict)
     usable: bool = False
@@ -316,9 +319,9 @@ class _Seen:
         return [Failure(f"{video_id}:comments", FailureReason.UNREADABLE, text)]
 
 
-def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
+def _see(landing: Landing, video_id: str, visits: Iterable[Visit], honours: bool) -> _Seen:
     """All that the visits of a video saw; later visits count more."""
-    seen = _Seen()
+    seen = _Seen(honours)
     for visit in visits:
         seen.dropped = Counter()
         kept = [_absorb(seen, video_id, record) for record in landing.read(visit.name)]
@@ -330,9 +333,10 @@ def _see(landing: Landing, video_id: str, visits: Iterable[Visit]) -> _Seen:
 def _absorb(seen: _Seen, video_id: str, record: Record) -> bool | None:
     """Take in a record; whether it can be read now, if it landed as unreadable."""
     if record.path == UNREADABLE:
-        raw, item, verdict = read_video_page(record.body, video_id)
-        if item is not None and raw:
-            seen.item, seen.usable = item, True
+        # An item that is odd still may be one whose marks of privacy can't be read: it waits until all of it can.
+        _, item, verdict = read_video_page(record.body, video_id)
+        if item is not None and verdict is DONE:
+            seen.item, seen.usable = item, item.refusal(honour_creators=seen.honours) is None
         return verdict is DONE
     if record.path == NAMED:
         if seen.item is None:

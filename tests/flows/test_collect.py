@@ -151,7 +151,7 @@ def test_a_changed_site_is_told_and_no_success(csmv: Any, server: Any, sandbox: 
     )
 
     assert done.returncode == 3, done.stderr
-    assert "`itemList`" in done.stderr and "`items`" in done.stderr and "2 hashtags are left" in done.stderr
+    assert "`itemList`" in done.stderr and "`items`" in done.stderr and "Left: 2 hashtags." in done.stderr
     assert "Everything is settled" not in done.stdout
     again = csmv("collect", "--root", tmp_path / "root", "--reparse")
     assert again.returncode != 0 and "Everything is settled" not in again.stdout

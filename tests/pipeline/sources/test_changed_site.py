@@ -128,9 +128,13 @@ def reparsed(site: Any) -> None:
 @pytest.mark.timeout(300)
 def test_after_mending_reparse_brings_the_videos(trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     site = trial(hashtags=1, videos=3, comments=2)
-    site.sandbox.site.alter = at(
-        "/@", lambda data: rename("itemStruct", "item")(data["__DEFAULT_SCOPE__"]["webapp.video-detail"]["itemInfo"])
-    )
+    private = list(site.sandbox.world.videos)[1]
+
+    def change(data: Json) -> None:
+        item_of(data)["secret"] = item_of(data)["id"] == private
+        rename("itemStruct", "item")(data["__DEFAULT_SCOPE__"]["webapp.video-detail"]["itemInfo"])
+
+    site.sandbox.site.alter = at("/@", change)
     site.run()
     site.tabulate()
     assert site.store.read_all("videos").num_rows == 0
@@ -144,7 +148,7 @@ def test_after_mending_reparse_brings_the_videos(trial: Callable[..., Any], monk
     monkeypatch.setattr(responses, "read_hydration", mended)
     reparsed(site)
 
-    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == set(site.sandbox.world.videos)
+    assert set(site.store.read_all("videos")["video_id"].to_pylist()) == {*site.sandbox.world.videos} - {private}
     assert site.failures() == {}
 
 

@@ -87,9 +87,9 @@ def test_every_ending_is_found_by_its_word_and_an_old_word_by_what_it_meant() ->
     assert ENDINGS["done"] is DONE.outcome
     assert (DONE.outcome.sentence, DONE.outcome.final, DONE.outcome.wall) == ("", True, False)
     assert ENDINGS["too_large"] is FailureReason.OVERSIZED
-    well = {word: ending for word, ending in ENDINGS.items() if isinstance(ending, Done)}
-    assert well == {str(ending): ending for ending in Done}
-    others = {word: ending for word, ending in ENDINGS.items() if word != "too_large" and word not in well}
+    assert {word for word, ending in ENDINGS.items() if isinstance(ending, Done)} == {"done", "enough", "left_out"}
+    assert all(done.final and not done.wall for done in Done)
+    others = {word: ending for word, ending in ENDINGS.items() if word not in {*Done, "too_large"}}
     assert others == {reason.value: reason for reason in FailureReason if reason is not FailureReason.TOO_LARGE}
 
 
