@@ -58,7 +58,7 @@ def import_(
     if links is None:
         _import_crawl(root, files, crawl, dataset, mix, as_json)
         return
-    if len(files) != 1 or mix or any(crawl.values()):
+    if len(files) != 1 or mix or crawl["media"] or crawl["format"] not in (None, "auto"):
         raise UsageError("With --links, name one file or folder of annotations, and no --format, --media or --mix.")
     [annotations] = files
     from csmv.pipeline.import_published import import_published

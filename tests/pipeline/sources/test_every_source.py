@@ -22,6 +22,7 @@ from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.sources.collect_settings import Connection, Limits, Manners, WebSource
 from csmv.pipeline.sources.folder import FolderSource
+from csmv.pipeline.sources.imported import ImportSource
 from csmv.pipeline.sources.published import PublishedSource
 from csmv.pipeline.sources.registry import SOURCES, source_of
 from csmv.pipeline.sources.research import ResearchSource
@@ -125,12 +126,27 @@ def ytdlp(path: Path, _stack: ExitStack) -> Sample:
     return Sample(YtdlpSource(path=str(path)), {f"youtube--vid{n}" for n in range(6)}, [HANDLE, "other.one5"])
 
 
+def of_another_tool(path: Path, _stack: ExitStack) -> Sample:
+    videos = [f"730000000000000000{number}" for number in range(6)]
+    author = {"id": "6900000000000000001", "uniqueId": HANDLE}
+    items = [{"id": one, "desc": f"by {HANDLE}", "createTime": 1_700_000_000, "author": author} for one in videos]
+    remarks = [
+        {"cid": f"71000000000000000{n:02d}", "aweme_id": one, "text": f"@{HANDLE} again", "create_time": 1_700_000_100}
+        | {"user": {"uid": "6900000000000000002", "unique_id": "other.one5"}}
+        for n, one in enumerate(videos)
+    ]
+    records = ({"source_platform": "tiktok.com", "item_id": "1", "data": data} for data in (*items, *remarks))
+    (path / "kept.ndjson").write_text(jsonl(*records))
+    return Sample(ImportSource(paths=(str(path / "kept.ndjson"),)), set(videos), [HANDLE, "other.one5"])
+
+
 SAMPLES: dict[str, Callable[[Path, ExitStack], Sample]] = {
     "folder": folder,
     "published": published,
     "web": web,
     "research": research,
     "ytdlp": ytdlp,
+    "import": of_another_tool,
 }
 
 
