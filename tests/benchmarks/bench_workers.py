@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))
 
 from fleet import Fleet
 
-VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "36"))
+VIDEOS_FETCHED = int(os.environ.get("CSMV_BENCHMARK_VIDEOS", "90"))
 LATENCY_S = float(os.environ.get("CSMV_BENCHMARK_LATENCY_S", "5"))
 N_SHARDS = 18
 AT_LEAST = 2.5
