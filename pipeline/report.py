@@ -27,7 +27,7 @@ from csmv.pipeline.scrub import Kind
 from csmv.pipeline.splits import overlap
 from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
 from csmv.pipeline.store import Store
-from csmv.pipeline.survival import YearOfVideos, survival, total_of
+from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
 
@@ -49,7 +49,7 @@ MODEL_TITLES = {
     "vccsa-paper": "VC-CSA as released",
 }
 
-_OF_VIDEOS = ("duration_s", "width", "height", "fps", "has_audio", "media_status")
+_OF_VIDEOS = ("video_id", "created_at", "duration_s", "width", "height", "fps", "has_audio", "media_status")
 _OF_COMMENTS = ("video_id", "text", "pii")
 _EXAMPLES = 3
 _BINS = 12
@@ -99,7 +99,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runs": runs,
         "leaderboards": _leaderboards(runs),
         "failures": _failures(failures),
-        "survival": _survival(store),
+        "survival": _survival(videos, failures),
         "imported": _import_report(store),
         "tasks": TASKS,
         "metrics": METRICS,
@@ -287,9 +287,9 @@ def _failures(failures: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
     return lines
 
 
-def _survival(store: Store) -> list[YearOfVideos]:
+def _survival(videos: pa.Table, failures: Mapping[str, pa.Table]) -> list[YearOfVideos]:
     """What is left of the videos by year, where some are not there any more."""
-    years = survival(store)
+    years = survival_of(videos, failures)
     gone = any(FailureReason(reason).kind is FailureClass.GONE for reason in total_of(years).reasons)
     return years if gone else []
 

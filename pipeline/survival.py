@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from csmv.pipeline.schemas import FailureClass, FailureReason, MediaStatus, reasons_of
+from csmv.pipeline.schemas import FAILURES, FailureClass, FailureReason, MediaStatus, reasons_of
 from csmv.pipeline.store import Store
 
 _VIDEO_ID = r"^[0-9]{15,19}$"
 _SECONDS_IN_ID = 32
 _YEARS = (2014, 2100)
 """TikTok's forerunner began in 2014; what lies outside is no time."""
+OF_VIDEOS = ("video_id", "created_at", "media_status")
 _OURS = ("tables", "collect", "media")
 _OF_VIDEOS = (FailureClass.GONE, FailureClass.WALL, FailureClass.NETWORK, FailureClass.MEDIA, FailureClass.SPACE)
 """What happens to videos; a row of the other classes may be about a comment, whose ids look the same."""
@@ -48,8 +49,19 @@ class YearOfVideos:
 
 def survival(store: Store) -> list[YearOfVideos]:
     """What became of a root's videos, a row a year in order, those without a year last."""
+    failures = {stage: store.read_all(f"failures/{stage}", ["key", "reason"]) for stage in _OURS}
+    return survival_of(store.read_all("videos", OF_VIDEOS), failures)
+
+
+def survival_of(videos: pa.Table, failures: Mapping[str, pa.Table]) -> list[YearOfVideos]:
+    """As `survival`, of tables that are at hand.
+
+    Args:
+        videos: the videos, with the columns `OF_VIDEOS`.
+        failures: stage -> its failures.
+    """
     years: dict[int | None, YearOfVideos] = {}
-    counted = _outcomes(store).group_by(["year", "status", "reason"]).aggregate([([], "count_all")])
+    counted = _outcomes(videos, failures).group_by(["year", "status", "reason"]).aggregate([([], "count_all")])
     for row in counted.to_pylist():
         _count(years.setdefault(row["year"], YearOfVideos(row["year"])), row)
     return sorted(years.values(), key=lambda one: (one.year is None, one.year or 0))
@@ -99,12 +111,11 @@ def _count(year: YearOfVideos, row: Mapping[str, Any]) -> None:
         year.pending += number
 
 
-def _outcomes(store: Store) -> pa.Table:
+def _outcomes(videos: pa.Table, by_stage: Mapping[str, pa.Table]) -> pa.Table:
     """(year, status, reason) of each video, once."""
-    videos = store.read_all("videos", ["video_id", "created_at", "media_status"])
-    failures = pa.concat_tables(
-        [store.read_all(f"failures/{stage}", ["key", "reason"]) for stage in _OURS], promote_options="default"
-    )
+    columns = ["key", "reason"]
+    tables = [by_stage[stage].select(columns) for stage in _OURS if stage in by_stage]
+    failures = pa.concat_tables(tables or [FAILURES.schema.empty_table().select(columns)])
     reasons = pa.array([str(reason) for reason in reasons_of(*_OF_VIDEOS)])
     about_videos = pc.and_(
         pc.match_substring_regex(failures["key"], _VIDEO_ID), pc.is_in(failures["reason"], value_set=reasons)
@@ -113,7 +124,7 @@ def _outcomes(store: Store) -> pa.Table:
     # Of a video that failed at several, the file's reason is the last word.
     failures = failures.group_by("key", use_threads=False).aggregate([("reason", "last")])
     failures = pa.table({"video_id": failures["key"], "reason": failures["reason_last"]})
-    joined = videos.join(failures, "video_id", join_type="full outer")
+    joined = videos.select(OF_VIDEOS).join(failures, "video_id", join_type="full outer")
     years = pc.coalesce(pc.year(joined["created_at"]), _years_in(joined["video_id"]))
     return pa.table({"year": years, "status": joined["media_status"], "reason": joined["reason"]})
 
