@@ -96,6 +96,12 @@ class FailureReason(StrEnum):
     ADVERTISEMENT = "advertisement", FailureClass.GONE, "an advertisement", True
     NOT_PUBLIC = "not_public", FailureClass.GONE, "not meant for everybody", True
     DOWNLOAD_DISALLOWED = "download_disallowed", FailureClass.GONE, "the creator disallows downloads", True
+    COMMENTS_OFF = (
+        "comments_off",
+        FailureClass.GONE,
+        "its comments are switched off, which is not the same as none",
+        True,
+    )
     INDEXING_DISALLOWED = "indexing_disallowed", FailureClass.GONE, "kept out of search engines", True
 
     CAPTCHA = "captcha", FailureClass.WALL, "a captcha was asked for"

@@ -126,6 +126,7 @@ class TablesStage(ShardStage):
         FailureReason.UNSAFE_ID,
         FailureReason.UNKNOWN_VIDEO,
         FailureReason.DUPLICATE,
+        FailureReason.COMMENTS_OFF,
     )
     failure_tables = ("tables",)
     needs = Needs(memory_gb=4)

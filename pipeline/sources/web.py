@@ -249,6 +249,8 @@ def _rows(store: Store, shard: int, section: WebSource) -> Rows:
             continue
         videos.append(video_row(seen.item))
         failures += seen.failures(video_id)
+        if seen.item.comment_status != 0:
+            failures.append(Failure(f"{video_id}:comments", FailureReason.COMMENTS_OFF))
         shown = seen.first(limits.comments)
         if repeated := shown.keys() & comments.keys():
             failures.append(repeated_comments(video_id, len(repeated)))

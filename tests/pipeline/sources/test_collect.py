@@ -337,6 +337,18 @@ def test_a_refresh_visits_again_and_tells_what_is_gone(trial: Callable[..., Any]
         assert len(Landing(site.store).video_visits()[video]) == 3, "observations are kept"
 
 
+def test_comments_that_are_off_are_told_from_none(trial: Callable[..., Any]) -> None:
+    site = trial(hashtags=1, videos=3, comments=1)
+    off, none, _ = site.sandbox.world.videos
+    site.sandbox.world.settings.faults[f"comments:{off}"] = Fault.COMMENTS_OFF
+    site.sandbox.world.settings.faults[f"comments:{none}"] = Fault.COMMENTS_NONE
+    assert site.run_until_done() == 1
+    assert {key: word for key, word in site.failures().items() if ":comments" in key} == {
+        f"{off}:comments": "comments_off"
+    }
+    assert site.store.read_all("videos").num_rows == 3
+
+
 def test_a_short_link_is_asked_once(trial: Callable[..., Any], tmp_path: Path) -> None:
     site = trial(hashtags=1, videos=3, comments=0)
     (tmp_path / "links.txt").write_text("https://vm.tiktok.com/ZM000001/\nhttps://vm.tiktok.com/ZM000002/\n")
