@@ -28,8 +28,8 @@ from csmv.pipeline.store import Store
 FINAL = {
     "media": "decoder_limit empty_file no_audio no_frames no_video_stream not_a_video too_large truncated "
     "unsupported_codec missing_media",
-    "gone": "advertisement age_gate comments_off download_disallowed gone indexing_disallowed not_found not_public private refused "
-    "slideshow unavailable withheld",
+    "gone": "advertisement age_gate comments_off download_disallowed gone indexing_disallowed not_found not_public "
+    "private refused slideshow unavailable withheld",
     "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_video unsafe_id wrong_id",
 }
 MAY_PASS = {
