@@ -32,7 +32,8 @@ def main(root: str, proxy: str, ca_file: str, what: str) -> None:
         if report.visits % 100 == 0:
             weights[report.visits] = held_at_most()
 
-    collect(store, source, Reach(connection, watch=watch), pause=lambda _seconds: None)
+    reach = Reach(connection, watch=watch, refresh_after=0 if what == "refresh" else None)
+    collect(store, source, reach, pause=lambda _seconds: None)
     write_tables(store, source, read_config(store).scrub, store.key())
     if what == "all":
         for shard in store.shards():

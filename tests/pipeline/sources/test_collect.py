@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -107,6 +108,29 @@ def test_killed_at_random_moments_the_tables_are_the_same_bytes(
     print(f"{landed} kills over {roots} roots")
     assert final_state(store) == expected
     assert list(Path(store.root).rglob("*.tmp")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_refresh_that_is_killed_twenty_times_ends_in_the_same_tables(
+    trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSMV_PSEUDONYM_KEY", "a key for two roots")
+    site = trial(hashtags=1, videos=8, comments=4, list_size=4)
+    finish(site.store, site.sandbox, "collect")
+    twin = Store.open(shutil.copytree(site.store.root, site.store.root + "-twin"))
+    gone = sorted(row["video_id"] for row in site.store.read_all("videos").to_pylist())[0]
+    site.sandbox.world.settings.faults[f"video:{gone}"] = Fault.VIDEO_DELETED
+    finish(twin, site.sandbox, "refresh")
+    expected = final_state(twin)
+
+    draw, landed = random.Random(20), 0
+    while landed < 20:
+        landed += kill_somewhere(start(site.store, site.sandbox, "refresh"), site.sandbox, draw)
+    finish(site.store, site.sandbox, "refresh")
+
+    assert final_state(site.store) == expected
+    assert gone not in site.store.read_all("videos")["video_id"].to_pylist()
 
 
 @pytest.mark.slow
