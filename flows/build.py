@@ -17,6 +17,7 @@ from csmv.flows.fan_out import DEPLOYMENT, FanOut, coordinate, whole
 from csmv.flows.run_names import current_run_name, root_name
 from csmv.flows.shards import UNFINISHED, Dataset, UnexpectedError, discreet
 from csmv.flows.stage_flows import FLOWS, begin_stage
+from csmv.pipeline.collect import unread
 from csmv.pipeline.dataset import Dataset as OpenDataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.lease import Holder, Lease, renewed, take
@@ -79,10 +80,18 @@ def _build(opened: OpenDataset, run: "Callable[[Stage], State[Any] | None]") -> 
                 break
         elif state.name == UNFINISHED:
             unfinished.append(f"{message}.")
+    unreadable = unread(opened.store)
     if failed or unfinished:
         again = "Run the same again later." if not failed else ""
         told = " ".join(part for part in (*failed, *unfinished, again) if part)
         return Failed(message=told) if failed else Failed(name=UNFINISHED, message=told)
+    if unreadable:
+        more = f" (and {len(unreadable) - 1:,} more)" if len(unreadable) > 1 else ""
+        told = f"{opened.store.root} is built of what could be read. Not everything that came could: {unreadable[0]}"
+        mended = f"`csmv collect --root {opened.store.root} --reparse`"
+        return Failed(
+            name=UNFINISHED, message=f"{told}{more}. Once csmv has been mended, {mended} makes the rows of it."
+        )
     idle = [stage.name for stage in STAGES if stage not in asked]
     note = f"; its dataset.yaml asks for no {', '.join(idle)}" if idle else ""
     return Completed(message=f"{opened.store.root} is built: {', '.join(stage.name for stage in asked)}{note}")

@@ -10,7 +10,9 @@ import yaml
 
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.root import CONFIG_FILE
+from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.browser import find_chromium
 from csmv.pipeline.store import Store
 
@@ -78,6 +80,12 @@ def test_a_research_root_is_collected_tabulated_and_downloaded(
     videos = store.read_all("videos")
     assert videos.num_rows == len(sandbox.world.videos)
     assert set(videos["media_status"].to_pylist()) == {"ok"}
+    key = "research:0:rows"
+    odd = Failure(key, FailureReason.UNREADABLE, "1 of 5 rows could not be read: `videos[].id` is missing")
+    record_failures(store, "collect", store.shard_of(key), [odd])
+    partly = csmv("build", config, "--root", tmp_path / "root", *reach, PREFECT_API_URL=server.url, **keys)
+    assert partly.returncode == 3 and "is built of what could be read" in partly.stderr, partly.stderr
+    assert "`videos[].id` is missing" in partly.stderr and "--reparse" in partly.stderr
     assert store.read_all("comments").num_rows > 0
     assert (tmp_path / "root" / "reports" / "index.html").is_file()
 
