@@ -14,6 +14,7 @@ from pathlib import Path
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.links_in_text import NO_ADDRESS, NamedVideos, bare_ids_in, videos_in
+from csmv.pipeline.sources.text_files import decoded, lines_of
 from csmv.pipeline.sources.workbook import read_workbook
 
 MAX_FILE_BYTES = 256 << 20
@@ -58,6 +59,9 @@ _ID_NAMES = (
 )
 """What columns and keys of videos' ids are called, those first that can mean nothing else."""
 _ID_KEYS = frozenset(_ID_NAMES) - {"video", "ids", "videoids"}
+_ACCOUNT_NAMES = frozenset(["uniqueid", "nickname", "secuid", "followercount", "followers", "signature"])
+_VIDEO_NAMES = frozenset(["desc", "createtime", "videodescription", "video", "stats", "duration", "body", "caption"])
+"""A record with the first and none of the second is an account's, and so is its id."""
 _PROSE_NAMES = frozenset(
     {
         "caption",
@@ -80,12 +84,19 @@ _INNER = frozenset(
     {"video", "item", "itemstruct", "iteminfo", "aweme", "awemeinfo", "awemedetail", "post", "data", "node"}
 )
 """Objects within a record that are the video, or hold it."""
+_OF_OTHERS = frozenset(
+    ("author", "user", "creator", "owner", "uploader", "music", "sound", "challenge", "challenges", "hashtags", "stats")
+)
+"""Objects within a record that are no video, whatever ids they have."""
 _DEPTH = 4
 
 ROUNDED = "a number that a program has rounded: its last digits are lost; export the column as text"
 NOT_OF_VIDEOS = "a number, in a column that does not say that it holds ids of videos"
 _ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?1[4-9]|[0-9]{16,20}[.,]0*")
 _DIGITS_OF_A_SPREADSHEET = 15
+_ROUNDED_ZEROS = 3
+_STEP_OF_FLOATS = 1024
+"""Between two whole numbers of 19 digits that a float can hold."""
 _DELIMITERS = ",;\t|"
 _LINES_LOOKED_AT = 20
 
@@ -270,7 +281,8 @@ def _id_columns(rows: Sequence[_Row], names: Sequence[str], width: int, *, alone
     """The columns in which a bare number is an id, in the order in which they are asked."""
     if not names:
         return tuple(range(width))
-    by_name = [names.index(name) for name in _ID_NAMES if name in names]
+    of_account = _ACCOUNT_NAMES & {*names} and not _VIDEO_NAMES & {*names}
+    by_name = [names.index(name) for name in _ID_NAMES if name in names and not (of_account and name == "id")]
     filled = {n for row in rows for n, cell in enumerate(row.cells) if cell.strip()}
     return tuple(by_name) or (tuple(filled) if alone and len(filled) == 1 else ())
 
@@ -280,10 +292,23 @@ def _is_only_addresses(cell: str) -> bool:
 
 
 def _is_rounded(rows: Sequence[_Row], column: int) -> bool:
-    """Whether every number of a column ends as a spreadsheet leaves it: with zeros after fifteen digits."""
+    """Whether every number of a column ends as programs leave it that keep fifteen digits, or floats."""
     cells = [row.cells[column] for row in rows if column < len(row.cells)]
     numbers = [number for cell in cells for number in bare_ids_in(cell) if len(number) > _DIGITS_OF_A_SPREADSHEET]
-    return bool(numbers) and all(not number[_DIGITS_OF_A_SPREADSHEET:].strip("0") for number in numbers)
+    return are_rounded(numbers)
+
+
+def are_rounded(numbers: Sequence[str]) -> bool:
+    """Whether numbers of more than fifteen digits have all lost their last ones; one alone may end in zeros."""
+    if not numbers:
+        return False
+    if all(not number[_DIGITS_OF_A_SPREADSHEET:].strip("0") for number in numbers):
+        return True
+    if len(set(numbers)) < 2:
+        return False
+    return all(number.endswith("0" * _ROUNDED_ZEROS) for number in numbers) or all(
+        int(number) % _STEP_OF_FLOATS == 0 for number in numbers
+    )
 
 
 def _named_in(row: _Row, columns: _Columns) -> _Found:
@@ -339,35 +364,16 @@ def _tables_of(path: Path) -> Iterator[Iterable[_Row]]:
     return reader(path)
 
 
-_MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-
-def _read_text(path: Path) -> str:
-    """A file's text. Addresses and ids are ASCII, so that any old encoding of one byte a character will do."""
-    data = path.read_bytes()
-    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
-    if not encoding and b"\0" in data[:4096]:
-        encoding = "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
-    for name in [encoding] if encoding else ["utf-8-sig", "cp1252", "latin-1"]:
-        try:
-            text = data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise CsmvError(f"'{path.name}' is not text: save it as UTF-8.") from None
-
-
 def _txt_tables(path: Path) -> Iterator[Iterable[_Row]]:
     yield [
         _Row(number, [line], loose=True)
-        for number, line in enumerate(_read_text(path).splitlines(), start=1)
+        for number, line in enumerate(lines_of(decoded(path)), start=1)
         if not line.lstrip().startswith("#")
     ]
 
 
 def _csv_tables(path: Path) -> Iterator[Iterable[_Row]]:
-    text = _read_text(path)
+    text = decoded(path)
     yield _csv_rows(path, text, _delimiter_of(text))
 
 
@@ -377,12 +383,12 @@ def _delimiter_of(text: str) -> str:
     first = max(_DELIMITERS, key=head[:4096].count)
     if head.count(first):
         return first
-    lines = text.splitlines()[:_LINES_LOOKED_AT]
+    lines = lines_of(text)[:_LINES_LOOKED_AT]
     return max(_DELIMITERS, key=lambda one: sum(one in line for line in lines))
 
 
 def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), delimiter=delimiter)
     while True:
         try:
             row = next(reader)
@@ -401,22 +407,24 @@ def _workbook_tables(path: Path) -> Iterator[Iterable[_Row]]:
 
 
 def _jsonl_tables(path: Path) -> Iterator[Iterable[_Row]]:
-    yield _jsonl_rows(_read_text(path))
+    yield _jsonl_rows(decoded(path))
 
 
 def _jsonl_rows(text: str) -> Iterator[_Row]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:
-            yield _record(number, json.loads(line, parse_float=str))
+            value = json.loads(line, parse_float=str)
+            for record in list(_records_in(value)) or [None]:
+                yield _record(number, record)
         except (ValueError, RecursionError):
             yield _Row(number, ["not JSON"], ["line"], record=True)
 
 
 def _json_tables(path: Path) -> Iterator[Iterable[_Row]]:
     """One document: a list of records, or objects with lists of them somewhere within."""
-    text = _read_text(path)
+    text = decoded(path)
     try:
         document = json.loads(text, parse_float=str)
     except (ValueError, RecursionError):
@@ -426,6 +434,7 @@ def _json_tables(path: Path) -> Iterator[Iterable[_Row]]:
 
 
 def _records_in(value: object, depth: int = 0) -> Iterator[object]:
+    """The records in a document: in lists, in objects that wrap them, or by their ids."""
     if isinstance(value, list):
         for one in value:
             if isinstance(one, list) and depth < _DEPTH:
@@ -433,16 +442,22 @@ def _records_in(value: object, depth: int = 0) -> Iterator[object]:
             else:
                 yield one
     elif isinstance(value, dict):
-        lists = [one for one in value.values() if isinstance(one, list | dict)]
-        if (
-            depth < 2 * _DEPTH
-            and lists
-            and not videos_in(json.dumps([v for v in value.values() if isinstance(v, str)]))
-        ):
-            for one in lists:
-                if isinstance(one, dict) or any(isinstance(inner, dict | list | str) for inner in one):
-                    yield from _records_in(one, depth + 1)
+        if value and all(bare_ids_in(str(key)) for key in value):
+            yield from ({"video_id": key} for key in value)
             return
+        inner = [
+            one
+            for key, one in value.items()
+            if isinstance(one, list | dict) and _plain_name(str(key)) not in _OF_OTHERS
+        ]
+        own = [cell for one in value.values() if not isinstance(one, list) and (cell := _cell(one))]
+        is_record = any(map(videos_in, own)) or not _ID_KEYS.isdisjoint(map(_plain_name, map(str, value)))
+        if not inner or is_record or depth >= 2 * _DEPTH:
+            yield value
+            return
+        for one in inner:
+            yield from _records_in(one, depth + 1)
+    else:
         yield value
 
 

@@ -26,9 +26,8 @@ _IN_PATH = re.compile(rf"/(?:{_PLACES})/+{_ID}", re.IGNORECASE)
 _IN_QUERY = re.compile(
     rf"[?&#;](?:item_?id|aweme_?id|modal_?id|share_?id|share_?item_?id|video_?id)=@?{_ID}", re.IGNORECASE
 )
-_IN_APP = re.compile(
-    rf"(?<![0-9A-Za-z])(?:snssdk[0-9]+|aweme|tiktok|musically)://(?:aweme/)?detail/{_ID}", re.IGNORECASE
-)
+_APPS = r"(?<![0-9A-Za-z])(?:snssdk[0-9]+|aweme|tiktok|musically)"
+_IN_APP = re.compile(rf"(?:{_APPS}://(?:aweme/)?detail/|data-video-id=[\"']?){_ID}", re.IGNORECASE)
 _HANDLE = re.compile(r"/+(?:[a-z]{2}(?:-[a-z]{2})?/+)?@([^/?#]+)/", re.IGNORECASE)
 _FEW_DIGITS = re.compile(r"/(?:video|photo)/+(?P<digits>[0-9]+)", re.IGNORECASE)
 _PAGES = (
@@ -37,7 +36,9 @@ _PAGES = (
     (re.compile(r"^/+music/", re.IGNORECASE), "a sound, not a video"),
     (re.compile(r"^/+tag/", re.IGNORECASE), "a hashtag, not a video"),
 )
-_EDGE = "'\"`‘’‚“”„«»‹›<>()[]{}.,;:!?*_|"
+_ARCHIVED = re.compile(r"^\s*tiktok\s+(?=[0-9]{15,20}\s*$)", re.IGNORECASE)
+"""How yt-dlp's list of what it has fetched begins a line."""
+_EDGE = "='\"`‘’‚“”„«»‹›<>()[]{}.,;:!?*_|"
 NO_ADDRESS = "no link in the row"
 NOT_A_VIDEO = "not an address of a TikTok video"
 _BARE = re.compile(r"[0-9]{15,20}")
@@ -73,14 +74,15 @@ def videos_in(text: str) -> NamedVideos:
 
 def bare_ids_in(text: str) -> list[str]:
     """The ids in a text that consists of nothing but ids, quoted or listed as they may be; else none."""
-    words = [word.strip(_EDGE) for word in re.split(r"[\s,;|]+", _plain(text))]
+    plain = _ARCHIVED.sub("", _plain(text))
+    words = [word.strip(_EDGE) for word in re.split(r"[\s,;|]+", plain)]
     words = [word for word in words if word]
     return list(dict.fromkeys(words)) if words and all(map(_BARE.fullmatch, words)) else []
 
 
 def _plain(text: str) -> str:
     """A text without what can't be seen, its entities and percent signs read as what they stand for."""
-    text = html.unescape(text.translate(_INVISIBLE)).replace("\u00a0", " ")
+    text = html.unescape(text.translate(_INVISIBLE)).replace("\u00a0", " ").replace("\\/", "/")
     for _ in range(3):
         if "%" not in text:
             break

@@ -8,22 +8,30 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.sources.link_files import are_rounded
 from csmv.pipeline.sources.links_in_text import videos_in
+from csmv.pipeline.sources.text_files import decoded, lines_of
 
 Format = Literal["auto", "zeeschuimer", "4cat", "tiktok-api", "yt-dlp", "research-api"]
 FORMATS: tuple[str, ...] = ("zeeschuimer", "4cat", "tiktok-api", "yt-dlp", "research-api")
 
 _HASHTAG = re.compile(r"#(\w{1,100})")
-_CONTAINERS = ("data", "videos", "comments", "itemList", "items", "item_list", "aweme_list", "entries", "itemInfo")
+_CONTAINERS = (
+    *("video", "item", "itemStruct", "ItemModule", "data", "videos", "comments"),
+    *("itemList", "items", "item_list", "aweme_list", "entries", "itemInfo"),
+)
 _DEPTH = 6
 _LOOKED_AT = 50
+_ROWS_LOOKED_AT = 10_000
+_SURE_DIGITS = 15
+_FLOAT = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,16 +116,23 @@ def _raw(path: Path) -> Iterator[tuple[int, "dict[str, Any] | Odd"]]:
         raise CsmvError(f"'{path.name}': expected .ndjson, .jsonl, .json or .csv, found '{path.suffix}'.")
     with path.open("rb") as file:
         start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    whole = start[:1] == b"[" or (start[:1] == b"{" and not _is_line(start))
+    is_utf8 = b"\0" not in start and start[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    whole = not is_utf8 or start[:1] == b"[" or (start[:1] == b"{" and not _is_line(start))
     if whole:
+        text = decoded(path)
         try:
-            document = json.loads(path.read_text(encoding="utf-8-sig"))
+            document = json.loads(text)
         except (ValueError, RecursionError):
             whole = False
         else:
             yield from enumerate(_flat(document), 1)
+            return
+        if not is_utf8:
+            yield from _read_lines(lines_of(text))
+            return
     if not whole:
-        yield from _lines(path)
+        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
+            yield from _read_lines(lines)
 
 
 def _is_line(start: bytes) -> bool:
@@ -129,18 +144,17 @@ def _is_line(start: bytes) -> bool:
         return b"\n" not in start  # a first line that is longer than what was looked at
 
 
-def _lines(path: Path) -> Iterator[tuple[int, "dict[str, Any] | Odd"]]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                yield number, Odd(number, "the line is not JSON")
-                continue
-            for one in _flat(record):
-                yield number, one
+def _read_lines(lines: Iterable[str]) -> Iterator[tuple[int, "dict[str, Any] | Odd"]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            yield number, Odd(number, "the line is not JSON")
+            continue
+        for one in _flat(record):
+            yield number, one
 
 
 def _flat(value: Any, depth: int = 0) -> Iterator["dict[str, Any] | Odd"]:
@@ -151,16 +165,33 @@ def _flat(value: Any, depth: int = 0) -> Iterator["dict[str, Any] | Odd"]:
     elif isinstance(value, dict):
         inner = [value[name] for name in _CONTAINERS if isinstance(value.get(name), list | dict)]
         is_record = any(name in value for name in ("id", "cid", "item_id", "aweme_id", "source_platform"))
+        if isinstance(value.get("entries"), list):  # a playlist
+            inner, is_record = [value["entries"]], False
+        if not inner and value and all(_digits(key) and isinstance(one, dict) for key, one in value.items()):
+            inner, is_record = list(value.values()), False  # records by their ids
         if inner and not is_record and depth < _DEPTH:
-            for one in inner:
+            for one in _with_videos(inner):
                 yield from _flat(one, depth + 1)
         else:
             yield value
 
 
+def _with_videos(inner: list[Any]) -> list[Any]:
+    """What stands in one answer: comments that do not say under which video they stand are its video's."""
+    ids = [one["id"] for one in inner if isinstance(one, dict) and _digits(one.get("id")) and "createTime" in one]
+    if len(ids) != 1:
+        return inner
+    return [
+        [{"aweme_id": str(ids[0])} | entry if isinstance(entry, dict) and "cid" in entry else entry for entry in one]
+        if isinstance(one, list)
+        else one
+        for one in inner
+    ]
+
+
 def _csv(path: Path) -> Iterator["dict[str, Any] | Odd"]:
-    csv.field_size_limit(16 << 20)
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = decoded(path)
+    _refuse_rounded(path, text)
     head = text[: text.find("\n")] if "\n" in text else text
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
     try:
@@ -168,6 +199,27 @@ def _csv(path: Path) -> Iterator["dict[str, Any] | Odd"]:
             yield {str(name).strip().casefold(): value for name, value in row.items() if isinstance(value, str)}
     except csv.Error as error:
         raise CsmvError(f"'{path.name}' is not CSV from line {reader.line_num} on ({error}).") from None
+
+
+def _refuse_rounded(path: Path, text: str) -> None:
+    """Raises CsmvError where a program has rounded the ids of a table: no row of it can be told from another."""
+    head = text[: text.find("\n")] if "\n" in text else text
+    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
+    columns: dict[str, list[str]] = {}
+    for number, row in enumerate(reader):
+        if number >= _ROWS_LOOKED_AT:
+            break
+        for name, value in row.items():
+            if str(name).strip().casefold() in ("id", "thread_id") and isinstance(value, str) and value.strip():
+                columns.setdefault(str(name), []).append(value.strip())
+    for name, values in columns.items():
+        digits = [value for value in values if value.isdigit() and len(value) > _SURE_DIGITS]
+        is_float = any(_FLOAT.fullmatch(value) for value in values)
+        if is_float or (len(digits) > 1 and are_rounded(digits)):
+            raise CsmvError(
+                f"'{path.name}': a program has rounded the numbers of the column '{name}', so that their last digits "
+                "are lost. Export the file anew, with that column as text."
+            )
 
 
 # ---------------------------------------------------------------------- the tools
@@ -181,7 +233,11 @@ def _site_shaped(record: Mapping[str, Any]) -> Iterator[Found]:
             if isinstance(reply, dict) and _digits(reply.get("cid")):
                 yield Remark(str(reply.get("aweme_id") or record["aweme_id"]), reply)
     elif _digits(record.get("id")) and isinstance(record.get("author"), dict | str) and "createTime" in record:
-        yield Video(dict(record))
+        remarks = record.get("comments")
+        yield Video({name: value for name, value in record.items() if name != "comments"})
+        for one in remarks if isinstance(remarks, list) else ():
+            if isinstance(one, dict) and _digits(one.get("cid")):
+                yield Remark(str(one.get("aweme_id") or record["id"]), {"aweme_id": str(record["id"])} | one)
 
 
 def _zeeschuimer(record: Mapping[str, Any]) -> Iterator[Found]:
@@ -204,6 +260,7 @@ def _fourcat(record: Mapping[str, Any]) -> Iterator[Found]:
             {
                 "id": ids[0],
                 "desc": record["body"],
+                "textLanguage": record.get("language_guess") or record.get("language"),
                 "createTime": _seconds(record.get("unix_timestamp") or record.get("timestamp")),
                 "author": _account(record.get("author_id"), record.get("author"), record.get("author_full")),
                 "challenges": [{"title": tag} for tag in tags if tag],
@@ -239,7 +296,7 @@ def _tiktok_api(record: Mapping[str, Any]) -> Iterator[Found]:
 
 def _ytdlp(record: Mapping[str, Any]) -> Iterator[Found]:
     key = str(record.get("extractor_key") or record.get("extractor") or "")
-    if not key.lower().startswith("tiktok") or not _digits(record.get("id")):
+    if key.lower() != "tiktok" or not _digits(record.get("id")):
         return
     caption = str(record.get("description") or record.get("title") or "")
     handle = record.get("uploader") or record.get("creator")
@@ -248,6 +305,7 @@ def _ytdlp(record: Mapping[str, Any]) -> Iterator[Found]:
             "id": str(record["id"]),
             "desc": caption,
             "createTime": record.get("timestamp"),
+            "textLanguage": record.get("language"),
             "author": _account(record.get("uploader_id"), handle, record.get("channel"), record.get("channel_id")),
             "challenges": [{"title": tag} for tag in (record.get("tags") or _HASHTAG.findall(caption))],
             "stats": {
@@ -273,6 +331,7 @@ def _ytdlp(record: Mapping[str, Any]) -> Iterator[Found]:
                     "reply_id": "0" if parent == "root" else parent,
                     "user": _person(one.get("author_id"), one.get("author"), None),
                     "author_pin": one.get("is_pinned"),
+                    "label_list": [{"type": 1}] if one.get("author_is_uploader") else None,
                 },
             )
 

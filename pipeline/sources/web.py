@@ -240,10 +240,14 @@ def _rows(store: Store, shard: int, section: WebSource) -> Rows:
         is_gone = failure is not None and failure.reason.kind is FailureClass.GONE
         if failure is not None and is_gone and was_there:
             failure = replace(failure, detail=f"{failure.detail}; {_dates(visits)}")
+        refused = seen.item.refusal(honour_creators=section.manners.honour_creators) if seen.item is not None else None
+        if failure is None and refused is not None:
+            failure = refused.failure(video_id)
         if failure is not None and not (verdict.outcome is Outcome.UNREADABLE and seen.mended):
             failures.append(failure)
         kept = _may_keep(verdict) or (is_gone and was_there and section.gone == "keep")
-        if seen.item is None or not seen.usable or not kept:
+        # What its newest item refuses has no row, whichever visit came last and whatever becomes of what is gone.
+        if seen.item is None or not seen.usable or not kept or refused is not None:
             continue
         if not limits.admit(seen.item.day, seen.item.stats.comments):
             continue

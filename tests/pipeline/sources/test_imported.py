@@ -276,6 +276,45 @@ def test_more_files_are_added_and_what_cannot_be_used_is_told(tmp_path: Path) ->
         import_crawl(root, [tmp_path / "text.json"], {}, None)
 
 
+@pytest.mark.parametrize("mark", ["privateItem", "secret", "forFriend"])
+@pytest.mark.parametrize("order", ["videos first", "comments first"])
+def test_what_is_not_public_has_no_row_whichever_file_comes_first(tmp_path: Path, mark: str, order: str) -> None:
+    items = items_of(3)
+    items[1] |= {mark: True}
+    files = zeeschuimer(tmp_path, items, comments_of(items, 2))
+    root = str(tmp_path / "root")
+    for path in files if order == "videos first" else reversed(files):
+        import_crawl(root, [path], {}, 2)
+    store = Store.open(root)
+    assert sorted(store.read_all("videos")["video_id"].to_pylist()) == [items[0]["id"], items[2]["id"]]
+    assert items[1]["id"] not in store.read_all("comments")["video_id"].to_pylist()
+    failures = {row["key"]: row["reason"] for row in store.read_all("failures/tables").to_pylist()}
+    assert failures[items[1]["id"]] == "not_public"
+
+
+def test_files_in_other_encodings_and_shapes_lose_nothing(tmp_path: Path) -> None:
+    items = items_of(2)
+    comments = comments_of(items, 2)
+    [videos, remarks] = zeeschuimer(tmp_path, items, comments)
+    videos.write_bytes(videos.read_text().encode("utf-16"))
+    whole = items[0] | {"comments": comments[:2]}
+    (tmp_path / "nested.json").write_text(json.dumps([{"video": items[1], "comments": comments[2:]}, whole]))
+    for number, files in enumerate(([videos, remarks], [tmp_path / "nested.json"])):
+        done = import_crawl(str(tmp_path / f"root{number}"), files, {}, 2)
+        assert (done.videos, done.comments) == (2, 4), files
+        described = Store.open(str(tmp_path / f"root{number}")).read_all("videos")["description"].to_pylist()
+        assert sorted(described) == ["clip 0 #nba #tag0", "clip 1 #nba #tag1"]
+
+
+def test_a_table_whose_ids_were_rounded_is_refused(tmp_path: Path) -> None:
+    items = items_of(2)
+    for row in (comments := comments_of(items, 3)):
+        row["cid"] = row["cid"][:15] + "0000"
+    files = fourcat_csv(tmp_path, items, comments)
+    with pytest.raises(CsmvError, match="has rounded the numbers of the column 'id'"):
+        import_crawl(str(tmp_path / "root"), files, {}, 2)
+
+
 def test_a_crawl_and_an_import_mix_only_where_it_is_asked_for(tmp_path: Path) -> None:
     items = items_of(2)
     files = zeeschuimer(tmp_path, items, comments_of(items, 2))

@@ -259,6 +259,31 @@ def test_a_bare_number_counts_only_where_its_column_says_video(tmp_path: Path) -
     assert "does not say that it holds ids" in reject.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'id\n"=""{0}"""\n"=""{1}"""\n'),
+        ("a.txt", "tiktok {0}\ntiktok {1}\n"),
+        ("a.txt", "https:\\/\\/www.tiktok.com\\/@a\\/video\\/{0}\nhttps:\\/\\/www.tiktok.com\\/@a\\/video\\/{1}\n"),
+        ("a.csv", "url\rhttps://www.tiktok.com/@a/video/{0}\rhttps://www.tiktok.com/@a/video/{1}\r"),
+        ("a.jsonl", '{{"desc": "one\u2028two", "id": "{0}"}}\n{{"desc": "x", "id": "{1}"}}\n'),
+        ("a.jsonl", '{{"itemList": [{{"id": "{0}"}}, {{"id": "{1}"}}]}}\n'),
+        ("a.json", '{{"video_ids": [{0}, {1}]}}'),
+        ("a.json", '{{"{0}": {{"desc": "x"}}, "{1}": {{"desc": "y"}}}}'),
+    ],
+)
+def test_shapes_that_programs_write(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text.format(*ids(1, 2)), encoding="utf-8")
+    assert read_links(path).ids == ids(1, 2)
+
+
+def test_the_number_of_an_account_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "6900000000000000001", "uniqueId": "x", "nickname": "y"}\n')
+    assert read_links(path).ids == ()
+
+
 @given(st.text(max_size=400))
 def test_no_text_breaks_the_reading(text: str) -> None:
     named = videos_in(text)
