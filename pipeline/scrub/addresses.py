@@ -6,6 +6,7 @@ Only forms that name both are found: a lone "Main Street" says where something i
 import re
 from collections.abc import Iterator
 
+from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
@@ -21,7 +22,11 @@ _GERMANIC = (
     "strasse straße str weg allee platz gasse ring damm ufer straat laan weg plein gracht gatan vagen veien gate vej"
 )
 _NUMBER = r"\d{1,5}(?:\s?[a-zA-Z])?(?:[-/]\d{1,4}[a-zA-Z]?)?"
-_SPEECH = "a an the is are was in on of to and or at times it way be than that this so my your i you for"
+_SPEECH = (
+    "a an the is are was in on of to and or at times it way be than that this so my your i you for every each some any "
+    "no all one more most first last next best good great nice right wrong same other another what which who how why "
+    "when where if but just not only very"
+)
 
 
 def _any(words: str) -> str:
@@ -61,6 +66,12 @@ _TYPES = frozenset((*_AFTER.split(), *_BEFORE.split()))
 _GLUED = re.compile(_any(_GERMANIC) + "|[路街道巷区市町]", re.I)
 
 
+def _is_a_rank(written: str) -> bool:
+    """Whether it is "Platz 1" behind an ordinary word, and no square: "Glückwunsch Platz 1"."""
+    first, _, rest = written.partition(" ")
+    return rest[:1].isalpha() and is_ordinary(first) and not first.lower().endswith("er")
+
+
 class AddressRecognizer(TextRecognizer):
     """Finds street addresses."""
 
@@ -83,6 +94,8 @@ class AddressRecognizer(TextRecognizer):
         )
         for rule, pattern in rules:
             for match in pattern.finditer(text):
+                if rule == "Germanic" and _is_a_rank(match[0]):
+                    continue
                 yield match.start(), match.end(), 0.7, rule
         for match in _LOWER_ENGLISH.finditer(text):
             yield *match.span("address"), 0.65, "after a word for home"

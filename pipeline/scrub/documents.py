@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
@@ -163,7 +164,12 @@ class BankAccountRecognizer(_Windowed):
         return written[: ends[-1]].upper()
 
 
-_VERSION_BEFORE = re.compile(r"\b(?:version|ver|v|update|patch|build|firmware|release|driver)\.?\s?(?:to\s)?$", re.I)
+_VERSIONED = """
+version ver v update patch build firmware release driver ios ipados macos android windows chrome firefox safari edge
+opera python java php node nodejs ruby rust golang linux kernel ubuntu debian unity unreal minecraft app software sdk
+api
+"""
+_VERSION_BEFORE = re.compile(rf"\b(?:{'|'.join(_VERSIONED.split())})\.?\s?(?:to\s)?$", re.I)
 
 
 class IpAddressRecognizer(_Windowed):
@@ -171,7 +177,7 @@ class IpAddressRecognizer(_Windowed):
 
     kind = Kind.IP_ADDRESS
     _candidate = re.compile(
-        r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?::\d{1,5})?(?!\w|\.\d)"
+        r"(?<!\w)(?<!\w\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?::\d{1,5})?(?!\w|\.\d)"
         r"|(?<![\w.:])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,45}(?:%\w+)?(?![\w:])"
     )
 
@@ -180,10 +186,26 @@ class IpAddressRecognizer(_Windowed):
         return glance.digits >= 1 and (glance.text.count(".") >= 3 or glance.text.count(":") >= 2)
 
     def find(self, text: str) -> Iterator[Finding]:
-        """Candidates, checked by Presidio."""
+        """Candidates, checked by Presidio; addresses of version 6 by the standard library, and whole."""
+        for match in _VERSION_6.finditer(text):
+            if any(char.isdecimal() for char in match[0]) and _is_address(match[0]):
+                yield match.start(), match.end(), 0.9, "version 6"
         for finding in self._in_windows(text, self._candidate, predefined("IpRecognizer")):
             if not _VERSION_BEFORE.search(text[max(0, finding[0] - 24) : finding[0]]):
                 yield finding
+
+
+_VERSION_6 = re.compile(
+    r"(?<![\w.:])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{2,45}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:]|\.\d)"
+)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class WalletRecognizer(_Windowed):
@@ -229,14 +251,18 @@ class NationalIdRecognizer(_Windowed):
         self._own = PatternRecognizer(Kind.NATIONAL_ID.value, name="DocumentForms", patterns=list(_OWN_IDS))
 
     def may_hold(self, glance: Glance) -> bool:
-        """The shortest of them have six digits."""
-        return glance.digits >= 6
+        """The shortest of them have four digits."""
+        return glance.digits >= 4
 
     def find(self, text: str) -> Iterator[Finding]:
         """Candidates of every document, checked by Presidio."""
         for candidate, words, recognizer in _documents():
             yield from self._in_windows(text, candidate, recognizer, words)
         yield from self._in_windows(text, _OWN_CANDIDATE, self._own)
+        for rule, words, candidate in _NAMED_NUMBERS:
+            for match in candidate.finditer(text):
+                if words.search(text[max(0, match.start() - _NEAR) : match.start()]):
+                    yield match.start(), match.end(), 0.85, rule
         for match in _CHINESE.finditer(text):
             if _is_chinese_id(match[0]):
                 yield match.start(), match.end(), 0.9, "resident identity number"
@@ -245,6 +271,49 @@ class NationalIdRecognizer(_Windowed):
 _OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")
 
 
+def _said_before(listed: str) -> re.Pattern[str]:
+    """Any of the words, and no end of a sentence between them and the end."""
+    words = "|".join(words.replace("_", r"[ -]?") for words in listed.split())
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)[^.!?]{{0,32}}$", re.I)
+
+
+_WITH_DIGITS = r"(?=[A-Za-z]*\d)(?=(?:[A-Za-z]*\d){4})"
+_NAMED_NUMBERS = tuple(
+    (
+        rule,
+        re.compile(
+            rf"(?<!\w)(?:{'|'.join(words.replace('_', r'[ -]?') for words in listed.split())})(?!\w)[^.!?]{{0,32}}$",
+            re.I,
+        ),
+        re.compile(rf"(?<![\w.,/-])(?:{candidate})(?![\w%]|[.,]\d)"),
+    )
+    for rule, listed, candidate in (
+        (
+            "passport",
+            "passport pasaporte passaporte passaporto passeport reisepass paspoort pasaport паспорт пасспорт paszport",
+            rf"{_WITH_DIGITS}(?:[A-Za-z]{{0,3}}\d{{6,9}}[A-Za-z]?|[A-Za-z0-9]{{8,9}})",
+        ),
+        (
+            "driving licence",
+            "driving_licen[cs]e driver'?s?_licen[cs]e licencia_de_conducir permis_de_conduire fuhrerschein "
+            "patente_di_guida carteira_de_motorista cnh rijbewijs",
+            rf"{_WITH_DIGITS}[A-Za-z0-9]{{7,18}}",
+        ),
+        ("national insurance", "ni_number national_insurance nino", r"[A-Za-z]{2} ?(?:\d{2} ?){3}[A-Da-d]"),
+        (
+            "bank account",
+            "account_(?:no|number|num) acc_no a/c_(?:no|number)? bank_account kontonummer numero_de_cuenta "
+            "compte_bancaire conta_corrente rekening_?nummer sort_code routing_(?:no|number)",
+            r"\d(?:[ -]?\d){5,17}",
+        ),
+        (
+            "payment id",
+            "pay_id payment_id binance_id binance_pay upi_id paypal_id bybit_uid okx_uid uid cash_?app_id wallet_id",
+            r"\d{6,12}",
+        ),
+    )
+)
+"""What is known only by the word before it: the rule, the words, what the number looks like."""
 _CHINESE = re.compile(
     r"(?<![0-9A-Za-z])[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx](?![0-9A-Za-z])"
 )

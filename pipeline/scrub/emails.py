@@ -9,17 +9,22 @@ from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from csmv.pipeline.scrub.vocabulary import SPACED
 
+_FREE = rf"(?<![{SPACED}+%-])(?<![{SPACED}]\.)"
+"""Before an address: no part of a longer one; a dot may end a sentence, or be one of several."""
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
 _PLAIN = re.compile(
-    rf"(?<![{SPACED}.+%-])(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
+    rf"{_FREE}(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
     rf"(?P<end>{ENDING}))(?![{SPACED}@])",
     re.I,
 )
-_COMMA = re.compile(rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
+_COMMA = re.compile(rf"{_FREE}{_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
+_SENTENCE = re.compile(r"\w\.\s")
+"""A full stop with a space after it alone: a sentence ends there."""
 _QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
 _NO_ENDING = re.compile(
-    rf"(?<![{SPACED}.+%-]){_LOCAL}\s?@\s?(?:{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])", re.I
+    rf"{_FREE}{_LOCAL}\s?@\s?(?P<provider>{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])",
+    re.I,
 )
 _OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
 _AT = (
@@ -88,6 +93,8 @@ def _plain(text: str) -> Iterator[Finding]:
     for match in _PLAIN.finditer(text):
         spaced = " " in match["at"] or " " in match["domain"]
         has_ending = match["end"].lower() in COMMON_ENDINGS if spaced else is_ending(match["end"])
+        if spaced and _SENTENCE.search(match["domain"]) and match["end"].lower() not in ("com", "net", "org"):
+            continue  # "love this @kayla. My favourite"
         if has_ending or not spaced:
             yield match.start(), match.end(), 0.95 if has_ending and not spaced else 0.7, "address"
         elif match["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
@@ -96,7 +103,8 @@ def _plain(text: str) -> Iterator[Finding]:
         for match in pattern.finditer(text):
             yield match.start(), match.end(), 0.8, rule
     for match in _NO_ENDING.finditer(text):
-        yield match.start(), match.end(), 0.7, "provider without ending"
+        if " " not in match[0] or not is_ordinary(match["provider"]):  # "dinner @ orange county"
+            yield match.start(), match.end(), 0.7, "provider without ending"
     for match in _SPACED.finditer(text):
         yield match.start(), match.end(), 0.8, "letter by letter"
 

@@ -3,6 +3,8 @@
 Recognisers read the folded text; what is cut out is the original. Nothing outside a finding is ever changed.
 """
 
+import html
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -23,6 +25,9 @@ _DELETED = set(
 _DOTS = dict.fromkeys("。｡·•∙‧", ".")
 _QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„", '"')
 _SPECIAL = {**_DOTS, **_QUOTES, "−": "-", "🔟": "10", "\u3164": "", "\uffa0": ""}
+
+
+_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5});")
 
 
 def _fold(char: str) -> str:
@@ -89,6 +94,8 @@ def fold(text: str) -> Folded:
 
     Accents on Latin letters and invisible characters go; case stays.
     """
+    if "&" in text and _ENTITY.search(text):
+        return _fold_entities(text)
     if text.isascii():
         return Folded(text, None)
     folded = text.translate(_TABLE)
@@ -99,6 +106,27 @@ def fold(text: str) -> Folded:
         origins.extend([position] * len(_as_text(char)))
     origins.append(len(text))
     return Folded(folded, tuple(origins))
+
+
+def _fold_entities(text: str) -> Folded:
+    """As `fold`, with HTML's entities read as what they stand for."""
+    plain: list[str] = []
+    origins: list[int] = []
+    at = 0
+    for match in _ENTITY.finditer(text):
+        pieces = [(char, at + offset) for offset, char in enumerate(text[at : match.start()])]
+        pieces += [(char, match.start()) for char in html.unescape(match[0])]
+        for char, origin in pieces:
+            folded = _as_text(char)
+            plain.append(folded)
+            origins.extend([origin] * len(folded))
+        at = match.end()
+    for offset, char in enumerate(text[at:]):
+        folded = _as_text(char)
+        plain.append(folded)
+        origins.extend([at + offset] * len(folded))
+    origins.append(len(text))
+    return Folded("".join(plain), tuple(origins))
 
 
 def _as_text(char: str) -> str:

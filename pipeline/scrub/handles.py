@@ -20,6 +20,7 @@ from csmv.pipeline.scrub.vocabulary import (
     NAME_FILLERS,
     NAMED,
     NOT_PEOPLE,
+    PASSWORDS,
     PLATFORM_SIGNS,
     POSSESSIVES,
     REVERSED_CALLS,
@@ -36,6 +37,7 @@ _MENTION = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
+_PASSED_ON = frozenset(("rt", "via", "cc", "ft", "by"))
 _SIGN = r"[:;=|»>\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
@@ -47,7 +49,7 @@ _PLATFORM = re.compile(
     re.I,
 )
 _AFTER = re.compile(
-    r"(?:'?s\b)?(?:账号|帐号|帳號|号码|号|號|アカウント|アカ|名)?[是は]?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@-]))?"
+    r"(?:'?s\b)?(?:账号|帐号|帳號|号码|号|號|アカウント|アカ|名)?[是は]?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@\u2190-\u21ff\u2794-\u27be👉►▶👇⬇-]))?"
     rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?:[a-z]{{2,12}}(?=\s?[:=]))?(?P<sign>\s*(?:{_SIGN})+\s*)?"
     rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
     rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
@@ -72,9 +74,14 @@ _REVERSED = re.compile(
 )
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
 _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
+_PASSWORD = re.compile(
+    rf"(?<![{SPACED}])(?:{either(PASSWORDS)})\s{{0,2}}(?:(?P<sign>[:=])|(?:is|es|ist|est|e)(?=\s))\s{{0,2}}(?P<name>[^\s<>]{{4,64}})",
+    re.I,
+)
 _REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
 _DEFAULT_NAME = re.compile(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
+_COLON_BEFORE = re.compile(r"\b(?:name|nick|id|account|acc|me|here|tag|gamertag|ign)\b\s?[:=]\s?$", re.I)
 _LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
 _ENDS_OR_ASKS = re.compile(
@@ -89,6 +96,7 @@ _UNSPACED_PLATFORMS = re.compile("|".join(name for name in _PLATFORM_HEADS if no
 _VAGUE_HEADS = heads(VAGUE_PLATFORMS)
 _NAMED_HEADS = heads(NAMED) - {"my", "the"}
 _CREDIT_HEADS = heads(CREDITS)
+_PASSWORD_HEADS = heads(PASSWORDS)
 _LINKED = re.compile(r"[_.:=>→\d-]")
 """A credited name is linked by a sign or written like a handle; either way one of these is there."""
 
@@ -105,7 +113,7 @@ class HandleRecognizer(TextRecognizer):
             any(mark in text for mark in "@#_")
             or "u/" in text
             or _names_a_platform(text, glance.words)
-            or not glance.words.isdisjoint(_NAMED_HEADS)
+            or not glance.words.isdisjoint(_NAMED_HEADS | _PASSWORD_HEADS)
             or (not glance.words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text) is not None)
             or (not glance.words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None)
             or any(sign in text for sign in PLATFORM_SIGNS)
@@ -131,15 +139,22 @@ class HandleRecognizer(TextRecognizer):
         if "#" in text:
             for match in _TAGGED.finditer(text):
                 year = match["digits"][:2] in ("19", "20")
+                if " #" in match[0] and not _is_shaped(match["name"]):
+                    continue  # "Charizard #0006"
                 if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
                     yield match.start(), match.end(), 0.85, "tag with digits"
+        if not words.isdisjoint(_PASSWORD_HEADS):
+            for match in _PASSWORD.finditer(text):
+                if match["sign"] or any(char.isdecimal() for char in match["name"]):
+                    yield *match.span("name"), 0.7, "password"
         for match in _REDDIT.finditer(text):
             yield match.start(), match.end(), 0.85, "reddit name"
         for match in _DEFAULT_NAME.finditer(text):
             yield match.start(), match.end(), 0.9, "default name"
         for match in _SHAPED.finditer(text):
             if "_" in match[0]:
-                yield match.start(), match.end(), 0.35, "looks like a handle"
+                told = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()]) is not None
+                yield match.start(), match.end(), 0.6 if told else 0.35, "looks like a handle"
 
 
 def _names_a_platform(text: str, words: frozenset[str]) -> bool:
@@ -159,7 +174,11 @@ def _mentions(text: str) -> Iterator[Finding]:
             continue
         left = _LEFT_WORD.search(text[max(0, start - 30) : start])
         if left is not None and left[0].isascii():
-            # "thanks@name" is a mention that lost its space; "sh@dow" is not.
+            # "thanks@name" is a mention that lost its space, and "great.@name" one behind a sentence; "sh@dow" is not.
+            ended = left[0].endswith(".") or left[0].lower() in _PASSED_ON
+            if ended and not is_ending(name.rsplit(".", 1)[-1]):
+                yield start, match.end(), 0.6, "mention"
+                continue
             if not is_ordinary(left[0].strip("_.+-")) or not _written_like_handle(name):
                 continue
             if is_ending(name.rsplit(".", 1)[-1]):

@@ -17,8 +17,11 @@ _SCHEME = re.compile(
     rf"|(?<![{SPACED}.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
+_GLUED_SCHEME = re.compile(rf"(?<=[{SPACED}.])https?://{_PATH}", re.I)
+"""A full address that lost the space before it."""
 _BARE = re.compile(
-    rf"(?<![{SPACED}@./-])(?P<host>(?:{LABEL}\.){{1,8}}(?P<end>{ENDING}))"
+    # A dot before it is a sentence's, or one of several, where no letter stands before that.
+    rf"(?<![{SPACED}@/-])(?<![{SPACED}-]\.)(?P<host>(?:{LABEL}\.){{1,8}}(?P<end>{ENDING}))"
     rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![{SPACED}@])",
     re.I,
 )
@@ -60,6 +63,8 @@ class LinkRecognizer(TextRecognizer):
             end = _trimmed(text, match.start(), match.end())
             if any(char.isalnum() for char in text[match.start() + 6 : end]):
                 yield match.start(), end, 0.95, "scheme"
+        for match in _GLUED_SCHEME.finditer(text):
+            yield match.start(), _trimmed(text, match.start(), match.end()), 0.95, "scheme"
         for match in _BARE.finditer(text):
             score = _bare_score(text, match)
             if score:

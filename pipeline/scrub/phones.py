@@ -27,16 +27,23 @@ US GB CA AU NZ IE IN PK BD LK DE AT CH FR BE NL ES PT IT BR MX AR CO CL PE SE NO
 EG NG KE ZA GH ID MY PH SG TH VN JP KR CN HK TW
 """
 SHORTEST, LONGEST = 7, 15
+SHORTEST_CALLED = 5
 """Digits: E.164 allows 15, and the shortest subscriber numbers people write have 7."""
 
 _GAP = (
     r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
     r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
 )
-_RUN = re.compile(rf"(?<![{SPACED}])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_GLUED_WORDS = "call text tel phone whatsapp dial number sms cell mobile ring"
+_GLUED = "|".join(f"(?<={word})" for word in _GLUED_WORDS.split())
+"""Words to which a number is glued now and then."""
+_RUN = re.compile(rf"(?:(?<![{SPACED}])|{_GLUED})(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
 _EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
 _GROUP = re.compile(r"\d+")
 _PARTING = re.compile(r"[\s|]")
+_JOINT = re.compile(r"[,/;&]")
+_WHOLE = 9
+"""Digits of one group that are a number by themselves."""
 _WORD_DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
     "seven": "7", "eight": "8", "nine": "9", "niner": "9", "cero": "0", "uno": "1", "dos": "2", "tres": "3",
@@ -59,11 +66,18 @@ _CONTEXT_AFTER = re.compile(
     rf"(?:my|mi|meu|mon|meine?|mio|the)?\s*(?:\w+\s)?(?:(?:{either(CALLED_AFTER)})\b|[☎📞📱📲])",
     re.I,
 )
+_CALLED_DIRECTLY = re.compile(
+    r"\b(?:call|text|ring|phone|dial|whats ?app|sms|tel|reach|contact|llama(?:me|nos)?|appelle[rz]?|ruf|ligue"
+    r"|chiama(?:mi|ci)?)"
+    r"(?:\s+(?:me|us|him|her|them|at|on|al|a|to|now|the|number|no|nr|mich|uns|an|au|le|para|o))*\W{0,3}$",
+    re.I,
+)
+"""A word that asks for a call, and nothing but its own little words between it and the number."""
 _UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°+]|(?:{either(UNITS)})\b)", re.I)
 _MONEY_BEFORE = re.compile(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
 _US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
 _DATE = re.compile(
-    r"(?:\d{1,2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}(?:19|20)\d{2}|(?:19|20)\d{2}[ ./-]{1,2}\d{1,2}[ ./-]{1,2}\d{1,2})"
+    r"(?:\d{1,2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}(?:19|20)\d{2}|(?:19|20)\d{2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}\d{1,2})"
 )
 _YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
@@ -81,17 +95,28 @@ class PhoneNumberRecognizer(TextRecognizer):
 
     def may_hold(self, glance: Glance) -> bool:
         """A number has seven digits, or words for them."""
-        return glance.digits >= SHORTEST or not glance.words.isdisjoint(_WORD_DIGITS)
+        return glance.digits >= SHORTEST_CALLED or not glance.words.isdisjoint(_WORD_DIGITS)
 
     def find(self, text: str) -> Iterator[Finding]:
         """Numbers in digits, then numbers in words."""
         for run in _RUN.finditer(text):
-            if sum(char.isdecimal() for char in run[0]) >= SHORTEST:
+            digits = sum(char.isdecimal() for char in run[0])
+            if digits >= SHORTEST:
                 yield from _in_run(text, run.start(), run.end())
+            elif digits >= SHORTEST_CALLED and _is_short_and_called(text, run):
+                yield run.start(), run.end(), 0.7, "short, called a number"
         for match in _SPELLED.finditer(text):
             score = _spelled_score(text, match)
             if score:
                 yield match.start(), match.end(), score, "digits in words"
+
+
+def _is_short_and_called(text: str, run: re.Match[str]) -> bool:
+    """Whether a run of five or six digits is what a small country's numbers are like, and is to be rung."""
+    digits = "".join(char for char in run[0] if char.isdecimal())
+    if _is_round(digits) or len(set(digits)) < 3 or _UNIT.match(text[run.end() : run.end() + 40]):
+        return False
+    return _CALLED_DIRECTLY.search(text[max(0, run.start() - 40) : run.start()]) is not None
 
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
@@ -103,6 +128,8 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
     if len(groups) > 3 * LONGEST and all(end - start == 1 for start, end in groups):
         return  # a list of figures
     parted = [True, *(_PARTING.search(text, a[1], b[0]) is not None for a, b in pairwise(groups)), True]
+    for place in _between_numbers(text, groups):
+        parted[place] = True
     first = 0
     while first < len(groups):
         reading = _longest(text, start, groups, parted, first) if parted[first] else None
@@ -112,6 +139,19 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
         last, finding = reading
         yield finding
         first = last + 1
+
+
+def _between_numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[int]:
+    """The groups that begin another number: behind a comma or slash, or a sign of any kind between two whole ones."""
+    joints = [place for place, (a, b) in enumerate(pairwise(groups), 1) if _JOINT.search(text, a[1], b[0])]
+    edges = [0, *joints, len(groups)]
+    sizes = [sum(end - start for start, end in groups[a:b]) for a, b in pairwise(edges)]
+    for place, (before, after) in zip(joints, pairwise(sizes), strict=True):
+        if SHORTEST <= before <= LONGEST and SHORTEST <= after <= LONGEST:
+            yield place
+    for place, (a, b) in enumerate(pairwise(groups), 1):
+        if min(a[1] - a[0], b[1] - b[0]) >= _WHOLE:
+            yield place
 
 
 def _longest(
@@ -153,9 +193,12 @@ def _closing(text: str, end: int) -> int:
 def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, str]:
     """The score of one candidate and the rule that gave it; 0 if it is no number."""
     written, digits = _EXTENSION.sub("", text[start:end]), "".join(groups)
-    if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3 or digits in _LADDER:
+    if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3:
         return 0.0, ""
-    if any(shape.fullmatch(written) for shape in (_DATE, _YEARS, _CLOCKS)) or _counts_up(groups):
+    if digits in _LADDER and not _CALLED_DIRECTLY.search(text[max(0, start - 40) : start]):
+        return 0.0, ""
+    bare = written.strip("() ")
+    if any(shape.fullmatch(bare) for shape in (_DATE, _YEARS, _CLOCKS)) or _counts_up(groups):
         return 0.0, ""
     after, before = text[end : end + 40], text[max(0, start - 45) : start]
     if written[0] == "+" or written.startswith("(+"):

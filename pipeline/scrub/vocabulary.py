@@ -15,6 +15,7 @@ instagram insta insta_gram instagam instgram inst instg instag snap_chat snap sn
 telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest
 reddit cash_app venmo pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky
 github kakao kakaotalk zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte
+pubg free_fire codm genshin mlbb brawl_stars clash_royale clash_of_clans
 epic_games fortnite valorant depop etsy wattpad bandcamp substack mastodon rumble yubo wizz hoop kick ao3
 letterboxd strava duolingo инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап
 ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
@@ -61,6 +62,10 @@ sub_to hit_up hmu thanks_to thank_you pm i'm i_am im call_me as its it's it_is n
 sigan_a sigue_a segue suivez folgt folge seguite volg ikuti soy sou je_suis ich_bin sono watch stalk see it's_me
 recommend met under helped_by contacted with to
 """
+PASSWORDS = """
+password passwords passwd passcode pass_word pwd contrasena senha passwort kennwort mot_de_passe wachtwoord parola sifre
+haslo losenord пароль 密码 密碼 パスワード 비밀번호
+"""
 NOT_PEOPLE = "me us u you home work school everyone here all channel the a this that least night last"
 
 CALLED_BEFORE = """
@@ -70,6 +75,9 @@ hit_my_line escribeme escribime escribanme reach msg message line llama llamame 
 movil telefone telefoon telefoonnummer liga ligue appelle appelez joindre portable telefon telefonnummer handy
 handynummer nummer anrufen ruf rufnummer chiama chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer
 komorka ringa puhelin ara cep numara numaram numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr
+llamanos llamenos llamen llamar llame marca marcanos escribenos contactanos contactenos comunicate appelez-nous rappelez
+rappelle contactez contacter ruft erreichbar erreichen meldet chiamateci chiamare chiamaci contattaci contattateci
+liguem ligar ligue-nos contate arayin arayiniz hubungi_kami dzwoncie zadzwoncie
 numarul suna simu namba lambar kontak kontakt mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me
 reach_me whatsappme
 """

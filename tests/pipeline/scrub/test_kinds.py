@@ -1,0 +1,112 @@
+"""Kinds of personal data as real text holds them, and what only looks like it: invented examples of each."""
+
+import json
+from pathlib import Path
+
+import phonenumbers
+import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from csmv.pipeline.scrub import Scrubber, ScrubPolicy
+
+EXAMPLES: list[tuple[str, list[str], list[str]]] = [
+    ("linkhttps://www.facebook.com/mirelo.vance83 ok", ["mirelo.vance83"], ["link"]),
+    ("siehe…mirelo83.com", ["mirelo83.com"], ["siehe"]),
+    ("公式サイト・mirelo83.net", ["mirelo83.net"], []),
+    ("…mirelo@posteo.de", ["mirelo@posteo.de"], []),
+    ("+49 176 4455667,+49 151 2233445", ["4455667", "2233445"], []),
+    ("415.555.2671/415.555.2672", ["555.2671", "555.2672"], []),
+    ("text4155552671 now", ["4155552671"], ["now"]),
+    ("tel4155552671", ["4155552671"], []),
+    ("5552671 (415) call me", ["5552671"], ["call me"]),
+    ("2001:db8::8a2e:370:7334 is it", ["2001:db8", "7334"], ["is it"]),
+    ("fe80::1%eth0 leaks", ["fe80::1"], ["leaks"]),
+    ("::1 home", ["::1"], ["home"]),
+    ("pan ABCPK1234F ok", ["ABCPK1234F"], ["pan", "ok"]),
+    ("pasaporte AB1234567 perdido", ["AB1234567"], ["perdido"]),
+    ("my NI number is AB123456C", ["AB123456C"], ["my NI number is"]),
+    ("Reisepass Nr C01X00T47 weg", ["C01X00T47"], ["weg"]),
+    ("account number 12345678 sort code 12-34-56", ["12345678", "12-34-56"], []),
+    ("contraseña: perrito77", ["perrito77"], []),
+    ("mot de passe : chaton2020", ["chaton2020"], []),
+    ("my password is kitty99!", ["kitty99"], ["my password is"]),
+    ("the password is wrong", [], ["the password is wrong"]),
+    ("upi id 9988776655", ["9988776655"], []),
+    ("via@mirelo so nice", ["mirelo"], ["so nice"]),
+    ("lol!@sunshine", ["sunshine"], ["lol!"]),
+    ("(@sunshine)", ["sunshine"], []),
+    ("https://mirelo83.com/abc) nice", ["mirelo83.com/abc"], [") nice"]),
+    ("https://mirelo83.com/abc|next", ["mirelo83.com/abc"], ["|next"]),
+    ("'https://mirelo83.com/abc' yes", ["mirelo83.com/abc"], ["' yes"]),
+    ("insta💕👉mirelo.vance", ["mirelo.vance"], []),
+    ("tg ➡️ mirelo_83", ["mirelo_83"], []),
+    ("my name on free fire (DragoX99)", ["DragoX99"], []),
+    ("ign: kayla_rose_22", ["kayla_rose_22"], []),
+    ("name: mirelo_vance", ["mirelo_vance"], []),
+    ("love it @sunshine. So good", ["sunshine"], ["love it", "So good"]),
+    ("meet @ live nation", [], ["meet @ live nation"]),
+    ("see you @ home. Me too", [], ["see you @ home. Me too"]),
+    ("lunch @ sky bar", [], ["lunch @ sky bar"]),
+    ("season #2023", [], ["season #2023"]),
+    ("Pikachu #0025", [], ["Pikachu #0025"]),
+    ("day #0099 of asking", [], ["day #0099 of asking"]),
+    ("a &gt; b &amp; c &lt;3", [], ["a &gt; b &amp; c &lt;3"]),
+    ("Tom &amp; Jerry 1940", [], ["Tom &amp; Jerry 1940"]),
+    ("it&#39;s ok", [], ["it&#39;s ok"]),
+    ("(1999-2003) rip", [], ["(1999-2003) rip"]),
+    ("[2010-2015]", [], ["[2010-2015]"]),
+    ("03 • 05 • 2021", [], ["03 • 05 • 2021"]),
+    ("12·11·2019 the day", [], ["12·11·2019 the day"]),
+    ("android 12.1.0.4 bug", [], ["android 12.1.0.4 bug"]),
+    ("std::vector rocks", [], ["std::vector rocks"]),
+    ("add::more", [], ["add::more"]),
+    ("Chrome 101.0.4951.41", [], ["Chrome 101.0.4951.41"]),
+    ("5 Some place else", [], ["5 Some place else"]),
+    ("2 Good way to go", [], ["2 Good way to go"]),
+    ("Danke Weg 1", [], ["Danke Weg 1"]),
+    ("user: hello there", [], ["user: hello there"]),
+    ("User: please stop", [], ["User: please stop"]),
+    ("x&lt;y", [], ["x&lt;y"]),
+    ("Berliner Platz 7 wohne ich", ["Berliner Platz 7"], ["wohne ich"]),
+]
+"""Text, what must be gone, what must stay."""
+
+
+@pytest.fixture(scope="module")
+def scrubber() -> Scrubber:
+    return Scrubber(ScrubPolicy())
+
+
+@pytest.mark.parametrize(("text", "gone", "stay"), EXAMPLES, ids=[text[:40] for text, _, _ in EXAMPLES])
+def test_a_kind(scrubber: Scrubber, text: str, gone: list[str], stay: list[str]) -> None:
+    out = scrubber.scrub([text])[0].text
+    assert not [part for part in gone if part in out], out
+    assert not [part for part in stay if part not in out], out
+
+
+def test_the_cases_that_people_met(scrubber: Scrubber, shared: Path) -> None:
+    path = shared / "cases" / "scrub.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        test_a_kind(scrubber, case["text"], case.get("gone") or [], case.get("stay") or [])
+
+
+def test_numbers_of_every_region(scrubber: Scrubber) -> None:
+    """The examples that libphonenumber has of each region: written for abroad, called, and in a sentence."""
+    examples = [
+        number
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        for kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+        if (number := phonenumbers.example_number_for_type(region, kind)) is not None
+    ]
+    frames = (
+        ("my number is {} ok", PhoneNumberFormat.INTERNATIONAL, 0.98),
+        ("call me {} ok", PhoneNumberFormat.NATIONAL, 0.97),
+        ("you can reach us at {} any time", PhoneNumberFormat.NATIONAL, 0.97),
+    )
+    assert len(examples) > 400
+    for frame, form, least in frames:
+        written = [phonenumbers.format_number(number, form) for number in examples]
+        scrubbed = scrubber.scrub([frame.format(number) for number in written])
+        gone = sum(number not in out.text and "<" in out.text for number, out in zip(written, scrubbed, strict=True))
+        assert gone / len(examples) >= least, (frame, gone / len(examples))
