@@ -24,8 +24,7 @@ _GERMANIC = (
 _NUMBER = r"\d{1,5}(?:\s?[a-zA-Z])?(?:[-/]\d{1,4}[a-zA-Z]?)?"
 _SPEECH = (
     "a an the is are was in on of to and or at times it way be than that this so my your i you for every each some any "
-    "no all one more most first last next best good great nice right wrong same other another what which who how why "
-    "when where if but just not only very"
+    "no all more most same other another what which who how why when where if but just not very"
 )
 
 
@@ -66,6 +65,10 @@ _TYPES = frozenset((*_AFTER.split(), *_BEFORE.split()))
 _GLUED = re.compile(_any(_GERMANIC) + "|[路街道巷区市町]", re.I)
 
 
+_WORDS = re.compile(r"\s(?:way|place)\b")
+"""In small letters they are words: "2 Good way to go"."""
+
+
 def _is_a_rank(written: str) -> bool:
     """Whether it is "Platz 1" behind an ordinary word, and no square: "Glückwunsch Platz 1"."""
     first, _, rest = written.partition(" ")
@@ -94,7 +97,7 @@ class AddressRecognizer(TextRecognizer):
         )
         for rule, pattern in rules:
             for match in pattern.finditer(text):
-                if rule == "Germanic" and _is_a_rank(match[0]):
+                if (rule == "Germanic" and _is_a_rank(match[0])) or (rule == "English" and _WORDS.search(match[0])):
                     continue
                 yield match.start(), match.end(), 0.7, rule
         for match in _LOWER_ENGLISH.finditer(text):
