@@ -445,7 +445,9 @@ SLURM = "from dask_jobqueue import SLURMCluster\nwith SLURMCluster() as cluster:
 @pytest.mark.slow
 def test_files_for_clusters_are_what_kubernetes_and_slurm_take(new_layer: Callable[[], Any]) -> None:
     layer = new_layer()
-    layer.install("prefect-kubernetes==0.8.0", "kubernetes==37.0.2", "dask-jobqueue==0.9.0", index=True)
+    layer.install("prefect-kubernetes==0.8.0", "dask-jobqueue==0.9.0", "durationpy", "websocket-client", index=True)
+    # For its models alone: it asks for a python-dateutil that Prefect does not take yet.
+    layer.install("--no-deps", "kubernetes==37.0.2", index=True)
 
     job = layer.run(layer.python, "-c", KUBERNETES, TEMPLATE, environment={"PREFECT_API_URL": "http://127.0.0.1:9/api"})
     assert job.returncode == 0, job.stderr
