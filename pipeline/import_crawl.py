@@ -12,6 +12,7 @@ from csmv.pipeline.root import CONFIG_FILE, name_for
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.by_shard import sha256_of
 from csmv.pipeline.sources.imported import Imported, ImportReport, ImportSource
+from csmv.pipeline.sources.others_records import require_records
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.sources.tables import write_tables
 from csmv.pipeline.sources.web import Web
@@ -45,9 +46,8 @@ def import_crawl(
     Raises:
         CsmvError: a file is not there or is of no format that is read, or the root is made from another source.
     """
-    absent = [str(path) for path in files if not path.is_file()]
-    if absent:
-        raise CsmvError(f"There is no file '{absent[0]}'; name the files to import.")
+    for path in files:
+        require_records(path, settings.get("format") or "auto")
     given = {name: value for name, value in settings.items() if value is not None}
     digests = tuple(dict.fromkeys(sha256_of(path) for path in files))
     reading = Imported(ImportSource.model_validate({"paths": tuple(map(str, files))} | given))
@@ -58,15 +58,21 @@ def import_crawl(
         config = before.model_copy(update={"source": section, "n_shards": asked})
         refuse_another(root, before, config)
         store = Store.open(root)
-        if section.kind == Web.kind or is_ours(store.read_file(CONFIG_FILE).decode("utf-8", "replace")):
+        if section.kind == Web.kind:
             write_config(store, config)  # that two sources are mixed is written down, or it is not done
     else:
         config = DatasetConfig(name=name_for(root), source=ImportSource.model_validate({"files": digests} | given))
-        if n_shards is not None:
+        empty = config.model_copy(update={"source": config.source.model_copy(update={"files": ()})})
+        if n_shards is None:
+            store = create_root(root, empty, expected_videos=reading.expected_videos())
+            config = config.model_copy(update={"n_shards": store.n_shards})
+        else:
             config = config.model_copy(update={"n_shards": n_shards})
-        store = create_root(root, config, expected_videos=reading.expected_videos())
+            store = create_root(root, empty.model_copy(update={"n_shards": n_shards}))
     report = collect(store, reading, Reach())
     assert isinstance(report, ImportReport)
+    if is_ours(store.read_file(CONFIG_FILE).decode("utf-8", "replace")):
+        write_config(store, config)  # only what has landed is the root's
     write_tables(store, source_of(config.source), config.scrub, store.key())
     return ImportedCrawl(report, store.read_all("videos").num_rows, store.read_all("comments").num_rows)
 

@@ -84,6 +84,12 @@ def read_records(path: Path, wanted: str = "auto") -> Iterator[Found]:
             yield Odd(place, f"no video or comment of the format {name}")
 
 
+def require_records(path: Path, wanted: str = "auto") -> None:
+    """Make sure that a file has a video or a comment. Raises CsmvError as `read_records`, and where it has none."""
+    if not any(not isinstance(record, Odd) for record in read_records(path, wanted)):
+        raise CsmvError(f"'{path.name}': nothing in it is a video or a comment of the format {wanted}.")
+
+
 def format_of(path: Path) -> str:
     """Which tool's format a file is in, by the first records that are any's. Raises CsmvError as `read_records`."""
     votes = dict.fromkeys(FORMATS, 0)

@@ -306,6 +306,24 @@ def test_files_in_other_encodings_and_shapes_lose_nothing(tmp_path: Path) -> Non
         assert sorted(described) == ["clip 0 #nba #tag0", "clip 1 #nba #tag1"]
 
 
+@pytest.mark.parametrize("wanted", ["auto", "zeeschuimer"])
+def test_a_file_that_gives_nothing_leaves_no_trace_in_the_root(tmp_path: Path, wanted: str) -> None:
+    items = items_of(2)
+    root = str(tmp_path / "root")
+    good = zeeschuimer(tmp_path, items, comments_of(items, 1))
+    import_crawl(root, good, {}, 1)
+    (tmp_path / "bad.json").write_text('{"nothing": "here"}')
+    with pytest.raises(CsmvError):
+        import_crawl(root, [tmp_path / "bad.json"], {"format": wanted}, None)
+    store = Store.open(root)
+    source = source_of(read_config(store).source)
+    assert len(source.section.files) == 2
+    assert source.left(store) == 0
+    with pytest.raises(CsmvError):
+        import_crawl(str(tmp_path / "new"), [tmp_path / "bad.json"], {"format": wanted}, None)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_table_whose_ids_were_rounded_is_refused(tmp_path: Path) -> None:
     items = items_of(2)
     for row in (comments := comments_of(items, 3)):
