@@ -166,6 +166,8 @@ class FieldOption:
         """What was given, as the field takes it. Raises BadParameter where it does not."""
         from pydantic import TypeAdapter, ValidationError
 
+        from csmv.pipeline.validated import wording
+
         if value is None or value == []:
             return value
         if self.name.endswith("_gb"):
@@ -178,7 +180,8 @@ class FieldOption:
             for one in value if self.repeated else [value]:
                 adapter.validate_python(one)
         except ValidationError as error:
-            raise typer.BadParameter(error.errors(include_input=False)[0]["msg"]) from None
+            problem = error.errors(include_input=False)[0]
+            raise typer.BadParameter(wording(problem, self.field.description)) from None
         return value
 
 

@@ -18,6 +18,9 @@ class DatasetHead(Validated):
     """What a root is called, and into how many shards it is divided."""
 
     format_version: Literal[1, 2] = FORMAT_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="the dataset's name, of at most 64 letters, digits, '.', '_' and '-'",
+    )
     n_shards: int = Field(default=FEWEST, ge=1, le=MOST, description="number of shards, fixed when the root is made")
     """Left out, a new root takes what suits the size that its source expects, and the root's header says how many."""

@@ -15,7 +15,9 @@ class SplitConfig(Validated):
         description="what stays together: a video, only a comment, or as the published split has it",
     )
     name: str | None = Field(
-        default=None, pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$", description="the split's name; left out, the kind"
+        default=None,
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$",
+        description="the split's name, of at most 64 letters, digits, '_' and '-'; left out, the kind",
     )
     seed: int = Field(default=3407, ge=0, description="decides who goes where")
     ratios: tuple[float, float, float] = Field(default=(7, 1, 2), description="shares of train, dev and test")

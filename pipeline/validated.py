@@ -69,15 +69,26 @@ def yaml_mapping(text: str, where: str) -> dict[str, Any]:
     return data or {}
 
 
+def wording(problem: Any, description: str | None) -> str:
+    """What pydantic found wrong with a field, for people: a pattern is told by the field's description instead."""
+    if problem["type"] == "string_pattern_mismatch" and description:
+        return f"expected {description}"
+    message: str = problem["msg"]
+    return f"{message[:1].lower()}{message[1:]}"
+
+
 def _sentence(section: type[BaseModel], error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False)
     # An unknown key explains more than the missing one it was meant to be.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     path = ".".join(str(part) for part in first["loc"]) or "the file"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    sections = _sections_of(section, first["loc"][:-1])
     if first["type"] != "extra_forbidden":
-        return f"{path}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}."
-    keys = sorted({key for model in _sections_of(section, first["loc"][:-1]) for key in model.model_fields})
+        fields = [m.model_fields.get(str(first["loc"][-1])) for m in sections] if first["loc"] else []
+        described = next((field.description for field in fields if field is not None), None)
+        return f"{path}: {wording(first, described)}{more}."
+    keys = sorted({key for model in sections for key in model.model_fields})
     near = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(keys)}."
     return f"unknown key '{path}'{more}; {hint}"

@@ -87,7 +87,9 @@ class Connection(Validated):
     cookies: Path | None = Field(default=None, description="a cookie file in Netscape's format; or set CSMV_COOKIES")
     headed: bool = Field(default=False, description="show the browser's window")
     locale: str = Field(
-        default="en-US", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="the browser's language"
+        default="en-US",
+        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="the browser's language, such as en or pt-BR",
     )
 
 

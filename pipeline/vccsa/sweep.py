@@ -37,7 +37,9 @@ SWEEP_NAME = re.compile(r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")
 class SweepConfig(Validated):
     """What is swept. `grid` is crossed; `points` are taken as they stand; both name fields as in sizes.scales."""
 
-    name: str = Field(pattern=SWEEP_NAME.pattern)
+    name: str = Field(
+        pattern=SWEEP_NAME.pattern, description="the sweep's name, of at most 40 letters, digits, '_' and '-'"
+    )
     base: TrainConfig = TrainConfig()
     grid: dict[str, tuple[Json, ...]] = Field(default_factory=dict)
     points: tuple[dict[str, Json], ...] = ()
