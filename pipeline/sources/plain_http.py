@@ -1,6 +1,5 @@
 """The few requests that need no browser: robots.txt, and where a short link leads. No redirect is followed blindly."""
 
-import re
 import ssl
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from urllib.parse import urljoin
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection, Manners
+from csmv.pipeline.sources.hosts import may_follow
 from csmv.pipeline.sources.pacing import Pacer, interval_for
 from csmv.pipeline.sources.proxies import proxy_of
 from csmv.pipeline.sources.robots import AGENT, refuse_forbidden
@@ -22,7 +22,6 @@ PAGE = "/@/video/1"
 
 _MOST_REDIRECTS = 5
 _LARGEST_ROBOTS = 512 << 10
-_SITE = re.compile(r"https://(?:[a-z0-9-]+\.)?tiktokv?\.com/")
 
 
 def http_client(connection: Connection) -> "httpx.Client":
@@ -101,7 +100,7 @@ def _resolve(client: "httpx.Client", link: str, pacer: Pacer) -> str | Verdict:
         found = video_id_of(url)
         if found is not None:
             return found
-        if not _SITE.match(url):
+        if not may_follow(url):
             return Verdict(Outcome.REFUSED_ADDRESS)
         if url.split("?", 1)[0].rstrip("/").endswith("/login"):
             return Verdict(Outcome.LOGIN_REQUIRED)

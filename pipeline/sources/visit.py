@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from csmv.pipeline.sources.collect_settings import Manners
+from csmv.pipeline.sources.hosts import is_site
 from csmv.pipeline.sources.landing import Record
 from csmv.pipeline.sources.pacing import Pacer, Paused
 from csmv.pipeline.sources.responses import MAX_BODY_BYTES, read_json
@@ -182,7 +183,7 @@ class Visit:
         verdict = verdict_of_status(response.status, response.headers.get("retry-after", ""))
         if kind == "page" and parts.path.rstrip("/") == "/login":
             verdict = Verdict(Outcome.LOGIN_REQUIRED)
-        if kind == "page" and not _is_tiktok(parts.hostname or ""):
+        if kind == "page" and not is_site(parts.hostname or ""):
             verdict = Verdict(Outcome.REFUSED_ADDRESS)
         if int(response.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES:
             verdict = Verdict(Outcome.OVERSIZED, note=f"{int(response.headers['content-length']) >> 20} MiB")
@@ -306,7 +307,7 @@ def _kind_of(request: "Request") -> Kind | None:
     parts = urlsplit(request.url)
     if request.is_navigation_request() and request.frame.parent_frame is None:
         return "page"
-    return "list" if parts.path in _LISTS and _is_tiktok(parts.hostname or "") else None
+    return "list" if parts.path in _LISTS and is_site(parts.hostname or "") else None
 
 
 def _counts(request: "Request") -> bool:
@@ -318,9 +319,5 @@ def _counts(request: "Request") -> bool:
 def _may_go(request: "Request") -> bool:
     """No files, no other schemes, and the tab itself never leaves TikTok, wherever a redirect may point."""
     if _kind_of(request) == "page":
-        return request.url == "about:blank" or _is_tiktok(urlsplit(request.url).hostname or "")
+        return request.url == "about:blank" or is_site(urlsplit(request.url).hostname or "")
     return request.url.startswith(("https://", "http://", "blob:", "data:"))
-
-
-def _is_tiktok(host: str) -> bool:
-    return host == "tiktok.com" or host.endswith(".tiktok.com")
