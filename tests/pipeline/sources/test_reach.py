@@ -8,7 +8,7 @@ import pytest
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.sources.collect_settings import Connection
 from csmv.pipeline.sources.cookie_files import cookies_of, read_cookie_file
-from csmv.pipeline.sources.hosts import is_media, is_site
+from csmv.pipeline.sources.hosts import is_media, is_site, may_follow
 from csmv.pipeline.sources.polite import Refused, _OnlyPlatform
 from csmv.pipeline.sources.proxies import proxy_of
 from csmv.pipeline.sources.robots import refuse_forbidden
@@ -137,6 +137,21 @@ def test_proxies_come_from_the_setting_the_environment_or_a_private_file(
 )
 def test_files_come_from_the_platform_over_https(url: str, fine: bool) -> None:
     assert is_media(url) is fine
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [
+        ("https://www.tiktok.com/@/video/7", True),
+        ("https://m.tiktokv.com/share/video/7", True),
+        ("https://v19.tiktokcdn.com/x", False),
+        ("http://www.tiktok.com/", False),
+        ("https://www.tiktok.com.evil.example/", False),
+        ("https://me:x@www.tiktok.com/", False),
+    ],
+)
+def test_redirects_of_pages_stay_on_the_site(url: str, fine: bool) -> None:
+    assert may_follow(url) is fine
 
 
 def test_a_redirect_to_anybody_else_is_not_followed() -> None:
