@@ -78,6 +78,9 @@ class Extractor(ABC):
     random_rule: ClassVar[RandomRule] = RandomRule()
     weightless: ClassVar[bool] = False
     """Whether there is nothing to load: a fixed computation."""
+    predecessor: ClassVar[str] = ""
+    """The extractor that still does what this one did before its preprocessing changed. Shards of this one say how
+    they were made, so that older ones are known, which belong to the predecessor."""
     channels_last: ClassVar[bool] = False
     """Whether the network runs faster in channels-last memory (convolutional ones)."""
 
@@ -221,6 +224,7 @@ class Extractor(ABC):
             "vectors a window": dict(cls.granularities),
             "input": "sound, 16 kHz mono" if size is None else f"{size.size[0]}x{size.size[1]}",
             "preprocessing": "none" if size is None else repr(size),
+            **({"predecessor": cls.predecessor} if cls.predecessor else {}),
             "weights": {key: asdict(value) for key, value in cls.weights.items()},
         }
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from csmv.extractors.base import Extractor
 from csmv.extractors.precision import fold
 from csmv.extractors.registry import register
-from csmv.extractors.transforms import EnlargeThenCrop
+from csmv.extractors.transforms import EnlargeThenCrop, FrameTransform, PillowShortSide
 from csmv.extractors.weights import Weights
 
 Triple = tuple[int, int, int]
@@ -131,11 +131,15 @@ class InceptionI3d(nn.Module):
 
 @register
 class I3D(Extractor):
-    """I3D on RGB, ImageNet then Kinetics-400 (or Charades) weights."""
+    """I3D on RGB, ImageNet then Kinetics-400 (or Charades) weights.
+
+    Frames as the paper has them: the shorter side to 256, then the centre (Carreira and Zisserman 2017, section 3.3).
+    """
 
     name = "i3d"
     dim = 1024
-    transform = EnlargeThenCrop(shortest=226, size=(224, 224))
+    transform: FrameTransform = PillowShortSide(short=256, size=(224, 224), filter="bilinear")
+    predecessor = "i3d:full-frame"
     granularities: ClassVar = {"clip": 1, "temporal": 2}
     head = "logits."
     classes = 400
@@ -178,3 +182,12 @@ class I3D(Extractor):
         pooled = self._pooled(self.module(self.prepared(batch)))
         scores: Tensor = self.module.get_submodule("logits")(pooled[..., None, None])[..., 0, 0]
         return scores.float().mean(2).cpu()
+
+
+@register
+class I3DFullFrame(I3D):
+    """I3D on RGB as one published loader feeds it: the centre of the frame at its own size, for small films."""
+
+    name = "i3d:full-frame"
+    transform: FrameTransform = EnlargeThenCrop(shortest=226, size=(224, 224))
+    predecessor = ""

@@ -22,6 +22,7 @@ GROUP = "csmv.extractors"
 HOUSE = {
     "clip": "timm_frames",
     "i3d": "i3d",
+    "i3d:full-frame": "i3d",
     "mfcc": "audio",
     "r2plus1d_18": "r2plus1d",
     "r2plus1d_34_ig65m32": "ig65m",
@@ -102,6 +103,16 @@ def card_of(name: str) -> Mapping[str, Any]:
         ExtractorError: there is none of that name, or its plugin can't be loaded.
     """
     return _house_cards().get(name) or extractor_class(name).card()
+
+
+def predecessor_of(name: str) -> str:
+    """The extractor that does what this one did before its preprocessing changed; empty if it never did.
+
+    Loads nothing: of another package's extractor it is known once that is loaded.
+    """
+    if name in _classes:
+        return _classes[name].predecessor
+    return str(_house_cards().get(name, {}).get("predecessor", ""))
 
 
 @cache

@@ -268,12 +268,46 @@ def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | Tra
         return
     if name_of(entry) in map(name_of, getattr(written, section)):
         return
-    where = f"{store.root}/{RECORDED_FILE}"
-    data = yaml_mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
-    recorded = parse(_Recorded, data, where)
-    recorded = recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)})
-    body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    store.write_file(RECORDED_FILE, _sign(body).encode())
+    recorded = _recorded(store)
+    _write_recorded(store, recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)}))
+
+
+def rename_features(store: Store, moved: Mapping[str, FeatureConfig]) -> bool:
+    """Give feature sets another name, and the extractor of that name, wherever csmv wrote the configuration.
+
+    Args:
+        store: the root.
+        moved: the set as it is asked for now, by the name that it had.
+
+    Returns:
+        Whether nothing is left of the old names: a dataset.yaml that a person wrote keeps them.
+    """
+
+    def renamed(data: dict[str, Any]) -> dict[str, Any]:
+        features = tuple(
+            one.model_copy(update={"extractor": moved[one.name].extractor}) if one.name in moved else one
+            for one in data["features"]
+        )
+        train = tuple(
+            one.replace({"features": tuple(moved[name].name if name in moved else name for name in one.features)})
+            if set(one.features) & set(moved)
+            else one
+            for one in data["train"]
+        )
+        return {"features": tuple(dict.fromkeys(features)), "train": tuple(dict.fromkeys(train))}
+
+    with store.one_at_a_time():
+        text = _text(store, CONFIG_FILE)
+        config = DatasetConfig.from_yaml(text, f"{store.root}/{CONFIG_FILE}")
+        update = renamed(vars(config))
+        is_same = all(getattr(config, name) == value for name, value in update.items())
+        if not is_same and is_ours(text):
+            store.write_file(CONFIG_FILE, signed(config.model_copy(update=update)).encode())
+            is_same = True
+        if store.exists(RECORDED_FILE):
+            recorded = _recorded(store)
+            _write_recorded(store, recorded.model_copy(update=renamed(vars(recorded))))
+    return is_same
 
 
 def signed(config: DatasetConfig) -> str:
@@ -293,6 +327,17 @@ class _Recorded(Validated):
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
+
+
+def _recorded(store: Store) -> _Recorded:
+    where = f"{store.root}/{RECORDED_FILE}"
+    data = yaml_mapping(_text(store, RECORDED_FILE), where) if store.exists(RECORDED_FILE) else {}
+    return parse(_Recorded, data, where)
+
+
+def _write_recorded(store: Store, recorded: _Recorded) -> None:
+    body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    store.write_file(RECORDED_FILE, _sign(body).encode())
 
 
 def _with(entries: tuple[Any, ...], entry: Any, name_of: Callable[[Any], str]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from csmv.extractors.decoders import DEFAULT, DecoderName, decoder_version
 from csmv.extractors.extractor_errors import ExtractorError
-from csmv.extractors.registry import extractor_class
+from csmv.extractors.registry import extractor_class, predecessor_of
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import without_identity
@@ -20,6 +20,10 @@ from csmv.pipeline.validated import parse
 
 if TYPE_CHECKING:
     from csmv.extractors.base import Extractor
+
+
+PREPROCESSING = "preprocessing"
+"""In a footer: what was done with frames before the network, said by extractors that once did otherwise."""
 
 
 def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
@@ -41,6 +45,8 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     }
     if (decoder := decoder_used(config)) != DEFAULT:  # left out for the default, so that old footers say the same
         metadata |= {"decoder": decoder, "versions": f"{metadata['versions']}, {decoder_version(decoder)}"}
+    if network.predecessor:
+        metadata[PREPROCESSING] = repr(network.transform)
     if network.device.type == "cpu":
         # The order of summation, so the last digits, hangs on it.
         metadata["cpu_threads"] = str(torch.get_num_threads())
@@ -62,10 +68,13 @@ def decoder_used(config: FeatureConfig) -> DecoderName:
 _DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", "storage")
 """What of a footer decides the numbers: the rest (threads, versions, device) moves their last digits only."""
 
+_SOMETIMES = ("decoder", PREPROCESSING)
+"""The same, said by some footers only: older ones without them keep their digest."""
+
 
 def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
     """The digest of the settings that a set's shards are made with."""
-    names = (*_DECIDES, "decoder") if b"decoder" in metadata else _DECIDES
+    names = (*_DECIDES, *(name for name in _SOMETIMES if name.encode() in metadata))
     deciding = {key: metadata.get(key.encode(), b"").decode() for key in names}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -84,6 +93,21 @@ def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
 def said_by(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
     """What the metadata of a feature shard say of how it was made."""
     return {key.decode(): value.decode() for key, value in without_identity(dict(metadata)).items()}
+
+
+def moved_to(metadata: Mapping[str, str]) -> str:
+    """The extractor to which a shard belongs now that the one it names does otherwise; empty if it does as it did."""
+    return "" if PREPROCESSING in metadata else predecessor_of(metadata.get("extractor", ""))
+
+
+def refuse_moved(store: Store, table: str, metadata: Mapping[str, str]) -> None:
+    """Raises CsmvError if a feature set's footer is of before its extractor's preprocessing changed."""
+    if extractor := moved_to(metadata):
+        raise CsmvError(
+            f"{table} was made by '{metadata['extractor']}' as it was before its preprocessing changed, which is "
+            f"'{extractor}' now: `csmv migrate {store.root}` gives the set that name, and '{metadata['extractor']}' "
+            "can be extracted anew."
+        )
 
 
 def set_footer(store: Store, name: str) -> dict[str, str]:
@@ -105,6 +129,7 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
         return None
     names = ("extractor", "granularity", "dtype", "storage", "decoder")
     asked: dict[str, Any] = {key: metadata[key] for key in names if key in metadata}
+    asked["extractor"] = moved_to(metadata) or metadata["extractor"]
     asked |= {"device": metadata.get("device", "cpu"), "weights": _weights_named(store, metadata)}
     # Footers by earlier versions have the number only inside the rule.
     most = re.search(r"at most (\d+)", metadata.get("clip_rule", ""))
@@ -147,6 +172,7 @@ def check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     metadata = read_footer(store, config.table, shard)
     if metadata is None:
         return
+    refuse_moved(store, config.table, metadata)
     metadata = {"decoder": DEFAULT} | metadata
     asked = {"extractor": config.extractor, "dtype": config.dtype, "storage": config.storage}
     asked["decoder"] = decoder_used(config)
@@ -161,7 +187,8 @@ def check_weights(store: Store, shard: int, config: FeatureConfig, asked: dict[s
     """What a loaded network says of itself, against a shard that is there. Raises CsmvError if they differ."""
     metadata = read_footer(store, config.table, shard)
     if metadata is not None:
-        names = ("weights_sha256", "clip_rule", "granularity", "device")
+        names = ["weights_sha256", "clip_rule", "granularity", "device"]
+        names += [name for name in (PREPROCESSING,) if name in asked]
         _compare(config, shard, metadata, {name: asked[name] for name in names})
 
 

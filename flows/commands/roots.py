@@ -43,16 +43,20 @@ def migrate(root: RootArgument, as_json: AsJson = False) -> None:
     from csmv.pipeline.dataset import Dataset
     from csmv.pipeline.heal import heal_root
     from csmv.pipeline.migrate import migrate as bring_up
+    from csmv.pipeline.renamed_sets import rename_moved_sets
 
     def note(line: str) -> None:
         typer.echo(line, err=True)
 
     done = bring_up(root, note)
     dataset = Dataset.open(root)
+    renamed = rename_moved_sets(dataset.store, note)
     healed = heal_root(dataset.store, dataset.source, dataset.scrub, note)
     if as_json:
-        print_json(vars(done) | {"healed": healed.comments, "lost": healed.lost})
+        print_json(vars(done) | {"renamed": renamed, "healed": healed.comments, "lost": healed.lost})
         return
+    for name in renamed:
+        typer.echo(f"features/{name}: the name of this set now, since its extractor's own name stands for another way.")
     if done.rewritten + done.kept:
         typer.echo(f"{root} has format 2 now: {done.rewritten} tables rewritten, {done.added} empty shards added.")
     else:

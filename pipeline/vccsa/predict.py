@@ -23,7 +23,7 @@ from csmv.extractors.sampling import ClipRule
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_sets import made_with, set_footer
+from csmv.pipeline.feature_sets import made_with, refuse_moved, set_footer
 from csmv.pipeline.features import load
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.own_weights import located
@@ -164,6 +164,7 @@ def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:
     recorded = {one.name: one for one in read_config(store).features}
     configs = {}
     for name in config.features:
+        refuse_moved(store, f"features/{name}", set_footer(store, name))
         one = recorded.get(name) or made_with(store, name)
         if one is None:
             raise CsmvError(

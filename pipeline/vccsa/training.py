@@ -165,7 +165,7 @@ def _record_inputs(store: Store, run_name: str, inputs: str) -> None:
     """Write down that a finished run is what these inputs give, so that the next call need not read them."""
     document = _document(store, run_name)
     if document is not None and os.environ.get("RANK", "0") == "0":
-        store.write_file(f"models/{run_name}/run.json", _json(document | {"inputs": inputs}))
+        store.write_file(f"models/{run_name}/run.json", document_bytes(document | {"inputs": inputs}))
 
 
 def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
@@ -199,7 +199,7 @@ def _write(
 ) -> None:
     folder = f"models/{result.run}"
     store.write_file(result.predictions, parquet_bytes(predictions_table(corpus, rows, probabilities)))
-    store.write_file(f"{folder}/metrics.json", _json({"model": result.model, "metrics": result.metrics}))
+    store.write_file(f"{folder}/metrics.json", document_bytes({"model": result.model, "metrics": result.metrics}))
     description = {
         "config": config.model_dump(mode="json"),
         "data_fingerprint": corpus.fingerprint,
@@ -210,7 +210,7 @@ def _write(
         "result": asdict(result),
     }
     # Last: a run is finished when this file is there.
-    store.write_file(f"{folder}/run.json", _json(description))
+    store.write_file(f"{folder}/run.json", document_bytes(description))
 
 
 def predictions_table(
@@ -238,5 +238,6 @@ def predictions_table(
     return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")
 
 
-def _json(data: object) -> bytes:
+def document_bytes(data: object) -> bytes:
+    """What stands in a run's JSON files: the same bytes for the same data."""
     return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()

@@ -1,5 +1,7 @@
 """Preprocessing is the originals': their own code beside ours on frames of many sizes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,15 @@ from PIL import Image
 from torch.nn import functional
 from torchvision.models import ResNet50_Weights
 from torchvision.models.video import R2Plus1D_18_Weights
+from torchvision.transforms import functional as functional_of_pictures
 
-from csmv.extractors.i3d import I3D
+from csmv.extractors.i3d import I3D, I3DFullFrame
 from csmv.extractors.r2plus1d import R2Plus1D18
 from csmv.extractors.registry import extractor_class
 from csmv.extractors.resnet50 import ResNet50
 from csmv.extractors.transforms import (
     EnlargeThenCrop,
+    FrameTransform,
     PillowShortSide,
     ResizeThenCrop,
     Stretch,
@@ -63,11 +67,11 @@ def test_videomaev2_is_stretched_without_rounding_or_mean(size: tuple[int, int])
 
 
 @pytest.mark.parametrize("size", [(1024, 576), (226, 226), (480, 227), (251, 301)], ids=str)
-def test_i3d_never_shrinks(size: tuple[int, int]) -> None:
+def test_i3d_of_full_frames_never_shrinks(size: tuple[int, int]) -> None:
     frames = noise(*size)
     top, left = round((size[0] - 224) / 2), round((size[1] - 224) / 2)
     crop = frames[:, top : top + 224, left : left + 224]
-    np.testing.assert_array_equal(I3D.transform(frames), crop)
+    np.testing.assert_array_equal(I3DFullFrame.transform(frames), crop)
     wanted = (crop / 255.0) * 2 - 1
     np.testing.assert_allclose(normalised(I3D, crop), wanted.transpose(3, 0, 1, 2), atol=2e-7)
 
@@ -82,6 +86,45 @@ def test_i3d_enlarges_until_the_shorter_side_is_226(size: tuple[int, int]) -> No
     top, left = round((height - 224) / 2), round((width - 224) / 2)
     found = EnlargeThenCrop(226, (224, 224))(frames)
     np.testing.assert_array_equal(found, whole[:, top : top + 224, left : left + 224].astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 112], ids=str)
+def test_i3d_shrinks_the_shorter_side_to_256_and_takes_the_centre(size: tuple[int, int]) -> None:
+    frames = noise(*size, frames=1)
+    scaled = functional_of_pictures.resize(Image.fromarray(frames[0]), 256)
+    wanted = functional_of_pictures.center_crop(scaled, [224, 224])
+    np.testing.assert_array_equal(I3D.transform(frames)[0], np.asarray(wanted))
+
+
+def seen(transform: FrameTransform, height: int, width: int) -> tuple[int, float]:
+    """How much of a picture is left, in percent of its area, and how much wider it looks than it was."""
+    across = np.broadcast_to((np.arange(width) + 0.5) / width * 255, (height, width))
+    down = np.broadcast_to(((np.arange(height) + 0.5) / height * 255)[:, None], (height, width))
+    ramp = np.stack([across, down, 0 * down], -1).round().astype(np.uint8)
+    left = np.asarray(transform(ramp[None])[0], float)
+    share_x, share_y = (float(np.ptp(left[..., channel])) / 255 for channel in (0, 1))
+    wider = (share_y * height / left.shape[0]) / (share_x * width / left.shape[1])
+    return round(share_x * share_y * 100), wider
+
+
+@pytest.mark.parametrize("size", [(1024, 576), (1920, 1080), (1080, 1920)], ids=str)
+def test_the_guide_says_what_part_of_a_picture_is_seen(size: tuple[int, int]) -> None:
+    guide = (Path(__file__).parents[2] / "extractors" / "README.md").read_text(encoding="utf-8")
+    column = f"{size[1]}x{size[0]}"
+    lines = [line.strip("| ").split(" | ") for line in guide.splitlines() if line.startswith("| ")]
+    header = next(cells for cells in lines if column in cells)
+    rows = {
+        cells[0].split("`")[1].replace("*", "b"): cells[header.index(column)]
+        for cells in lines
+        if "`" in cells[0] and len(cells) == len(header)
+    }
+    for name in ("i3d", "i3d:full-frame", "r2plus1d_18", "videomae_b", "videomaev2_b", "resnet50", "clip"):
+        area, wider = seen(extractor_class(name).transform, *size)
+        said = rows[name]
+        share = 100 if said.startswith("all") else int(said.split(" %")[0])
+        assert abs(share - area) <= 1.5, (name, area)
+        stated = float(said.split(", ")[1].split(" ")[0]) if ", " in said else 1.0
+        assert abs(wider / stated - 1) < 0.03, (name, wider)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

@@ -1,5 +1,6 @@
 """A feature shard holds every video that gives features, in the same bytes whatever was resumed."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -21,10 +22,10 @@ from torch import Tensor, nn
 from csmv.extractors import registry
 from csmv.extractors.base import Extractor
 from csmv.extractors.sampling import ClipRule
-from csmv.extractors.transforms import Stretch
-from csmv.pipeline import compaction, feature_sets
+from csmv.extractors.transforms import EnlargeThenCrop, Stretch
+from csmv.pipeline import compaction, feature_sets, renamed_sets
 from csmv.pipeline import features as stage
-from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_config import FeatureConfig
@@ -32,10 +33,14 @@ from csmv.pipeline.feature_sets import made_with, read_footer
 from csmv.pipeline.features import extract_shard
 from csmv.pipeline.parts import part_names
 from csmv.pipeline.progress import Meter, metered
+from csmv.pipeline.renamed_sets import rename_moved_sets
 from csmv.pipeline.root import media_path
-from csmv.pipeline.schemas import VIDEOS
+from csmv.pipeline.schemas import VIDEOS, TableSpec
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.train_config import TrainConfig
+from csmv.pipeline.vccsa.training import document_bytes, run_inputs
 from csmv.pipeline.vccsa.video_features import load_features
+from csmv.pipeline.verify import verify
 from csmv.pipeline.x264 import SAME_BYTES
 
 
@@ -494,3 +499,97 @@ def test_a_decoder_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
     with pytest.raises(CsmvError, match=r"'decord' cannot be used here \(not installed\): .pip install decord"):
         extract_shard(store, 0, TINY.model_copy(update={"decoder": "decord"}))
     assert not store.files("features")
+
+
+# ---------------------------------------------------------------------- an extractor that changed its preprocessing
+
+
+class TinyOfOld(Tiny):
+    """Under this name what `tiny` did goes on."""
+
+    name = "tiny:of-old"
+
+
+@pytest.fixture
+def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A root with the set `tiny`, whose extractor has learnt another preprocessing since; and a run trained on it."""
+    store = make_root(tmp_path, [20, 40])
+    extract_shard(store, 0, TINY)
+    record_section(store, "features", TINY)
+    run = TrainConfig(model="vccsa", features=("tiny",))
+    record_section(store, "train", run)
+    document = {"config": run.model_dump(mode="json"), "inputs": run_inputs(store, run)}
+    store.write_file("models/first/run.json", document_bytes(document))
+
+    monkeypatch.setitem(registry._classes, "tiny:of-old", TinyOfOld)
+    monkeypatch.setattr(Tiny, "predecessor", "tiny:of-old")
+    monkeypatch.setattr(TinyOfOld, "predecessor", "", raising=False)
+    monkeypatch.setattr(TinyOfOld, "transform", Tiny.transform, raising=False)
+    monkeypatch.setattr(Tiny, "transform", EnlargeThenCrop(10, (8, 8)))
+    stage.load.cache_clear()
+    return store
+
+
+def test_a_set_of_before_the_preprocessing_changed_is_never_extended(changed: Store) -> None:
+    before = shard_bytes(changed)
+    with pytest.raises(CsmvError, match=r"which is 'tiny:of-old' now: `csmv migrate .*` gives the set that name"):
+        extract_shard(changed, 0, TINY)
+    assert shard_bytes(changed) == before
+    asked = made_with(changed, "tiny")
+    assert asked is not None and asked.extractor == "tiny:of-old"  # a new video gets vectors made as they were
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_set_takes_its_new_name_and_what_speaks_of_it_follows(
+    changed: Store, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    vectors = load_features(changed, "tiny").videos
+    if interrupted:
+        with monkeypatch.context() as once:
+            once.setattr(renamed_sets, "_remove", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                rename_moved_sets(changed)
+
+    assert rename_moved_sets(changed) == ["tiny-of-old"]
+
+    assert not changed.files("features/tiny") and not changed.files("manifest/features/tiny")
+    there = load_features(changed, "tiny-of-old").videos
+    assert {video: rows.tobytes() for video, rows in there.items()} == {v: r.tobytes() for v, r in vectors.items()}
+    assert not [problem for problem in verify(changed).problems if "features/" in problem.file]
+    config = read_config(changed)
+    assert [one.extractor for one in config.features] == ["tiny:of-old"]
+    assert [one.features for one in config.train] == [("tiny-of-old",)]
+    document = json.loads(changed.read_file("models/first/run.json"))
+    run = TrainConfig.model_validate(document["config"])
+    assert run.features == ("tiny-of-old",) and document["inputs"] == run_inputs(changed, run)
+    assert rename_moved_sets(changed) == []
+
+
+def test_after_that_both_ways_go_on_under_their_own_names(changed: Store) -> None:
+    rename_moved_sets(changed)
+    old = TINY.model_copy(update={"extractor": "tiny:of-old"})
+    extract_shard(changed, 0, old)
+    extract_shard(changed, 0, TINY)
+    footer = read_footer(changed, "features/tiny", 0)
+    assert footer is not None and footer["preprocessing"] == repr(EnlargeThenCrop(10, (8, 8)))
+    assert "preprocessing" not in (read_footer(changed, "features/tiny-of-old", 0) or {})
+    extract_shard(changed, 0, TINY)  # what says how it was made is known as its own
+    assert changed.made_from("features/tiny", 0) != changed.made_from("features/tiny-of-old", 0)
+
+
+def test_a_configuration_that_a_person_wrote_stays_and_is_told(changed: Store) -> None:
+    text = f"# mine\n{read_config(changed).to_yaml()}"
+    changed.write_file("dataset.yaml", text.encode())
+    told: list[str] = []
+    rename_moved_sets(changed, told.append)
+    assert changed.read_file("dataset.yaml").decode() == text
+    assert len(told) == 1 and "write `extractor: 'tiny:of-old'` under features" in told[0]
+
+
+def test_another_set_of_the_new_name_is_not_written_over(changed: Store) -> None:
+    rows = changed.read("features/tiny", 0)
+    assert rows is not None
+    changed.write("features/tiny-of-old", 0, rows.slice(0, 1), TableSpec(rows.schema, key=("video_id",)))
+    with pytest.raises(CsmvError, match="is there already with other vectors"):
+        rename_moved_sets(changed)
+    assert changed.files("features/tiny")
