@@ -1,8 +1,9 @@
 """Removes personal data from short social-media text: `Scrubber(ScrubPolicy()).scrub(texts)`.
 
-The policy is data and imports nothing heavy; the scrubber, and Presidio with it, is loaded when it is first asked for.
+The policy is data, and every command reads it; the scrubber and its many expressions are loaded when first asked for.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from csmv.pipeline.scrub.policy import EntityRule, Kind, NerModel, Operator, ScrubPolicy
@@ -15,7 +16,5 @@ __all__ = ["EntityRule", "Kind", "NerModel", "Operator", "ScrubPolicy", "Scrubbe
 
 def __getattr__(name: str) -> Any:
     if name in ("Scrubbed", "Scrubber", "Span"):
-        from csmv.pipeline.scrub import scrubber
-
-        return getattr(scrubber, name)
+        return getattr(import_module("csmv.pipeline.scrub.scrubber"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,28 +11,42 @@ from functools import cache
 from ipaddress import ip_address
 
 from csmv.pipeline.scrub.policy import Kind
-from csmv.pipeline.scrub.presidio import Pattern, PatternRecognizer, predefined
+from csmv.pipeline.scrub.presidio import Borrowed, Form
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
 _DIGITS = re.compile(r"\d+")
 _NEAR = 48
 """Characters before a number, and half as many after it, in which a word can say what it is."""
 
-_CARD_PATTERN = Pattern(
-    "card",
-    r"\b(?:4\d{3}|5[0-8]\d{2}|2[2-7]\d{2}|6\d{3}|3\d{3}|1800|2131)[- ]?\d{3,4}[- ]?\d{3,4}[- ]?\d{0,5}[- ]?\d{0,3}\b",
-    0.3,
+_CARD = Borrowed(
+    "CreditCardRecognizer",
+    (
+        Form(
+            "card",
+            r"\b(?:4\d{3}|5[0-8]\d{2}|2[2-7]\d{2}|6\d{3}|3\d{3}|1800|2131)"
+            r"[- ]?\d{3,4}[- ]?\d{3,4}[- ]?\d{0,5}[- ]?\d{0,3}\b",
+            0.3,
+        ),
+    ),
 )
-_WALLETS = (
-    Pattern("ethereum", r"\b0x[0-9a-fA-F]{40}\b", 0.95),
-    Pattern("tron", r"\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0.8),
-    Pattern("litecoin", r"\b(?:[LM][1-9A-HJ-NP-Za-km-z]{26,33}|ltc1[a-z0-9]{39,59})\b", 0.75),
-    Pattern("dogecoin", r"\bD[5-9A-HJ-NP-U][1-9A-HJ-NP-Za-km-z]{32}\b", 0.8),
-    Pattern("ripple", r"\br[1-9A-HJ-NP-Za-km-z]{24,34}\b", 0.6),
-    Pattern("cardano", r"\baddr1[a-z0-9]{50,110}\b", 0.95),
-    Pattern("solana", r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b", 0.6),
-    Pattern("monero", r"\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b", 0.9),
-    Pattern("bitcoin", r"\b(?:bc1[a-z0-9]{25,60}|[13][1-9A-HJ-NP-Za-km-z]{25,34})\b", 0.6),
+_IBAN = Borrowed("IbanRecognizer")
+_IP = Borrowed("IpRecognizer")
+_CRYPTO = Borrowed("CryptoRecognizer")
+_WALLETS = Borrowed(
+    "PatternRecognizer",
+    (
+        Form("ethereum", r"\b0x[0-9a-fA-F]{40}\b", 0.95),
+        Form("tron", r"\bT[1-9A-HJ-NP-Za-km-z]{33}\b", 0.8),
+        Form("litecoin", r"\b(?:[LM][1-9A-HJ-NP-Za-km-z]{26,33}|ltc1[a-z0-9]{39,59})\b", 0.75),
+        Form("dogecoin", r"\bD[5-9A-HJ-NP-U][1-9A-HJ-NP-Za-km-z]{32}\b", 0.8),
+        Form("ripple", r"\br[1-9A-HJ-NP-Za-km-z]{24,34}\b", 0.6),
+        Form("cardano", r"\baddr1[a-z0-9]{50,110}\b", 0.95),
+        Form("solana", r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b", 0.6),
+        Form("monero", r"\b[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}\b", 0.9),
+        Form("bitcoin", r"\b(?:bc1[a-z0-9]{25,60}|[13][1-9A-HJ-NP-Za-km-z]{25,34})\b", 0.6),
+    ),
+    entity=Kind.CRYPTO_WALLET.value,
+    flags=re.DOTALL,
 )
 
 
@@ -84,11 +98,15 @@ _NATIONAL = (
     _Document("CaSinRecognizer", r"\d{3}[- ]\d{3}[- ]\d{3}", "sin social insurance"),
     _Document("ZaIdNumberRecognizer", r"\d{13}", _ID_WORDS),
 )
-_OWN_IDS = (
-    # Formats that Presidio does not know: Brazil's CPF as it is printed, Chile's RUT, Mexico's CURP.
-    Pattern("cpf", r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b", 0.85),
-    Pattern("rut", r"\b\d{1,2}\.\d{3}\.\d{3}-[\dkK]\b", 0.8),
-    Pattern("curp", r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[0-9A-Z]\d\b", 0.9),
+_OWN_IDS = Borrowed(
+    "PatternRecognizer",
+    (
+        # Formats that Presidio does not know: Brazil's CPF as it is printed, Chile's RUT, Mexico's CURP.
+        Form("cpf", r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b", 0.85),
+        Form("rut", r"\b\d{1,2}\.\d{3}\.\d{3}-[\dkK]\b", 0.8),
+        Form("curp", r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[0-9A-Z]\d\b", 0.9),
+    ),
+    entity=Kind.NATIONAL_ID.value,
 )
 
 
@@ -96,17 +114,17 @@ class _Windowed(TextRecognizer):
     """Lets recognisers of Presidio look at windows of a text."""
 
     def _in_windows(
-        self, text: str, candidate: re.Pattern[str], recognizer: PatternRecognizer, words: re.Pattern[str] | None = None
+        self, text: str, candidate: re.Pattern[str], recognizer: Borrowed, words: re.Pattern[str] | None = None
     ) -> Iterator[Finding]:
         for match in candidate.finditer(text):
             start, end = match.span()
             if words is not None and not words.search(text[max(0, start - _NEAR) : end + _NEAR // 2]):
                 continue
             window = self._window(text[start:end])
-            for result in recognizer.analyze(window, recognizer.supported_entities):
+            for result in recognizer.look(window):
                 # A word that names the document is worth more than the shape alone.
                 score = 0.85 if words is not None and result.score < 0.85 else float(result.score)
-                yield start + result.start, start + result.end, score, type(recognizer).__name__
+                yield start + result.start, start + result.end, score, recognizer.name
 
     def _window(self, written: str) -> str:
         return written
@@ -133,13 +151,12 @@ class CardRecognizer(TextRecognizer):
                 yield best
 
     def _reading(self, text: str, start: int, end: int) -> Finding | None:
-        recognizer = predefined("CreditCardRecognizer", _CARD_PATTERN)
         window = text[start:end].replace(".", "-")
         digits = [char for char in window if char.isdecimal()]
         if len(set(digits)) < 2 or not 12 <= len(digits) <= 19:
             return None
-        for result in recognizer.analyze(window, recognizer.supported_entities):
-            return start + result.start, start + result.end, float(result.score), type(recognizer).__name__
+        for result in _CARD.look(window):
+            return start + result.start, start + result.end, float(result.score), _CARD.name
         return None
 
 
@@ -155,7 +172,7 @@ class BankAccountRecognizer(_Windowed):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Candidates in any casing, checked by Presidio."""
-        yield from self._in_windows(text, self._candidate, predefined("IbanRecognizer"))
+        yield from self._in_windows(text, self._candidate, _IBAN)
 
     def _window(self, written: str) -> str:
         """As many characters as an account number of that country has; words may follow it."""
@@ -190,7 +207,7 @@ class IpAddressRecognizer(_Windowed):
         for match in _VERSION_6.finditer(text):
             if any(char.isdecimal() for char in match[0]) and _is_address(match[0]):
                 yield match.start(), match.end(), 0.9, "version 6"
-        for finding in self._in_windows(text, self._candidate, predefined("IpRecognizer")):
+        for finding in self._in_windows(text, self._candidate, _IP):
             if not _VERSION_BEFORE.search(text[max(0, finding[0] - 24) : finding[0]]):
                 yield finding
 
@@ -215,12 +232,6 @@ class WalletRecognizer(_Windowed):
     _candidate = re.compile(r"(?<!\w)[0-9A-Za-z]{25,120}(?!\w)")
     _mixed = re.compile(r"(?=.*\d)(?=.*[a-z])")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._forms = PatternRecognizer(
-            Kind.CRYPTO_WALLET.value, name="WalletForms", patterns=list(_WALLETS), global_regex_flags=re.DOTALL
-        )
-
     def may_hold(self, glance: Glance) -> bool:
         """A wallet is a long word with digits."""
         return glance.digits >= 2 and max(map(len, glance.words), default=0) >= 25
@@ -231,13 +242,13 @@ class WalletRecognizer(_Windowed):
             word = match[0]
             if len(set(word)) < 10 or not self._mixed.match(word):
                 continue
-            for recognizer in (predefined("CryptoRecognizer"), self._forms):
-                for result in recognizer.analyze(word, recognizer.supported_entities):
+            for recognizer in (_CRYPTO, _WALLETS):
+                for result in recognizer.look(word):
                     yield (
                         match.start() + result.start,
                         match.start() + result.end,
                         result.score,
-                        type(recognizer).__name__,
+                        recognizer.name,
                     )
 
 
@@ -245,10 +256,6 @@ class NationalIdRecognizer(_Windowed):
     """Finds numbers of national documents that Presidio knows, and a few that it does not."""
 
     kind = Kind.NATIONAL_ID
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._own = PatternRecognizer(Kind.NATIONAL_ID.value, name="DocumentForms", patterns=list(_OWN_IDS))
 
     def may_hold(self, glance: Glance) -> bool:
         """The shortest of them have four digits."""
@@ -258,7 +265,7 @@ class NationalIdRecognizer(_Windowed):
         """Candidates of every document, checked by Presidio."""
         for candidate, words, recognizer in _documents():
             yield from self._in_windows(text, candidate, recognizer, words)
-        yield from self._in_windows(text, _OWN_CANDIDATE, self._own)
+        yield from self._in_windows(text, _OWN_CANDIDATE, _OWN_IDS)
         for rule, words, candidate in _NAMED_NUMBERS:
             for match in candidate.finditer(text):
                 if words.search(text[max(0, match.start() - _NEAR) : match.start()]):
@@ -326,12 +333,12 @@ def _is_chinese_id(number: str) -> bool:
 
 
 @cache
-def _documents() -> tuple[tuple[re.Pattern[str], re.Pattern[str] | None, PatternRecognizer], ...]:
+def _documents() -> tuple[tuple[re.Pattern[str], re.Pattern[str] | None, Borrowed], ...]:
     return tuple(
         (
             re.compile(rf"(?<![\w.,-])(?:{document.candidate})(?![\w%-])"),
             re.compile(rf"(?<!\w)(?:{'|'.join(document.words.split())})(?!\w)", re.I) if document.words else None,
-            predefined(document.recognizer),
+            Borrowed(document.recognizer),
         )
         for document in _NATIONAL
     )

@@ -59,7 +59,6 @@ class Gazetteer(TextRecognizer):
     kind = Kind.USERNAME
 
     def __init__(self, names: Iterable[str]) -> None:
-        super().__init__()
         self._root = _Node()
         unspaced: set[str] = set()
         for name in names:

@@ -28,7 +28,6 @@ class NameRecognizer(TextRecognizer):
 
     def __init__(self, kind: Kind, model: NerModel) -> None:
         self.kind = kind
-        super().__init__()
         self._entities = entities_of(model)
 
     def may_hold(self, glance: Glance) -> bool:

@@ -1,18 +1,26 @@
-"""The parts of Presidio that the scrub stands on, imported without the deep-learning stacks it never uses here.
+"""The parts of Presidio that the scrub stands on: loaded when a text first needs one, without the deep-learning stacks.
 
-Presidio imports transformers and torch, where they are installed, for engines that are not used here: ten seconds
-for nothing in every worker. Its own log is silenced, since it may quote the text it failed on.
+Presidio takes a second to import, since it brings spaCy, and most texts hold nothing that one of its recognisers has
+to look at: a `Borrowed` recogniser is loaded with the first window that it is shown. Presidio imports transformers and
+torch, too, where they are installed, for engines that are not used here: ten seconds for nothing in every worker. Its
+own log is silenced, since it may quote the text it failed on.
 """
 
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from presidio_analyzer import EntityRecognizer, LocalRecognizer, PatternRecognizer, RecognizerResult
+    from presidio_analyzer.recognizer_registry import RecognizerRegistry
 
 _UNUSED = ("torch", "transformers")
 
@@ -42,48 +50,119 @@ def _without(*packages: str) -> Iterator[None]:
         sys.meta_path.remove(absent)
 
 
-with _without(*_UNUSED):
-    from presidio_analyzer import (
-        AnalysisExplanation,
-        EntityRecognizer,
-        LocalRecognizer,
-        Pattern,
-        PatternRecognizer,
-        RecognizerResult,
-    )
-    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine, NoOpNlpEngine
-    from presidio_analyzer.recognizer_registry import RecognizerRegistry
+@cache
+def presidio() -> Any:
+    """The package `presidio_analyzer`, imported once, with its recognisers and its registry."""
+    with _without(*_UNUSED):
+        import presidio_analyzer
+        import presidio_analyzer.predefined_recognizers
+    logging.getLogger("presidio-analyzer").addFilter(lambda record: False)
+    return presidio_analyzer
 
-logging.getLogger("presidio-analyzer").addFilter(lambda record: False)
 
 LANGUAGE = "en"
 """Presidio files recognisers under a language; the ones here read any, and all are filed under this one."""
 
-__all__ = [
-    "LANGUAGE",
-    "AnalysisExplanation",
-    "EntityRecognizer",
-    "LocalRecognizer",
-    "NlpArtifacts",
-    "NlpEngine",
-    "NoOpNlpEngine",
-    "Pattern",
-    "PatternRecognizer",
-    "RecognizerRegistry",
-    "RecognizerResult",
-    "predefined",
-]
+
+class Form(NamedTuple):
+    """What Presidio calls a pattern: a name, a regular expression, and the score of what fits it."""
+
+    name: str
+    regex: str
+    score: float
 
 
-@cache
-def predefined(name: str, pattern: Pattern | None = None) -> PatternRecognizer:
-    """One of the pattern recognisers that come with Presidio, by the name of its class; made once.
+@dataclass(frozen=True)
+class Borrowed:
+    """A pattern recogniser of Presidio's, loaded with the first text that it looks at.
 
-    `pattern` is looked for instead of the recogniser's own.
+    Args:
+        name: one of those that come with Presidio, by the name of its class, or PatternRecognizer itself.
+        forms: what is looked for instead of the recogniser's own patterns.
+        entity: what a PatternRecognizer's findings are called.
+        flags: of a PatternRecognizer's regular expressions, instead of Presidio's own.
     """
-    with _without(*_UNUSED):
-        from presidio_analyzer import predefined_recognizers
 
-    settings = {"patterns": [pattern]} if pattern else {}
-    recognizer: PatternRecognizer = getattr(predefined_recognizers, name)(supported_language=LANGUAGE, **settings)
+    name: str
+    forms: tuple[Form, ...] = ()
+    entity: str = ""
+    flags: int | None = None
+
+    def look(self, text: str) -> "list[RecognizerResult]":
+        """What the recogniser finds in a text."""
+        results: list[RecognizerResult] = self._recognizer.analyze(text, self._recognizer.supported_entities)
+        return results
+
+    @cached_property
+    def _recognizer(self) -> "PatternRecognizer":
+        package = presidio()
+        settings: dict[str, Any] = {"supported_language": LANGUAGE}
+        if self.forms:
+            settings["patterns"] = [package.Pattern(*form) for form in self.forms]
+        if self.entity:
+            settings["supported_entity"] = self.entity
+        if self.flags is not None:
+            settings["global_regex_flags"] = self.flags
+        made = getattr(package, self.name, None) or getattr(package.predefined_recognizers, self.name)
+        recognizer: PatternRecognizer = made(**settings)
+        return recognizer
+
+
+class Finder(Protocol):
+    """A recogniser of the scrub's own: it finds things of one kind (start, end, score, rule) in a folded text."""
+
+    kind: Any
+
+    @property
+    def name(self) -> str:
+        """By which a finding says who found it."""
+
+    def find(self, text: str) -> Iterable[tuple[int, int, float, str]]:
+        """The findings in a text."""
+
+
+def results_of(finder: Finder, text: str) -> "list[RecognizerResult]":
+    """What a recogniser of the scrub's own finds in a folded text, as Presidio says it, with the rules that fired."""
+    return [_result(finder, *finding) for finding in finder.find(text) if finding[0] < finding[1]]
+
+
+def registry_of(finders: Iterable[Finder]) -> "RecognizerRegistry":
+    """The recognisers as a registry that Presidio's AnalyzerEngine takes."""
+    everything: list[EntityRecognizer] = [_lent(finder) for finder in finders]
+    registry: RecognizerRegistry = presidio().RecognizerRegistry(recognizers=everything, supported_languages=[LANGUAGE])
+    return registry
+
+
+def _lent(finder: Finder) -> "LocalRecognizer":
+    class Lent(presidio().LocalRecognizer):  # type: ignore[misc]
+        """Presidio's interface to a recogniser of the scrub's own."""
+
+        def load(self) -> None:
+            """Nothing to load."""
+
+        def analyze(self, text: str, entities: list[str], nlp_artifacts: object = None) -> "list[RecognizerResult]":
+            """What it finds."""
+            return results_of(finder, text)
+
+    recognizer: LocalRecognizer = Lent(
+        supported_entities=[finder.kind.value], supported_language=LANGUAGE, name=finder.name
+    )
     return recognizer
+
+
+def _result(finder: Finder, start: int, end: int, score: float, rule: str) -> "RecognizerResult":
+    package = presidio()
+    result: RecognizerResult = package.RecognizerResult(
+        entity_type=finder.kind.value,
+        start=start,
+        end=end,
+        score=score,
+        analysis_explanation=package.AnalysisExplanation(
+            recognizer=finder.name,
+            original_score=score,
+            pattern_name=rule,
+            textual_explanation=f"Found by `{finder.name}`, rule `{rule}`",
+        ),
+        recognition_metadata={package.RecognizerResult.RECOGNIZER_NAME_KEY: finder.name},
+    )
+    return result

@@ -35,9 +35,9 @@ PATTERNS: tuple[type[TextRecognizer], ...] = (
 
 
 @cache
-def _made(recognizer: type[TextRecognizer]) -> TextRecognizer:
+def _patterns() -> tuple[TextRecognizer, ...]:
     # They keep nothing of a policy or a text, and a collector makes a scrubber for every video.
-    return recognizer()
+    return tuple(recognizer() for recognizer in PATTERNS)
 
 
 def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecognizer]:
@@ -46,7 +46,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecog
     Raises CsmvError if a language model is asked for that is not there.
     """
     on = set(policy.kinds)
-    recognizers = [_made(recognizer) for recognizer in PATTERNS if recognizer.kind in on]
+    recognizers = [recognizer for recognizer in _patterns() if recognizer.kind in on]
     if policy.ner is not None:
         recognizers += [NameRecognizer(kind, policy.ner) for kind in NER_KINDS if kind in on]
     person_names = tuple(names)

@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -16,9 +17,12 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.scrub.folding import Folded, fold
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import Kind, Operator, ScrubPolicy
-from csmv.pipeline.scrub.presidio import LANGUAGE, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from csmv.pipeline.scrub.presidio import registry_of
 from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
 from csmv.pipeline.scrub.roster import recognizers_for
+
+if TYPE_CHECKING:
+    from presidio_analyzer.recognizer_registry import RecognizerRegistry
 
 _PLACEHOLDER = re.compile(rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
 _INERT = "\ue000"
@@ -53,7 +57,7 @@ class Scrubbed:
 
 
 class Scrubber:
-    """Scrubs texts by one policy. Making one loads Presidio; keep it and give it batches."""
+    """Scrubs texts by one policy. What is heavy is loaded with the first text that needs it: keep it for many."""
 
     def __init__(self, policy: ScrubPolicy, key: SecretStr | None = None, names: Iterable[str] = ()) -> None:
         """`names` are the handles and display names known for this dataset; `key` is needed for keyed hashes.
@@ -68,10 +72,9 @@ class Scrubber:
         self._recognizers = recognizers_for(policy, names)
 
     @property
-    def registry(self) -> RecognizerRegistry:
+    def registry(self) -> "RecognizerRegistry":
         """The recognisers in use, as Presidio's own AnalyzerEngine takes them."""
-        everything: list[EntityRecognizer] = list(self._recognizers)
-        return RecognizerRegistry(recognizers=everything, supported_languages=[LANGUAGE])
+        return registry_of(self._recognizers)
 
     def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
         """Each text scrubbed, in the order given. Any Unicode is well, lone surrogates too."""
@@ -101,9 +104,10 @@ class Scrubber:
         found: list[Span] = []
         for recognizer in self._recognizers:
             if recognizer.may_hold(glance):
-                for result in recognizer.analyze(folded.text, recognizer.supported_entities):
-                    if result.score >= self._thresholds.get(result.entity_type, 2.0):
-                        found.append(_span(result, recognizer, *folded.original(result.start, result.end)))
+                threshold = self._thresholds.get(recognizer.kind.value, 2.0)
+                for start, end, score, rule in recognizer.find(folded.text):
+                    if score >= threshold and start < end:
+                        found.append(_span(recognizer, score, rule, *folded.original(start, end)))
         return _joined(found) if found else found
 
     def _apply(self, text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int]]]:
@@ -141,11 +145,8 @@ def _read(text: str) -> Folded:
     return fold(_PLACEHOLDER.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text)
 
 
-def _span(result: RecognizerResult, recognizer: TextRecognizer, start: int, end: int) -> Span:
-    rule = getattr(result.analysis_explanation, "pattern_name", None)
-    return Span(
-        start, end, result.entity_type, float(result.score), f"{recognizer.name}/{rule}" if rule else recognizer.name
-    )
+def _span(recognizer: TextRecognizer, score: float, rule: str, start: int, end: int) -> Span:
+    return Span(start, end, recognizer.kind.value, float(score), f"{recognizer.name}/{rule}")
 
 
 def _joined(spans: list[Span]) -> list[Span]:

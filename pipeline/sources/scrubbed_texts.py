@@ -13,20 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csmv.pipeline.known_names import LANDED
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.policy import ScrubPolicy
+from csmv.pipeline.scrub.scrubber import Scrubber, holds
+from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.store import Store, parquet_bytes
-
-if TYPE_CHECKING:
-    from csmv.pipeline.scrub.gazetteer import Gazetteer
-    from csmv.pipeline.scrub.scrubber import Scrubber
-    from csmv.pipeline.scrub_pool import ScrubPool
 
 CACHE = f"{LANDED}/scrubbed"
 NAME_SETS = f"{LANDED}/name-sets"
@@ -127,8 +125,6 @@ class ScrubbedTexts:
             return False
         if self._new is None:
             return True
-        from csmv.pipeline.scrub.scrubber import holds  # loads Presidio
-
         seen = (text,) if before.text is None else (text, before.text)
         return not any(holds(self._new, one) for one in seen)
 
@@ -238,8 +234,6 @@ def _change(store: Store, before: str, now: str, names: Sequence[str]) -> "tuple
             return None
         old = {data[at : at + _DIGEST_BYTES] for at in range(0, len(data), _DIGEST_BYTES)}
         new = [name for name in names if _digest(name) not in old]
-        from csmv.pipeline.scrub.gazetteer import Gazetteer  # loads Presidio
-
         lost = len(old) != len(names) - len(new)
         change = (Gazetteer(new) if new else None, lost)
         _CHANGES.clear()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pydantic import SecretStr
@@ -24,6 +24,7 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, MediaStatus
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
+from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.media_columns import MEDIA_COLUMNS, keep_media_columns
@@ -38,9 +39,6 @@ from csmv.pipeline.sources.scrubbed_texts import (
     texts_of,
 )
 from csmv.pipeline.store import Store
-
-if TYPE_CHECKING:
-    from csmv.pipeline.scrub_pool import ScrubPool
 
 STAGE = "tables"
 TABLES = ("comments", "labels", "videos")
@@ -230,12 +228,10 @@ def _names(store: Store, source: Source) -> tuple[str, ...]:
         return _names_of[at]
 
 
-def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> "ScrubPool":
+def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> ScrubPool:
     at = (policy, key, _names(store, source))
     with _LOCK:
         if at not in _scrubber_of:
-            from csmv.pipeline.scrub_pool import ScrubPool  # loads Presidio
-
             close_scrubbers()
             _scrubber_of[at] = ScrubPool(policy, key, at[2])
         return _scrubber_of[at]
