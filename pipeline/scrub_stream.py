@@ -1,7 +1,6 @@
 """Scrubs a stream of lines or JSONL in batches: order kept, bytes outside the findings untouched, any bytes allowed."""
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -13,18 +12,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from pydantic import SecretStr
-
-from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.progress import track
-from csmv.pipeline.pseudonym import KEY_VARIABLE, load_key
-from csmv.pipeline.scrub import Scrubbed, Scrubber, ScrubPolicy
 from csmv.pipeline.scrub.policy import StreamSettings
+from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber
 from csmv.pipeline.scrub_pool import ScrubPool
-from csmv.pipeline.store import Store
-from csmv.pipeline.validated import parse, read_text, yaml_mapping
 
 BATCH_LINES = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -44,8 +36,10 @@ class StreamSummary:
         return f"{self.lines:,} lines, {self.touched:,} with personal data" + (f": {kinds}." if kinds else ".")
 
 
-def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, as_json: bool) -> StreamSummary:
-    """Scrub `file`, or standard input, to standard output.
+def scrub_stream(
+    settings: StreamSettings, file: Path | None, pool: ScrubPool, *, explain: bool, as_json: bool
+) -> StreamSummary:
+    """Scrub `file`, or standard input, to standard output; ends the pool.
 
     Raises CsmvError for a file that is not there, and for a JSON line that is no object or lacks the field.
     """
@@ -55,7 +49,7 @@ def scrub_stream(settings: StreamSettings, file: Path | None, *, explain: bool, 
         first = source.readline()
         lines = enumerate(chain([first] if first else [], source), 1)
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
-        pool = stack.enter_context(_pool(settings))
+        stack.enter_context(pool)
         tick = stack.enter_context(track("scrub", None))
         clean = partial(_cleaned, settings.field if jsonl else None, explain, as_json)
         for batch, cleaned in pool.map(clean, _batches(lines)):
@@ -201,40 +195,6 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
     if not file.is_file():
         raise CsmvError(f"The file '{file}' is not there.")
     return stack.enter_context(file.open("rb"))
-
-
-# ---------------------------------------------------------------------- scrubbing
-
-
-def _pool(settings: StreamSettings) -> ScrubPool:
-    policy, names, key = _policy(settings), _names(settings), None
-    if settings.root is not None:
-        store = Store.open(settings.root)
-        names += known_names(store).names
-        key = load_key(store)
-    return ScrubPool(policy, key or _key_of_environment(), names, settings.jobs)
-
-
-def _key_of_environment() -> SecretStr | None:
-    given = os.environ.get(KEY_VARIABLE)
-    return SecretStr(given) if given else None
-
-
-def _policy(settings: StreamSettings) -> ScrubPolicy:
-    if settings.policy is None:
-        if settings.root is None:
-            return ScrubPolicy()
-        return read_config(Store.open(settings.root)).scrub
-    data = yaml_mapping(read_text(settings.policy), str(settings.policy))
-    return parse(ScrubPolicy, data.get("scrub", data) or {}, str(settings.policy))
-
-
-def _names(settings: StreamSettings) -> list[str]:
-    if settings.names is None:
-        return []
-    if not settings.names.is_file():
-        raise CsmvError(f"The file of names '{settings.names}' is not there.")
-    return settings.names.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 # ---------------------------------------------------------------------- telling

@@ -2,13 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from csmv.flows.options import AsJson, Fields, Root, RootArgument, Values, command
 from csmv.flows.terminal import print_json
 from csmv.pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from csmv.pipeline.scrub.policy import StreamSettings
+    from csmv.pipeline.scrub_pool import ScrubPool
 
 commands = typer.Typer()
 
@@ -29,8 +33,21 @@ def scrub(
     from csmv.pipeline.scrub.policy import StreamSettings
     from csmv.pipeline.scrub_stream import scrub_stream
 
-    summary = scrub_stream(StreamSettings(**settings), file, explain=explain, as_json=as_json)
+    stream = StreamSettings(**settings)
+    summary = scrub_stream(stream, file, _pool(stream), explain=explain, as_json=as_json)
     typer.echo(summary.sentence(), err=True)
+
+
+def _pool(stream: "StreamSettings") -> "ScrubPool":
+    from csmv.pipeline.scrub.policy import ScrubPolicy
+    from csmv.pipeline.scrub_pool import ScrubPool
+
+    if stream.root is None and stream.policy is None and stream.names is None:
+        # What reads roots and policies takes longer to load than a line takes to scrub.
+        return ScrubPool(ScrubPolicy(), jobs=stream.jobs)
+    from csmv.pipeline.stream_policy import stream_pool
+
+    return stream_pool(stream)
 
 
 @commands.command("audit")
