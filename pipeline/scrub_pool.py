@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from pydantic import SecretStr
 
 from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
+from csmv.pipeline.scrub.model_files import jobs_that_fit
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber
 
@@ -18,7 +19,10 @@ Result = TypeVar("Result")
 _AT_ONCE = 250
 """Texts that are sent to a process together; fewer are not worth sending."""
 _WORTH_IT = 20_000
-"""Texts after which more of them are scrubbed by processes: each takes a second or two to load what it needs."""
+"""Texts after which more of them are scrubbed by processes: each takes a second or two to load what it needs.
+
+With a language model, which takes as long for a few hundred texts, the second batch is.
+"""
 
 
 class ScrubPool:
@@ -42,8 +46,9 @@ class ScrubPool:
         self._names = tuple(names)
         self._policy, self._key = policy, key
         self._here = Scrubber(policy, key, self._names)
-        jobs = default_jobs() if jobs is None else jobs
+        jobs = min(jobs_that_fit(policy), default_jobs() if jobs is None else jobs)
         self._jobs = jobs if may_start_processes() else 1
+        self._worth_it = _AT_ONCE if policy.language_models else _WORTH_IT
         self._lock = threading.Lock()
         self._processes: Processes | None = None
         self._scrubbed = 0
@@ -78,7 +83,7 @@ class ScrubPool:
         """
         rest = iter(batches)
         for batch in rest:
-            if self._jobs > 1 and len(batch) >= _AT_ONCE and self._scrubbed >= _WORTH_IT:
+            if self._jobs > 1 and len(batch) >= _AT_ONCE and self._scrubbed >= self._worth_it:
                 yield from self._in_processes().map(partial(_worked, work), chain([batch], rest))
                 return
             self._scrubbed += len(batch)

@@ -1,87 +1,79 @@
-"""Names of persons and places, by a language model: only when a policy asks for one, since it costs a hundred times
-more than everything else here. Never downloads a model.
+"""Recognisers that ask a language model: of names and places, and as a second opinion on every kind.
+
+Only when a policy names a model, since it costs a hundred times more than everything else here.
 """
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.scrub.policy import Kind, NerModel
+from csmv.pipeline.scrub.model_readers import reader_of
+from csmv.pipeline.scrub.policy import NER_KINDS, Kind, NerModel, ScrubPolicy
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 
-_LABELS = {
-    Kind.PERSON: frozenset(("PERSON", "PER")),
-    Kind.LOCATION: frozenset(("LOCATION", "LOC", "GPE", "FAC")),
-}
-Entities = Callable[[str], Iterator[tuple[int, int, str, float]]]
-"""Gives start, end, label and score of everything a model finds in a text."""
+_PIECE = re.compile(r"[^\ue000]+")
+"""What stands between placeholders, which a scrubber shows as characters of private use."""
 
-_SPACY_SCORE = 0.85
-"""spaCy gives no score; this is the one that Presidio gives in its place."""
+_LETTER = r"[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f]"
+_REST_OF_WORD = re.compile(f"{_LETTER}*")
+_END_IN_WORD = re.compile(f"{_LETTER}+$")
+"""Letters of scripts that part words by spaces. A model may tag one piece of a word; half a name is one too many."""
 
 
-class NameRecognizer(TextRecognizer):
-    """Finds what a model calls a person, or a place."""
+class ModelRecognizer(TextRecognizer):
+    """Finds what a model gives a label that means one kind.
+
+    Args:
+        kind: what is reported.
+        model: which one, and how it is read.
+
+    Raises:
+        CsmvError: the model is not on this machine or can't be read, or none of its labels means anything here.
+    """
 
     def __init__(self, kind: Kind, model: NerModel) -> None:
         self.kind = kind
-        self._entities = entities_of(model)
+        self.threshold = model.threshold
+        self.reader = reader_of(model)
 
     def may_hold(self, glance: Glance) -> bool:
-        """Any word may be a name."""
-        return bool(glance.words)
+        """Anything may be a name."""
+        return bool(glance.text) and not glance.text.isspace()
 
     def find(self, text: str) -> Iterator[Finding]:
-        """What the model finds with a label of this kind."""
-        for start, end, label, score in self._entities(text):
-            if label.removeprefix("B-").removeprefix("I-").upper() in _LABELS[self.kind]:
-                yield start, end, score, "model"
+        """What the model finds of this kind. Raises CsmvError if it can't read the text."""
+        for start, end, label, score in self.reader.read(text):
+            if self.reader.kinds.get(label) is self.kind:
+                for first, after in _pieces(text, start, end):
+                    yield first, after, score, f"{self.reader.name}:{label}"
 
 
-@cache
-def entities_of(model: NerModel) -> Entities:
-    """The model that a policy names, loaded once. Raises CsmvError if it is not there."""
-    return _spacy(model.name) if model.framework == "spacy" else _transformers(model.name)
+def model_recognizers(policy: ScrubPolicy) -> list[ModelRecognizer]:
+    """The recognisers that ask the models of a policy: `ner` for persons and places, `models` for every kind on.
+
+    Raises:
+        CsmvError: as `ModelRecognizer` does.
+    """
+    asked = [(model, NER_KINDS if model is policy.ner else tuple(Kind)) for model in policy.language_models]
+    recognizers = [ModelRecognizer(kind, model) for model, kinds in asked for kind in kinds if kind in policy.kinds]
+    return [one for one in recognizers if one.kind in one.reader.kinds.values()]
 
 
-def _spacy(name: str) -> Entities:
-    if not Path(name).is_dir() and find_spec(name) is None:
-        raise CsmvError(
-            f"The scrub policy asks for the spaCy model '{name[:80]}', which is not installed: "
-            f"`python -m spacy download {name[:80]}`, or name a folder, or turn `person` and `location` off."
-        )
-    import spacy
-
-    try:
-        language = spacy.load(name)
-    except (OSError, ValueError) as error:
-        raise CsmvError(f"spaCy can't load the model '{name[:80]}' ({type(error).__name__}).") from None
-
-    def entities(text: str) -> Iterator[tuple[int, int, str, float]]:
-        for entity in language(text[: language.max_length]).ents:
-            yield entity.start_char, entity.end_char, entity.label_, _SPACY_SCORE
-
-    return entities
+def read_ahead(recognizers: Iterable[TextRecognizer], texts: Sequence[str]) -> None:
+    """Have each model read several folded texts together, as far as a policy allows it, for the `find` that follows."""
+    for reader in dict.fromkeys(one.reader for one in recognizers if isinstance(one, ModelRecognizer)):
+        reader.read_ahead(texts)
 
 
-def _transformers(name: str) -> Entities:
-    if find_spec("transformers") is None:
-        raise CsmvError("The scrub policy asks for a transformers model, and transformers is not installed.")
-    from transformers import pipeline
-
-    try:
-        tagger: Any = pipeline("token-classification", model=name, aggregation_strategy="simple", local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise CsmvError(
-            f"The scrub policy asks for the transformers model '{name[:80]}', which is not on this machine "
-            f"({type(error).__name__}): download it first, or turn `person` and `location` off."
-        ) from None
-
-    def entities(text: str) -> Iterator[tuple[int, int, str, float]]:
-        for entity in tagger(text):
-            yield int(entity["start"]), int(entity["end"]), str(entity["entity_group"]), float(entity["score"])
-
-    return entities
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of a model's finding that are text: without placeholders and spaces at the ends, but whole words."""
+    for piece in _PIECE.finditer(text, start, end):
+        words = piece[0].strip()
+        if not any(map(str.isalnum, words)):
+            continue
+        first = piece.start() + piece[0].index(words)
+        after = first + len(words)
+        if (rest := _REST_OF_WORD.match(text, after)) and re.match(_LETTER, text[after - 1]):
+            after = rest.end()
+        if re.match(_LETTER, text[first]) and (begun := _END_IN_WORD.search(text[max(0, first - 100) : first])):
+            first -= len(begun[0])
+        yield first, after

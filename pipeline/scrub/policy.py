@@ -1,10 +1,11 @@
 """What a scrub looks for and what it puts in its place, as data for `dataset.yaml`. Removes nothing itself."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from csmv.pipeline.validated import Validated
 
@@ -27,7 +28,7 @@ class Kind(StrEnum):
 
 
 NER_KINDS = (Kind.PERSON, Kind.LOCATION)
-"""Kinds that only a language model finds; everything else needs none."""
+"""Kinds that only a language model finds; everything else needs none. All that the model `ner` is asked for."""
 
 
 class Operator(StrEnum):
@@ -47,11 +48,40 @@ class EntityRule(Validated):
     threshold: float | None = Field(default=None, ge=0, le=1, description="instead of the policy's own")
 
 
-class NerModel(Validated):
-    """The model that finds persons and places, if one is asked for."""
+def _label_pairs(given: Any) -> Any:
+    """A mapping as pairs, which can be hashed; kinds may be written in lower case, as the policy's keys are."""
+    pairs = given.items() if isinstance(given, Mapping) else given
+    if not isinstance(given, Mapping | tuple | list) or not all(len(pair) == 2 for pair in pairs):
+        raise ValueError("expected a mapping of the model's labels to kinds, such as `{PER: PERSON}`")
+    return tuple((label, kind.upper() if isinstance(kind, str) else kind) for label, kind in pairs)
 
-    framework: Literal["spacy", "transformers"] = "spacy"
-    name: str = Field(default="en_core_web_sm", min_length=1, description="an installed model, or a folder")
+
+Labels = Annotated[tuple[tuple[str, Kind], ...], BeforeValidator(_label_pairs), PlainSerializer(dict)]
+
+
+class NerModel(Validated):
+    """A language model that finds personal data. It must be on this machine: nothing is ever downloaded."""
+
+    framework: Literal["spacy", "transformers", "gliner", "gliner2"] = "spacy"
+    name: str = Field(
+        default="en_core_web_sm",
+        min_length=1,
+        description="a folder, an installed spaCy package, or the id of a model in the cache of the Hugging Face hub",
+    )
+    revision: str | None = Field(
+        default=None, pattern="^[0-9a-zA-Z][0-9a-zA-Z._/-]*$", description="of a hub's model: a commit, tag or branch"
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of all the model's files; others are refused"
+    )
+    labels: Labels = Field(
+        default=(), description="the labels that are read, and the kind that each means; left out, those of usual names"
+    )
+    threshold: float | None = Field(default=None, ge=0, le=1, description="instead of the policy's and the kind's own")
+    device: str = Field(default="cpu", pattern="^(cpu|cuda|cuda:[0-9]+)$", description="`cpu`, `cuda` or `cuda:0`")
+    batch: int = Field(
+        default=1, ge=1, le=1024, description="texts read together; above 1, scores depend on them in the last digits"
+    )
 
 
 OFF = EntityRule(enabled=False)
@@ -78,11 +108,14 @@ class ScrubPolicy(Validated):
     person: EntityRule = OFF
     location: EntityRule = OFF
     ner: NerModel | None = None
+    models: tuple[NerModel, ...] = Field(
+        default=(), description="second opinions: what they find of the kinds that are on is removed as well"
+    )
 
     @model_validator(mode="after")
     def _model_for_names(self) -> "ScrubPolicy":
         wanted = [kind.lower() for kind in NER_KINDS if self.rule(kind).enabled]
-        if wanted and self.ner is None:
+        if wanted and not self.language_models:
             raise ValueError(
                 f"'{wanted[0]}' is enabled and needs a model: add `ner: {{framework: spacy, name: en_core_web_sm}}`"
             )
@@ -102,6 +135,11 @@ class ScrubPolicy(Validated):
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that are on."""
         return tuple(kind for kind in Kind if self.rule(kind).enabled)
+
+    @property
+    def language_models(self) -> tuple[NerModel, ...]:
+        """All models that the policy names."""
+        return self.models if self.ner is None else (self.ner, *self.models)
 
     @property
     def needs_key(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module, reload
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer, LocalRecognizer, PatternRecognizer, RecognizerResult
     from presidio_analyzer.recognizer_registry import RecognizerRegistry
 
-_UNUSED = ("torch", "transformers")
+_UNUSED = ("torch", "transformers", "gliner", "stanza")
 
 
 class _Absent(MetaPathFinder):
@@ -58,6 +59,16 @@ def presidio() -> Any:
         import presidio_analyzer.predefined_recognizers
     logging.getLogger("presidio-analyzer").addFilter(lambda record: False)
     return presidio_analyzer
+
+
+@cache
+def model_wrapper(name: str) -> ModuleType:
+    """One of the modules in which Presidio wraps models of deep learning, with the packages that such models need.
+
+    It was imported without them, and read again it finds them.
+    """
+    presidio()
+    return reload(import_module(f"presidio_analyzer.predefined_recognizers.ner.{name}"))
 
 
 LANGUAGE = "en"

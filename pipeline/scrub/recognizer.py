@@ -41,6 +41,8 @@ class TextRecognizer:
     """
 
     kind: Kind
+    threshold: float | None = None
+    """The score from which a finding counts, where that is the recogniser's own affair and not the policy's."""
 
     @property
     def name(self) -> str:

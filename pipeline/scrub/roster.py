@@ -15,9 +15,9 @@ from csmv.pipeline.scrub.emails import MailAddressRecognizer
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.handles import HandleRecognizer
 from csmv.pipeline.scrub.links import LinkRecognizer
-from csmv.pipeline.scrub.names import NameRecognizer
+from csmv.pipeline.scrub.names import model_recognizers
 from csmv.pipeline.scrub.phones import PhoneNumberRecognizer
-from csmv.pipeline.scrub.policy import NER_KINDS, Kind, ScrubPolicy
+from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.scrub.recognizer import TextRecognizer
 
 PATTERNS: tuple[type[TextRecognizer], ...] = (
@@ -47,8 +47,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecog
     """
     on = set(policy.kinds)
     recognizers = [recognizer for recognizer in _patterns() if recognizer.kind in on]
-    if policy.ner is not None:
-        recognizers += [NameRecognizer(kind, policy.ner) for kind in NER_KINDS if kind in on]
+    recognizers += model_recognizers(policy)
     person_names = tuple(names)
     if person_names and Kind.USERNAME in on:
         recognizers.append(Gazetteer(person_names))

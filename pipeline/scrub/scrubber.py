@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.scrub.folding import Folded, fold
 from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.scrub.names import read_ahead
 from csmv.pipeline.scrub.policy import Kind, Operator, ScrubPolicy
 from csmv.pipeline.scrub.presidio import registry_of
 from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
@@ -78,6 +79,8 @@ class Scrubber:
 
     def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
         """Each text scrubbed, in the order given. Any Unicode is well, lone surrogates too."""
+        if self.policy.language_models:
+            read_ahead(self._recognizers, [_read(text).text for text in texts])
         return [self._scrub(text) for text in texts]
 
     def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
@@ -104,7 +107,9 @@ class Scrubber:
         found: list[Span] = []
         for recognizer in self._recognizers:
             if recognizer.may_hold(glance):
-                threshold = self._thresholds.get(recognizer.kind.value, 2.0)
+                threshold = recognizer.threshold
+                if threshold is None:
+                    threshold = self._thresholds.get(recognizer.kind.value, 2.0)
                 for start, end, score, rule in recognizer.find(folded.text):
                     if score >= threshold and start < end:
                         found.append(_span(recognizer, score, rule, *folded.original(start, end)))

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from csmv.pipeline.known_names import LANDED
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.scrub.gazetteer import Gazetteer
+from csmv.pipeline.scrub.model_files import state_of
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubber, holds
 from csmv.pipeline.scrub_pool import ScrubPool
@@ -63,7 +64,7 @@ class Recorded:
 
 def scrubbing_of(policy: ScrubPolicy, names: Sequence[str], gone: Forgotten, key: str) -> Scrubbing:
     """How a policy scrubs with these names; `key` is a fingerprint of the key of keyed hashes."""
-    recipe = _sha256(json.dumps([policy.model_dump_json(), _code(), gone.digest, key]))
+    recipe = _sha256(json.dumps([state_of(policy), _code(), gone.digest, key]))
     return Scrubbing(recipe[:32], _sha256("\n".join(names))[:32])
 
 

@@ -23,6 +23,7 @@ from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, MediaStatus
+from csmv.pipeline.scrub.model_files import state_of
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.scrub_pool import ScrubPool
 from csmv.pipeline.sources.base import CommentRow, LabelRow, Person, Rows, Source, VideoRow
@@ -196,7 +197,7 @@ def _made_from_rows(store: Store, source: Source, policy: ScrubPolicy, key: Secr
     """The digest by the rows themselves, whatever was known of them before."""
     # Keyed, because it would else let anybody test a guess at the names or at a raw row.
     names = hashlib.sha256("\n".join(_names(store, source)).encode("utf-8", "surrogatepass")).hexdigest()
-    parts = [_RECIPE, policy.model_dump_json(), source.state(store, shard), names, Forgotten.of(store).digest]
+    parts = [_RECIPE, state_of(policy), source.state(store, shard), names, Forgotten.of(store).digest]
     secret = key.get_secret_value().encode("utf-8", "surrogatepass")
     return hmac.new(secret, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
@@ -204,7 +205,7 @@ def _made_from_rows(store: Store, source: Source, policy: ScrubPolicy, key: Secr
 def _glance(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int) -> str:
     """What decides `_made_from`, told without reading landing or names: equal glances, equal digests."""
     seen = [source.glance(store, shard), source.names_state(store), Forgotten.of(store).digest]
-    parts = [_RECIPE, policy.model_dump_json(), key_fingerprint(key), *seen]
+    parts = [_RECIPE, state_of(policy), key_fingerprint(key), *seen]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

@@ -1,0 +1,78 @@
+"""Language models small enough for a test to make: what they know is a handful of invented words.
+
+They show that models are read as they should be, and nothing of how good a real one is.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+NAMES = {"Zorvina": "PER", "Quillon": "PER", "Bexhaven": "LOC", "Larkmoor": "LOC"}
+PLAIN = ["met", "in", "and", "yesterday", "we", "saw", "the", "film", "call", "me", "at", "from", "with", "so", "good"]
+
+
+def spacy_folder(folder: Path, patterns: Mapping[str, str]) -> Path:
+    """A spaCy pipeline that gives each text of `patterns` its label."""
+    import spacy
+
+    language = spacy.blank("en")
+    rules = [{"label": label, "pattern": text} for text, label in patterns.items()]
+    language.add_pipe("entity_ruler").add_patterns(rules)
+    language.to_disk(folder)
+    return folder
+
+
+def wordpiece(words: Sequence[str], pieces: Sequence[str] = ()) -> Any:
+    """A fast tokenizer that knows these words, the pieces that words may be made of, and single letters."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {token: number for number, token in enumerate([*special, *words, *pieces])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = BertNormalizer(lowercase=False, strip_accents=False)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", model_max_length=64, **names)
+
+
+def token_classifier(
+    folder: Path, tags: Mapping[str, str], labels: Sequence[str], plain: Sequence[str] = PLAIN
+) -> Path:
+    """A BERT with one layer that was trained, in a second, to give each token of `tags` its tag and the others `O`."""
+    import torch
+    from transformers import BertConfig, BertForTokenClassification
+
+    torch.manual_seed(7)
+    words = [token for token in tags if not token.startswith("##")]
+    tokenizer = wordpiece([*plain, *words, ".", ","], [token for token in tags if token.startswith("##")])
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+    )
+    model = BertForTokenClassification(config)
+    by_token = {tokenizer.convert_tokens_to_ids(token): labels.index(tag) for token, tag in tags.items()}
+    target_of = torch.tensor([by_token.get(number, labels.index("O")) for number in range(len(tokenizer))])
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(80):
+        ids = torch.randint(0, len(tokenizer), (16, 24))
+        loss = model(input_ids=ids, labels=target_of[ids]).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
