@@ -32,7 +32,7 @@ HEAVY = {
         "zstandard",
     ),
     *("tensorboard", "wandb", "mlflow", "tldextract", "wordfreq", "phonenumbers", "s3fs", "uvicorn", "python_calamine"),
-    *("safetensors", "PIL", "spacy", "gliner", "huggingface_hub", "httpx", "jinja2", "prometheus_client"),
+    *("safetensors", "PIL", "spacy", "gliner", "gliner2", "huggingface_hub", "httpx", "jinja2", "prometheus_client"),
     *("dask", "prefect_dask", "ray", "prefect_ray"),
 }
 HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", "rich", "httpx", "psutil"}
