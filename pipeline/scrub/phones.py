@@ -7,18 +7,27 @@ have evidence against them. Numbering plans come from the `phonenumbers` package
 
 import re
 from collections.abc import Iterator
+from enum import IntEnum
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise, product
 
+from csmv.pipeline.scrub.forms import WORD
+from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from csmv.pipeline.scrub.vocabulary import (
     CALLED_AFTER,
     CALLED_BEFORE,
     CALLED_BEFORE_STEMS,
+    COUNTED_BEFORE,
+    JOINING_WORDS,
     MONEY_BEFORE,
+    NUMBER_NOUNS,
+    OFFERED_BEFORE,
+    SMALL_WORDS,
     SPACED,
     UNITS,
+    Listed,
     either,
 )
 
@@ -34,12 +43,20 @@ _GAP = (
     r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
     r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
 )
-_GLUED_WORDS = "call text tel phone whatsapp dial number sms cell mobile ring"
-_GLUED = "|".join(f"(?<={word})" for word in _GLUED_WORDS.split())
-"""Words to which a number is glued now and then."""
-_RUN = re.compile(rf"(?:(?<![{SPACED}])|{_GLUED})(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_RUN = re.compile(rf"(?<![0-9_])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_WORD_BEFORE = re.compile(rf"(?<![{SPACED}@#/.&-])[^\W\d_]{{2,16}}$")
+_WORD_BEHIND = re.compile(r"[^\W\d_]{2,16}(?![\w@.-])")
+_CODE_BEHIND = re.compile(r"(?P<number>\d(?:[ .-]?\d){4,11}) ?\((?P<code>\+\d{1,4}|\d{1,4}\+|\d{2,4})\)")
+"""A number with the code of its country or area in brackets behind it."""
+_ALTERNATIVE = re.compile(r" ?/ ?\d{1,4}(?![\w/.:-])")
+"""The last digits of another line of the same house: "312-515-2239/40"."""
 _EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
 _GROUP = re.compile(r"\d+")
+_AFTER_GROUP = re.compile(r"[+( ]*\d+(?:\D+(?=\d))?")
+_SPACED = re.compile(f"[{SPACED}]")
+_EVEN = re.compile(r"\(?\d+(?:\) ?\d+)?(?:[ .-]\d+|(?<=\d) \(\d+\)|/\d+)*|\d \(\d+\)(?:[ -]\d+)*")
+_YEAR = re.compile(r"(?:19|20)\d{2}")
+_COMMAS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _PARTING = re.compile(r"[\s|]")
 _JOINT = re.compile(r"[,/;&]")
 _WHOLE = 9
@@ -60,31 +77,41 @@ _SPELLED = re.compile(
     re.I,
 )
 _SPELLED_PART = re.compile(rf"(?:(double|triple) )?(?<!\w)({_NUMBER_WORD}|\d{{1,4}})(?!\w)", re.I)
-_CONTEXT_BEFORE = re.compile(rf"\b(?:{either(CALLED_BEFORE)})\b|{either(CALLED_BEFORE_STEMS)}", re.I)
-_CONTEXT_AFTER = re.compile(
-    r"^\W{0,4}(?:(?:is|that's|thats|its|it's|das ist|es|c'est|est|e|ist|on|this is)\s+)?"
-    rf"(?:my|mi|meu|mon|meine?|mio|the)?\s*(?:\w+\s)?(?:(?:{either(CALLED_AFTER)})\b|[☎📞📱📲])",
-    re.I,
-)
-_CALLED_DIRECTLY = re.compile(
-    r"\b(?:call|text|ring|phone|dial|whats ?app|sms|tel|reach|contact|llama(?:me|nos)?|appelle[rz]?|ruf|ligue"
-    r"|chiama(?:mi|ci)?)"
-    r"(?:\s+(?:me|us|him|her|them|at|on|al|a|to|now|the|number|no|nr|mich|uns|an|au|le|para|o))*\W{0,3}$",
-    re.I,
-)
-"""A word that asks for a call, and nothing but its own little words between it and the number."""
+_CALLED = Listed(CALLED_BEFORE)
+_CALLED_STEMS = re.compile(either(CALLED_BEFORE_STEMS), re.I)
+_CALLED_AFTER = Listed(CALLED_AFTER)
+_SIGN_AFTER = re.compile(r"\W{0,4}[☎📞📱📲]")
+_OFFERED = Listed(OFFERED_BEFORE)
+_COUNTED = Listed(COUNTED_BEFORE)
+_SMALL = frozenset(SMALL_WORDS.split())
+_NUMBER_NOUNS = frozenset(NUMBER_NOUNS.split())
+_JOINED = re.compile(rf"\)?\s{{0,2}}(?:[,/;&|+.-]|\b(?:{either(JOINING_WORDS)})\b)\s{{0,2}}\(?\+?", re.I)
+_NEAR, _SOON = 45, 60
+"""Characters before a number in which a word of calling counts, and in which nothing but little words may follow it."""
 _UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°+]|(?:{either(UNITS)})\b)", re.I)
 _MONEY_BEFORE = re.compile(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
 _US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
 _DATE = re.compile(
-    r"(?:\d{1,2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}(?:19|20)\d{2}|(?:19|20)\d{2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}\d{1,2})"
+    r"(?:\d{1,2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}(?:1[4-9]|2[01])\d{2}"
+    r"|(?:1[4-9]|2[01])\d{2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}\d{1,2})(?:\D{1,3}\d{1,2})?"
+    r"|\d{1,2}[./-]\d{1,2}[./-]\d{2}\D{1,3}\d{1,2}"
+    r"|\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?\s?[-/]\s?\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?"
 )
-_YEARS = re.compile(r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|(?:19|20)\d{2}\D\d{4}")
+_YEARS = re.compile(
+    r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|1[4-9]\d{2} ?[-/] ?(?:1[4-9]|20)\d{2}|(?:19|20)\d{2}\D\d{4}"
+    r"|(?:19|20)\d{2}\).*"
+)
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
+_RANGES = re.compile(r"\d{1,3}-\d{1,3} ?[/,&;] ?\d{1,3}-\d{1,3}")
+_SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES)
+"""What is written like a number and is none."""
+_ZIP_BEFORE = re.compile(r"[A-Z]{2},? $")
+_HOUR_BEHIND = re.compile(r":\d\d(?!\d)")
 _LIST = re.compile(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
 _LETTER = re.compile(r"[A-Za-z]")
 _HAS_WORD = re.compile(r"[^\W_]")
 _SCORES = re.compile(r"\d{1,3}-\d{1,3}(?:,? +\d{1,3}-\d{1,3})+")
+_STEPS = {*range(-10, 11), 20, 25, 50, 100}
 _LADDER = "01234567890123456789"
 
 
@@ -99,27 +126,113 @@ class PhoneNumberRecognizer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Numbers in digits, then numbers in words."""
+        last: Finding | None = None
         for run in _RUN.finditer(text):
-            digits = sum(char.isdecimal() for char in run[0])
+            start = _unglued(text, run)
+            digits = sum(char.isdecimal() for char in text[start : run.end()])
+            joined = last is not None and last[2] >= 0.5 and _is_joined(text, last[1], start)
             if digits >= SHORTEST:
-                yield from _in_run(text, run.start(), run.end())
-            elif digits >= SHORTEST_CALLED and _is_short_and_called(text, run):
-                yield run.start(), run.end(), 0.7, "short, called a number"
+                for finding in _in_run(text, start, run.end(), joined):
+                    last = finding
+                    yield finding
+            elif digits >= SHORTEST_CALLED and _is_short_and_called(text, start, run.end(), joined):
+                last = (start, run.end(), 0.7, "short, called a number")
+                yield last
         for match in _SPELLED.finditer(text):
             score = _spelled_score(text, match)
             if score:
                 yield match.start(), match.end(), score, "digits in words"
 
 
-def _is_short_and_called(text: str, run: re.Match[str]) -> bool:
+def _unglued(text: str, run: re.Match[str]) -> int:
+    """Where a run begins that may be glued to a word: behind its first digits, if they belong to the word."""
+    start = run.start()
+    if not start or not _SPACED.match(text, start - 1):
+        return start
+    word = _WORD_BEFORE.search(text[max(0, start - 18) : start])
+    if word is not None:
+        if word[0].lower() in _CALLED:
+            return start
+        first = _GROUP.search(run[0])
+        if is_ordinary(word[0]) and first is not None and (len(first[0]) >= 10 or _US_SHAPE.match(run[0])):
+            return start
+    rest = _AFTER_GROUP.match(text, start, run.end())
+    return rest.end() if rest is not None else run.end()
+
+
+def _is_joined(text: str, end: int, start: int) -> bool:
+    """Whether nothing but a comma or an "or" stands between a number and what follows."""
+    return start - end <= 14 and _JOINED.fullmatch(text, end, start) is not None
+
+
+def _is_short_and_called(text: str, start: int, end: int, joined: bool) -> bool:
     """Whether a run of five or six digits is what a small country's numbers are like, and is to be rung."""
-    digits = "".join(char for char in run[0] if char.isdecimal())
-    if _is_round(digits) or len(set(digits)) < 3 or _UNIT.match(text[run.end() : run.end() + 40]):
+    digits = "".join(char for char in text[start:end] if char.isdecimal())
+    if len(set(digits)) < 3 or (_is_round(digits) and " " not in text[start:end]):
         return False
-    return _CALLED_DIRECTLY.search(text[max(0, run.start() - 40) : run.start()]) is not None
+    if any(shape.fullmatch(text, start, end) for shape in _SHAPES) or _ZIP_BEFORE.search(
+        text[max(0, start - 4) : start]
+    ):
+        return False
+    if _UNIT.match(text[end : end + 40]) or _HOUR_BEHIND.match(text, end):
+        return False
+    return joined or _evidence(text, start) is Said.DIRECTLY
 
 
-def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
+class Said(IntEnum):
+    """What the words before a number say of it."""
+
+    NOTHING = 0
+    OFFERED = 1  # something is sold or booked
+    NEARBY = 2  # a word of calling is near
+    DIRECTLY = 3  # a word of calling, and nothing but little words between it and the number
+    COUNTED = 4  # the number of something else
+
+
+def _evidence(text: str, start: int) -> Said:
+    """What the words before a number say of it."""
+    before = text[max(0, start - _SOON) : start]
+    words = [(match[0].lower(), match.start(), match.end()) for match in WORD.finditer(before)]
+    at = len(before)
+    for place in range(len(words) - 1, max(-1, len(words) - 9), -1):
+        word, begin, end = words[place]
+        if at - end > 4:
+            break
+        noun = word in _NUMBER_NOUNS
+        if (noun and place and words[place - 1][0] in _COUNTED) or (place == len(words) - 1 and word in _COUNTED):
+            return Said.COUNTED
+        if word in _CALLED or _CALLED_STEMS.search(word):
+            return Said.DIRECTLY
+        if word not in _SMALL:
+            break
+        at = begin
+    near = [word for word, begin, _ in words if begin >= len(before) - _NEAR]
+    window = before[-_NEAR:]
+    if _CALLED.phrase_before(window, _SMALL):
+        return Said.DIRECTLY
+    if any(word in _CALLED for word in near) or _CALLED.phrase(window) or _CALLED_STEMS.search(window):
+        return Said.NEARBY
+    if any(word in _OFFERED for word in near) or _OFFERED.phrase(window):
+        return Said.OFFERED
+    return Said.NOTHING
+
+
+def _is_called_after(text: str, end: int) -> bool:
+    """Whether one of the three words behind a number is one of calling."""
+    after = text[end : end + 40]
+    if _SIGN_AFTER.match(after):
+        return True
+    at = 0
+    for match in islice(WORD.finditer(after), 3):
+        if match.start() - at > 4:
+            return False
+        if match[0].lower() in _CALLED_AFTER:
+            return True
+        at = match.end()
+    return False
+
+
+def _in_run(text: str, start: int, end: int, joined: bool) -> Iterator[Finding]:
     """The best reading of a run of digits and signs: the longest series of groups that is a number, from the left.
 
     A series begins and ends where a writer would part two numbers, never inside "2016/17-2019/20".
@@ -132,13 +245,14 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Finding]:
         parted[place] = True
     first = 0
     while first < len(groups):
-        reading = _longest(text, start, groups, parted, first) if parted[first] else None
+        reading = _longest(text, start, groups, parted, first, joined) if parted[first] else None
         if reading is None:
             first += 1
             continue
         last, finding = reading
         yield finding
         first = last + 1
+        joined = finding[2] >= 0.5 and first < len(groups) and _is_joined(text, finding[1], groups[first][0])
 
 
 def _between_numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[int]:
@@ -152,26 +266,59 @@ def _between_numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[int]:
     for place, (a, b) in enumerate(pairwise(groups), 1):
         if min(a[1] - a[0], b[1] - b[0]) >= _WHOLE:
             yield place
+    lengths = [end - start for start, end in groups]
+    for period in range(2, len(groups) // 2 + 1):
+        # Two numbers that are written alike: "415-555-2671-415-555-2672".
+        if SHORTEST <= sum(lengths[:period]) <= LONGEST and lengths == lengths[:period] * (len(groups) // period):
+            yield from range(period, len(groups), period)
+            return
 
 
 def _longest(
-    text: str, start: int, groups: list[tuple[int, int]], parted: list[bool], first: int
+    text: str, start: int, groups: list[tuple[int, int]], parted: list[bool], first: int, joined: bool
 ) -> tuple[int, Finding] | None:
-    """The longest number that begins with group `first`, and its last group."""
+    """The longest number that begins with group `first`, and its last group; the longest unsure one if none is sure."""
     digits, last = 0, first
     while last < len(groups) and digits + groups[last][1] - groups[last][0] <= LONGEST + 2:
         digits += groups[last][1] - groups[last][0]
         last += 1
     opening = _opening(text, start, groups[first][0])
+    unsure: tuple[int, Finding] | None = None
     while last > first and digits >= SHORTEST:
         last -= 1
         if parted[last + 1]:
+            behind = _with_code_behind(text, groups, first, last)
+            if behind is not None:
+                return last, (opening, behind, 0.8, "code behind")
             end = _closing(text, groups[last][1])
-            score, rule = _judge(text, opening, end, [text[a:b] for a, b in groups[first : last + 1]])
-            if score:
+            number = text[opening : _closing_bracket(text, groups[last][1])]
+            score, rule = _judge(text, opening, end, number, [text[a:b] for a, b in groups[first : last + 1]], joined)
+            if score >= 0.5:
                 return last, (opening, end, score, rule)
+            if score and unsure is None:
+                unsure = last, (opening, end, score, rule)
         digits -= groups[last][1] - groups[last][0]
-    return None
+    return unsure
+
+
+def _with_code_behind(text: str, groups: list[tuple[int, int]], first: int, last: int) -> int | None:
+    """Where a number ends whose country or area code stands in brackets behind it."""
+    if last == first or text[groups[last][0] - 1] not in "(+":
+        return None
+    match = _CODE_BEHIND.match(text, groups[first][0])
+    if match is None or match.end("code") - groups[last][1] not in (0, 1):
+        return None
+    digits = re.sub(r"\D", "", match["number"])
+    code = match["code"].strip("+")
+    if _is_round(digits) or len(set(digits)) < 3 or _YEARS.fullmatch(match["number"]):
+        return None
+    if "+" in match["code"]:
+        return match.end() if _is_international("", code + digits, [code, digits]) else None
+    return (
+        match.end()
+        if len(code) == 3 and len(digits) == 7 and _US_SHAPE.fullmatch(code + digits[:3] + "-" + digits[3:])
+        else None
+    )
 
 
 def _opening(text: str, floor: int, at: int) -> int:
@@ -184,34 +331,51 @@ def _opening(text: str, floor: int, at: int) -> int:
 
 
 def _closing(text: str, end: int) -> int:
-    extension = _EXTENSION.match(text, end)
+    extension = _EXTENSION.match(text, end) or _ALTERNATIVE.match(text, end)
     if extension is not None:
         return extension.end()
+    return _closing_bracket(text, end)
+
+
+def _closing_bracket(text: str, end: int) -> int:
     return end + 1 if text[end : end + 1] == ")" and "(" in text[max(0, end - 8) : end] else end
 
 
-def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, str]:
-    """The score of one candidate and the rule that gave it; 0 if it is no number."""
-    written, digits = _EXTENSION.sub("", text[start:end]), "".join(groups)
+def _judge(text: str, start: int, end: int, written: str, groups: list[str], joined: bool) -> tuple[float, str]:
+    """The score of one candidate and the rule that gave it; 0 if it is no number.
+
+    `written` is the candidate without its extension; `joined` says that it follows another number.
+    """
+    digits = "".join(groups)
     if not SHORTEST <= len(digits) <= LONGEST + 2 or len(set(digits)) < 3:
         return 0.0, ""
-    if digits in _LADDER and not _CALLED_DIRECTLY.search(text[max(0, start - 40) : start]):
-        return 0.0, ""
     bare = written.strip("() ")
-    if any(shape.fullmatch(bare) for shape in (_DATE, _YEARS, _CLOCKS)) or _counts_up(groups):
+    if any(shape.fullmatch(bare) for shape in _SHAPES) or _counts_up(groups):
         return 0.0, ""
     after, before = text[end : end + 40], text[max(0, start - 45) : start]
     if written[0] == "+" or written.startswith("(+"):
         return (0.9, "international") if _is_international(written, digits, groups) else (0.0, "")
-    if _UNIT.match(after):
+    if _UNIT.match(after) or _HOUR_BEHIND.match(after):
         return 0.0, ""
-    called = _CONTEXT_BEFORE.search(before) is not None or _CONTEXT_AFTER.match(after) is not None
-    if called and len(digits) <= LONGEST and not _is_round(digits):
+    said = _evidence(text, start)
+    formed = _is_evenly_parted(written, groups) and _is_national_form(digits, tuple(map(len, groups)))
+    if digits in _LADDER and said is not Said.DIRECTLY and not formed:
+        return 0.0, ""
+    if said is Said.COUNTED:
+        return 0.0, ""
+    called = joined or said >= Said.NEARBY or _is_called_after(text, end)
+    plain = not _is_round(digits) or (said is Said.DIRECTLY and len(groups) > 2) or (formed and digits[0] == "0")
+    counted = _COMMAS.fullmatch(bare) or (_is_decimal(written, groups) and len(groups[1]) != 4)
+    if called and plain and not counted and len(digits) <= LONGEST:
         return 0.85, "called a number"
     # "1440p" has a unit of its own.
-    if _MONEY_BEFORE.search(before) or _is_decimal(written, groups) or _LETTER.match(after):
+    if _MONEY_BEFORE.search(before) or _is_decimal(written, groups):
         return 0.0, ""
-    score, rule = _uncalled(written, digits, groups)
+    if said is Said.OFFERED and plain and not counted and (formed or _is_regular(digits, groups)):
+        return 0.7, "offered as a number"
+    if _LETTER.match(after) and not _is_glued_word(after, digits, written):
+        return 0.0, ""
+    score, rule = _uncalled(written, digits, groups, formed)
     if 0 < score < 0.5 and len(digits) >= 8 and not (_HAS_WORD.search(before) or _HAS_WORD.search(after)):
         # Somebody who writes nothing but a number means it to be rung.
         likely = len(groups) > 1 or digits[0] == "0" or _in_a_plan(digits)
@@ -219,13 +383,40 @@ def _judge(text: str, start: int, end: int, groups: list[str]) -> tuple[float, s
     return score, rule
 
 
-def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]:
+def _is_evenly_parted(written: str, groups: list[str]) -> bool:
+    """Whether groups are parted by single signs, and none of them is a year or a number by itself."""
+    if len(groups) < 2 or (
+        len(groups) == 2 and (len(groups[0]) < 3 or _YEAR.fullmatch(groups[1])) and groups[0][0] != "0"
+    ):
+        return False
+    return _EVEN.fullmatch(written) is not None
+
+
+def _is_regular(digits: str, groups: list[str]) -> bool:
+    return len(digits) >= 8 and min(map(len, groups[1:]), default=2) > 1 and _in_a_plan(digits)
+
+
+def _is_glued_word(after: str, digits: str, written: str) -> bool:
+    """Whether what follows a number without a space is a word of its own: "9876543210please"."""
+    word = _WORD_BEHIND.match(after)
+    return (
+        word is not None
+        and (len(digits) >= 10 or _US_SHAPE.fullmatch(written) is not None)
+        and (word[0].lower() in _CALLED or is_ordinary(word[0]))
+    )
+
+
+def _uncalled(written: str, digits: str, groups: list[str], formed: bool) -> tuple[float, str]:
     if digits.startswith("00") and len(digits) >= 11 and _is_international(written[2:], digits[2:], groups):
         return 0.8, "international with 00"
     if _US_SHAPE.fullmatch(written):
         return 0.8, "North American grouping"
+    if formed and digits[0] == "0":
+        return 0.65, "written as its country writes numbers"
     if _is_thousands(written, groups) or _is_round(digits) or _LIST.search(written) or _SCORES.fullmatch(written):
         return 0.0, ""
+    if formed:
+        return 0.55, "written as its country writes numbers"
     if len(groups) == 1:
         if len(digits) in (10, 11, 12, 13) and (digits[0] == "0" or len(set(digits)) >= 5) and _in_a_plan(digits):
             return 0.6, "in a numbering plan"
@@ -246,7 +437,7 @@ def _uncalled(written: str, digits: str, groups: list[str]) -> tuple[float, str]
 def _is_international(written: str, digits: str, groups: list[str]) -> bool:
     import phonenumbers
 
-    if _is_round(digits) or len(digits) < 8:
+    if len(set(digits[-4:])) == 1 and len(groups) < 3:
         return False
     like_a_count = " " not in written.strip("+ ") and _is_thousands(written.lstrip("+ "), groups)
     # "+49 (0)30 ..." keeps the trunk prefix that is left out from abroad.
@@ -256,8 +447,13 @@ def _is_international(written: str, digits: str, groups: list[str]) -> bool:
         except phonenumbers.NumberParseException:
             continue
         if phonenumbers.is_valid_number(number):
-            return True
-        if not like_a_count and (len(groups) > 1 or phonenumbers.is_possible_number(number)):
+            return len(digits) >= 7
+        if (
+            len(digits) >= 8
+            and not like_a_count
+            and not _is_round(digits)
+            and (len(groups) > 1 or phonenumbers.is_possible_number(number))
+        ):
             return True
     return False
 
@@ -277,6 +473,52 @@ def _plans() -> re.Pattern[str]:
             if kind is not None and kind.national_number_pattern:
                 plans.add(f"{trunk}(?:{kind.national_number_pattern})")
     return re.compile("|".join(sorted(plans)))
+
+
+@cache
+def _national_forms() -> dict[tuple[int, ...], re.Pattern[str]]:
+    """By the sizes of a number's groups, the regular numbers of all regions that write theirs so."""
+    from phonenumbers import SUPPORTED_REGIONS, PhoneMetadata, region_code_for_country_code
+
+    plans: dict[tuple[int, ...], set[str]] = {}
+    for region in sorted(SUPPORTED_REGIONS):
+        metadata = PhoneMetadata.metadata_for_region(region, None)
+        if metadata is None:
+            continue
+        main = region_code_for_country_code(metadata.country_code or 0)
+        other = None if metadata.number_format else PhoneMetadata.metadata_for_region(main, None)
+        formats = metadata.number_format if other is None else other.number_format
+        numbers = [
+            kind.national_number_pattern
+            for kind in (metadata.mobile, metadata.fixed_line)
+            if kind is not None and kind.national_number_pattern
+        ]
+        for form in formats:
+            rule = form.national_prefix_formatting_rule or ""
+            for sizes, prefix in _written_sizes(str(form.pattern), str(form.format), rule):
+                plans.setdefault(sizes, set()).update(f"{prefix}(?:{number})" for number in numbers)
+    return {sizes: re.compile("|".join(sorted(numbers))) for sizes, numbers in plans.items()}
+
+
+def _written_sizes(pattern: str, form: str, rule: str) -> Iterator[tuple[tuple[int, ...], str]]:
+    """The sizes of the groups that one of libphonenumber's formats writes, and the trunk prefix before them."""
+    choices = [
+        range(int(least or 1), int(most or least or 1) + 1)
+        for least, most in re.findall(r"\(\\d(?:\{(\d+)(?:,(\d+))?\})?\)", pattern)
+    ]
+    whole = form.replace("\\1", rule, 1) if rule else form
+    prefix = re.sub(r"\D", "", whole.partition("\\1")[0])
+    for sizes in product(*choices):
+        digits = whole
+        for place, size in enumerate(sizes, 1):
+            digits = digits.replace(f"\\{place}", "x" * size)
+        yield tuple(map(len, re.findall(r"[\dx]+", digits))), prefix
+
+
+def _is_national_form(digits: str, sizes: tuple[int, ...]) -> bool:
+    """Whether some region has this number and writes it in groups of these sizes."""
+    form = _national_forms().get(sizes)
+    return form is not None and form.fullmatch(digits) is not None
 
 
 def _in_a_plan(digits: str) -> bool:
@@ -306,7 +548,7 @@ def _is_round(digits: str) -> bool:
 def _counts_up(groups: list[str]) -> bool:
     numbers = [int(group) for group in groups]
     steps = {b - a for a, b in pairwise(numbers)}
-    return len(numbers) >= 4 and len(steps) == 1
+    return len(numbers) >= 4 and len(steps) == 1 and steps <= _STEPS
 
 
 def _spelled_score(text: str, match: re.Match[str]) -> float:
@@ -319,5 +561,5 @@ def _spelled_score(text: str, match: re.Match[str]) -> float:
         return 0.0
     if digits in _LADDER[::-1]:
         return 0.0
-    called = _CONTEXT_BEFORE.search(text[max(0, match.start() - 45) : match.start()])
+    called = _evidence(text, match.start()) in (Said.NEARBY, Said.DIRECTLY)
     return 0.8 if called else 0.6 if len(digits) >= 9 else 0.5 if words >= 7 else 0.4

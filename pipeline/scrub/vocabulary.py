@@ -69,25 +69,96 @@ haslo losenord пароль 密码 密碼 パスワード 비밀번호
 NOT_PEOPLE = "me us u you home work school everyone here all channel the a this that least night last"
 
 CALLED_BEFORE = """
-call calls calling txt text texting phone fone ph tel tele telephone cell cellphone mobile mob number numbers num
-whats_app watsapp wassap wa wsp wpp zap sms contact dial ring viber imessage facetime zelle cashapp hmu hit_me
-hit_my_line escribeme escribime escribanme reach msg message line llama llamame telefono tlf tfno numero celular cel
-movil telefone telefoon telefoonnummer liga ligue appelle appelez joindre portable telefon telefonnummer handy
-handynummer nummer anrufen ruf rufnummer chiama chiamami cellulare scrivimi bel bellen mobiel zadzwon dzwon numer
-komorka ringa puhelin ara cep numara numaram numarasi tlf hp nomor nope hubungi telp goi sdt bell hotline fax nr
-llamanos llamenos llamen llamar llame marca marcanos escribenos contactanos contactenos comunicate appelez-nous rappelez
-rappelle contactez contacter ruft erreichbar erreichen meldet chiamateci chiamare chiamaci contattaci contattateci
-liguem ligar ligue-nos contate arayin arayiniz hubungi_kami dzwoncie zadzwoncie
-numarul suna simu namba lambar kontak kontakt mpesa gcash bkash paytm upi gpay fon zvoni numeris zang text_me
-reach_me whatsappme
+call* ring rings ringing dial* phone phones phoned fone ph tel tele telephone telno cell cellphone cellno mobile mob
+number numbers num nums nbr nmbr nmber numba numbr digits txt* text texts texted texting sms* mms msg msgs message*
+imessage facetime viber zelle whatsapp* whats_app watsapp* watsap* whatsap* whattsapp wsap wassap wasap wassup wa wsp
+wpp wp wap contact* reach hit_me hit_my_line hit_my_cell hmu holla* hotline hit_up get_in_touch bell buzz shout_me
+shout_at ping inbox line cashapp my_no mob_no mobile_no contact_no phone_no cell_no ph_no call_no no_is write_to
+drop_me drop_us reply_to fax whatsappme
+llam* llamanos marca* marcale marcame marcanos escrib* manda* mandame telefon* tlf tlfn tlfno tfno tfn numero numeros
+nro cel celu celular celulares movil moviles fono fonos guasap* wasap* wsap contactanos contactenos contactame
+contactar comunic* timbr* telf telef avisame hablame habla hablar chateame wasapea agendame
+liga* ligue* ligar telefone* telemovel telemoveis zap zapzap chama* chame* chamar fala_comigo fale falar contato
+contatos contacto contactos envie mande me_manda recado numero_de fone celular
+appel* rappel* joindre joignable joignables portable portables numero gsm ecri* envoie envoyez telephon*
+texto texte contactez contacter bigo bipe* bip
+ruf* anruf* angerufen rufnummer* handy handynr handynummer* telefonnummer* telefonnr nummer* nr tel_nr telnr mobil
+schreib* erreichbar erreich* meld* klingel* bimmel* durchklingeln wahl* funk* whatsappen simsen sms_an
+chiam* richiam* telefon* cellulare cell scriv* contatta* contattateci messaggi* numero squill* recapito recapiti
+bel bellen belt telefoonnummer* telefoon mobiel app app_me appje berichtje bereikbaar bereiken whatsappen contacteer
+zadzwo* dzwo* telefon* numer* nr komorka komorke kom pisz* napisz* zapisz* kontakt* tel_kom esemes*
+ringa* hor_av_dig nas_pa mobilnr telefonnr telnr mobilnummer mobilen kontakta skriv* nummeret ringe
+puhelin* soita* soit numeroon numeroni laita_viesti viesti tekstaa
+ara* arayin* ara_beni numara* telefon* tlf* cep cepten ulas* yaz* mesaj* iletisim whatsap* wp_hat hatti hattimiz
+hp no_hp nohp telp telpon* nelpon* nomor* nomer* nope hubungi* kontak* chat* wa_me japri sms_ke call_ke pesan
+goi goi_cho lien_he lien_lac dien_thoai đien_thoai đt sđt sdt so_minh so_đt nhan_tin nhan hotline zalo alo
+suna* telefonul numarul apel* contact* scrie* mesaj* trimite sunati
+volej* zavolej* cislo cisla napis* telefon* mobil volat zavolat brnkni prozvon*
+hiv* hivj* szam* telefonszam* telefon* irj* cseng* mobilom
+suna simu namba nambari piga* nipigie lambar lamba kira* tuma* mpesa gcash bkash paytm upi gpay
+itext text* tawag* tawagan* numero_ko cp tumawag magtext pm_sa
+zvoni* broj* nazovi* javi* pozovi* pisi* fon numeris skambin* zvan* helista* numbrile
+karo_call call_karo mera_no apna_no mera_num mera_nmbr phone_karo msg_karo whatsapp_karo no_hai
 """
+"""Words of calling, writing and numbers. An entry that ends in * stands for every word that begins so."""
 CALLED_BEFORE_STEMS = """
-my_# тел звон номер телефон пиши дзвон 电话 電話 手机 手機 号码 號碼 微信 携帯 番号 전화 번호 연락 फोन नंबर नम्बर
-رقم هاتف اتصل جوال واتس موبايل تلفون โทร เบอร์ טלפון נייד τηλ ☎ 📞 📱 ☏ 📲 🤙
+my_# тел звон номер телефон пиши напиш позвон набер запиши смс ватсап вацап вотсап вайбер связ мобил обращ дзвон зателеф
+наберіть набери звяз пишіть номера сотов ☎ 📞 📱 ☏ 📲 🤙 τηλ κινητο παρε_με καλεσ αριθμ στειλε
+电话 電話 手机 手機 号码 號碼 微信 联系 聯絡 聯繫 致电 致電 打给 打給 拨打 撥打 短信 簡訊 热线 熱線
+携帯 番号 連絡 でんわ ケータイ 問い合わせ 予約 전화 번호 연락 문의 문자 폰 핸드폰 휴대폰 카톡
+फोन नंबर नम्बर कॉल संपर्क सम्पर्क मोबाइल व्हाट्सएप व्हाट्सऐप मैसेज কল নাম্বার নম্বর ফোন যোগাযোগ மொபைல் தொலைபேசி
+رقم هاتف اتصل اتصال جوال واتس موبايل تلفون تليفون تواصل للتواصل راسل كلم خاص للحجز للطلب للاستفسار ابعث ارسل رسل دق_علي
+تماس شماره زنگ پیام تلگرام موبایل نمبر فون کال رابطہ
+โทร เบอร์ ติดต่อ ไลน์ ทัก สั่ง มือถือ טלפון נייד תתקשר להתקשר התקשר תתקשרו מספר וואטסאפ תסמס הודעה ליצירת
 """
 CALLED_AFTER = """
-call text txt phone number cell mobile whats_app wa sms hmu hit_me numero telefono nummer celular message_me add_me
-ring_me dm_me zap telegram viber
+call* text txt phone* number* cell mobile whats_app whatsapp* wa sms hmu hit_me numero telefono telefon nummer celular
+message_me add_me ring_me ring dm_me zap telegram viber llama* escrib* chama* liga* appelle* ruf* anruf* schreib*
+chiama* scrivi* bel pisz* dzwo* yaz* ara* звон* пиши* набер* позвон* дзвон* chat* hubungi* zadzwo* hai bookings booking
+"""
+OFFERED_BEFORE = """
+book* booking bookings orders to_order reserv* appointment* appt* enquir* inquir* info infos more_info details delivery
+tickets rent* save save_my save_this note note_it take_note write_down jot anota* apunta* guarda* agenda* pedidos
+encargos pregunta* consulta* envios citas reservas turnos presupuesto* mas_info encomend* marcac* reserva* orcamento*
+anota_ai salva* commande* note_mon reserver renseignement* rdv rendez-vous devis notez enregistre* bestell* buchung*
+notier* merk* termine speicher* anfrage* ordini ordinare prenot* segna* segnati annota* salvati bestel* reserver*
+noteer* opslaan zamow* rezerw* zanotuj zapytania siparis* rezervasyon* randevu* kaydet* not_al bilgi_icin bestall*
+boka* bokning* spara tilaa* varau* pesan pemesanan order_ke simpan catat dat_hang mua_hang luu_so đat_hang đat_ban
+comenzi comand* rezervar* objednav* objednat rendel* foglal* заказ* запис* бронь брониров* замов* запиш* доставк*
+ask_for
+"""
+"""Words beside which a number is a telephone's if a country numbers its telephones so."""
+COUNTED_BEFORE = """
+case reason order ticket tracking invoice reference ref serial model part item episode level room flight lot chapter
+verse bib article art zip postal postcode pedido factura guia caso modelo serie articulo bestellung rechnung artikel
+fall aktenzeichen commande facture dossier colis ordine fattura pratica lattina zamowienie faktura siparis fatura
+заказа заказ трек накладной дело id uid zone area score account acct konto cuenta conta compte iban inmate docket bill
+wake_up version ver build release
+"""
+"""Words that say what else is numbered: "case number 12345678"."""
+SMALL_WORDS = """
+me us him her them at on in to now the a my number num no nr is its it's it s or and pls plz please asap anytime today
+this line cell phone back up via by for with directly only here new our mom dad wa whatsapp
+al el la los mi me nos es un este esta ese lo a por favor ya este numero de en o y cel movil whatsapp
+meu minha e eh o no na ao pelo para pra ai aqui numero do nosso esse este
+au le mon ma ton c'est cest c est sur moi nous numero num ce et ou la stp svp
+mich uns an unter auf die der das mein meine ist lautet unsere bitte mal mir nummer handy zu zum oder
+al il mio e' questo mi lo numero ci allo qui il_mio
+me op naar via het mijn m'n mn is nummer even ff ons
+na pod moj moj numer to mi do nr
+bana beni su numara numaram numaradan no hattan
+мне на по мой номер это нам меня вот номеру мій номер мені телефон телефону
+على هو رقمي لي الرقم عل
+pe par mera number hai is ko mujhe
+ke di saya aku ku no nomor ini ya aja
+cho minh so toi em anh la
+mig oss pa mitt nummer ar
+"""
+"""Words that may stand between a word of calling and its number."""
+NUMBER_NOUNS = "number numbers num no nr nro numero nummer numer numara nomor id номер"
+JOINING_WORDS = """
+and or n y o u e ou et und oder ed oppure of en i lub albo ve veya ya_da и или та або чи و أو او atau dan hoac va och
+eller sau si nebo vagy es और या 或 或者 和 跟 と か 또는
 """
 UNITS = """
 usd eur gbp dollar dollars bucks k m mil million billion trillion view views like likes follower followers subs
@@ -145,8 +216,35 @@ def entries(words: str) -> list[str]:
 
 
 def either(words: str) -> str:
-    """A regular expression for any entry of a list."""
-    return "|".join(re.escape(entry).replace("_", r"\s?") for entry in entries(words))
+    """A regular expression for any entry of a list; * at its end stands for up to twelve letters more."""
+    return "|".join(
+        re.escape(entry.removesuffix("*")).replace("_", r"\s?") + (r"\w{0,12}" if entry[-1] == "*" else "")
+        for entry in entries(words)
+    )
+
+
+class Listed:
+    """A list of words to look one up in, its entries of several words apart."""
+
+    def __init__(self, words: str) -> None:
+        listed = entries(words)
+        single = [entry for entry in listed if "_" not in entry]
+        self._words = frozenset(entry for entry in single if entry[-1] != "*")
+        self._beginnings = tuple(entry[:-1] for entry in single if entry[-1] == "*")
+        phrases = either(" ".join(entry for entry in listed if "_" in entry))
+        self._phrase = re.compile(rf"(?<![{SPACED}])(?:{phrases or '(?!)'})(?![{SPACED}])", re.I)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._words or word.startswith(self._beginnings)
+
+    def phrase(self, text: str) -> bool:
+        """Whether a text holds an entry of several words."""
+        return self._phrase.search(text) is not None
+
+    def phrase_before(self, text: str, small: frozenset[str]) -> bool:
+        """Whether nothing but small words stands between such an entry and the end of a text."""
+        ends = [match.end() for match in self._phrase.finditer(text)]
+        return bool(ends) and small.issuperset(re.findall(r"\w+", text[ends[-1] :].lower()))
 
 
 def heads(*lists: str) -> frozenset[str]:
