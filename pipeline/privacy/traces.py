@@ -11,7 +11,8 @@ from enum import StrEnum
 from functools import lru_cache
 
 from csmv.pipeline.scrub.folding import fold
-from csmv.pipeline.scrub.forms import SPACE, WORD, Writing, form_of
+from csmv.pipeline.scrub.forms import SPACE, Writing, form_of
+from csmv.pipeline.scrub.vocabulary import WORD
 
 PLACEHOLDER = "<USERNAME>"
 NO_ID = "0"

@@ -37,6 +37,17 @@ solo.to linkin.bio allmylinks.com carrd.co kick.com twitch.tv bsky.app vk.cc vk.
 flow.page campsite.bio bio.link taplink.cc msha.ke many.link tr.ee s.id clck.ru
 """
 
+# Hosts whose first path segment, or the one after a word such as user, is a person or what a person posted.
+PROFILE_HOSTS = """
+instagram.com facebook.com twitter.com tiktok.com youtube.com threads.net threads.com reddit.com pinterest.com
+tumblr.com soundcloud.com spotify.com discord.com discordapp.com github.com patreon.com onlyfans.com linkedin.com
+whatsapp.com line.me ko-fi.com paypal.me cash.app venmo.com etsy.com depop.com steamcommunity.com roblox.com vsco.co
+"""
+# Endings that are also a frequent word of a large language, or how files of programs end.
+SPEECH_ENDINGS = "de nl fi ca pl rs cc cl sk co hu lt ml ai sh so us"
+# What has a dot in it and belongs to everybody; the last are endings of their own.
+FRAMEWORKS = "asp.net vb.net ado.net ml.net co.uk co.jp co.kr com.br com.au com.mx com.tr com.ar co.in co.za ac.uk"
+
 MAIL_PROVIDERS = frozenset(_MAIL_PROVIDERS.split())
 CLEAR_ENDINGS = frozenset(_CLEAR_ENDINGS.split())
 COMMON_ENDINGS = frozenset(_COMMON_ENDINGS.split())

@@ -13,7 +13,7 @@ _FREE = rf"(?<![{SPACED}+%-])(?<![{SPACED}]\.)"
 """Before an address: no part of a longer one; a dot may end a sentence, or be one of several."""
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
 _PLAIN = re.compile(
-    rf"{_FREE}(?P<local>{_LOCAL})(?P<at>\s?@\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
+    rf"{_FREE}(?P<local>{_LOCAL})(?P<at>\s?@{{1,2}}\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
     rf"(?P<end>{ENDING}))(?![{SPACED}@])",
     re.I,
 )
@@ -23,7 +23,7 @@ _SENTENCE = re.compile(r"\w\.\s")
 _QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
 _NO_ENDING = re.compile(
-    rf"{_FREE}{_LOCAL}\s?@\s?(?P<provider>{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])",
+    rf"{_FREE}(?P<local>{_LOCAL})\s?@\s?(?P<provider>{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])",
     re.I,
 )
 _OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
@@ -95,18 +95,26 @@ def _plain(text: str) -> Iterator[Finding]:
         has_ending = match["end"].lower() in COMMON_ENDINGS if spaced else is_ending(match["end"])
         if spaced and _SENTENCE.search(match["domain"]) and match["end"].lower() not in ("com", "net", "org"):
             continue  # "love this @kayla. My favourite"
+        if not has_ending and len(match["local"]) > 1 and is_ordinary(match["local"].strip("_.+-")):
+            continue  # "by@first.last" is a mention that lost its space
+        start = _start(match)
         if has_ending or not spaced:
-            yield match.start(), match.end(), 0.95 if has_ending and not spaced else 0.7, "address"
+            yield start, match.end(), 0.95 if has_ending and not spaced else 0.7, "address"
         elif match["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
-            yield match.start(), match.end(), 0.7, "address"
+            yield start, match.end(), 0.7, "address"
     for rule, pattern in (("quoted local part", _QUOTED), ("comma for a dot", _COMMA)):
         for match in pattern.finditer(text):
             yield match.start(), match.end(), 0.8, rule
     for match in _NO_ENDING.finditer(text):
         if " " not in match[0] or not is_ordinary(match["provider"]):  # "dinner @ orange county"
-            yield match.start(), match.end(), 0.7, "provider without ending"
+            yield _start(match), match.end(), 0.7, "provider without ending"
     for match in _SPACED.finditer(text):
         yield match.start(), match.end(), 0.8, "letter by letter"
+
+
+def _start(match: re.Match[str]) -> int:
+    """Where an address begins: several dots in a row end what stands before it."""
+    return match.start() + (match["local"].rfind("..") + 2 if ".." in match["local"] else 0)
 
 
 def _veiled(text: str) -> Iterator[Finding]:

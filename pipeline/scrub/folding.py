@@ -24,10 +24,17 @@ _DELETED = set(
 )
 _DOTS = dict.fromkeys("。｡·•∙‧", ".")
 _QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„", '"')
-_SPECIAL = {**_DOTS, **_QUOTES, "−": "-", "🔟": "10", "\u3164": "", "\uffa0": ""}
+_SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
+_ON_BLACK = {chr(first + at): chr(0x41 + at) for first in (0x1F150, 0x1F170) for at in range(26)}
+"""White capitals on a black circle or square; those on white have a plain form in Unicode itself."""
+_SPECIAL = {**_DOTS, **_QUOTES, **_SMALL_CAPITALS, **_ON_BLACK, "−": "-", "🔟": "10", "\u3164": "", "\uffa0": ""}
 
-
-_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5});")
+_ENTITY = re.compile(
+    r"&(?:amp;){0,4}(?:[a-zA-Z][a-zA-Z0-9]{1,30};|#[0-9]{1,10};?|#[xX][0-9a-fA-F]{1,8};?"
+    r"|(?:amp|lt|gt|quot|nbsp)(?![a-zA-Z0-9=;]))|%(?:40|2[EeFf]|3[Aa])(?=[A-Za-z0-9_%])"
+)
+"""What stands for a character: HTML's entities, encoded once or several times over, their semicolon left out where
+browsers do without; and the signs of addresses as links encode them."""
 
 
 def _fold(char: str) -> str:
@@ -94,7 +101,7 @@ def fold(text: str) -> Folded:
 
     Accents on Latin letters and invisible characters go; case stays.
     """
-    if "&" in text and _ENTITY.search(text):
+    if ("&" in text or "%" in text) and _ENTITY.search(text):
         return _fold_entities(text)
     if text.isascii():
         return Folded(text, None)
@@ -109,24 +116,38 @@ def fold(text: str) -> Folded:
 
 
 def _fold_entities(text: str) -> Folded:
-    """As `fold`, with HTML's entities read as what they stand for."""
+    """As `fold`, with what stands for a character read as that character."""
     plain: list[str] = []
     origins: list[int] = []
     at = 0
     for match in _ENTITY.finditer(text):
-        pieces = [(char, at + offset) for offset, char in enumerate(text[at : match.start()])]
-        pieces += [(char, match.start()) for char in html.unescape(match[0])]
-        for char, origin in pieces:
-            folded = _as_text(char)
-            plain.append(folded)
-            origins.extend([origin] * len(folded))
+        meant = _meant(match[0])
+        if meant == match[0]:
+            continue
+        _fold_onto(plain, origins, text[at : match.start()], at)
+        for char in meant:
+            _fold_onto(plain, origins, char, match.start())
         at = match.end()
-    for offset, char in enumerate(text[at:]):
+    _fold_onto(plain, origins, text[at:], at)
+    origins.append(len(text))
+    return Folded("".join(plain), tuple(origins))
+
+
+def _meant(entity: str) -> str:
+    """The character that an entity stands for; what is no entity stays as it is."""
+    if entity[0] == "%":
+        return chr(int(entity[1:], 16))
+    once, _, rest = entity.rpartition("amp;")
+    meant = html.unescape(f"&{rest}") if once else html.unescape(entity)
+    return entity if once and meant == f"&{rest}" else meant
+
+
+def _fold_onto(plain: list[str], origins: list[int], text: str, at: int) -> None:
+    """Adds the folded form of `text`, which begins at `at` in the original."""
+    for offset, char in enumerate(text):
         folded = _as_text(char)
         plain.append(folded)
         origins.extend([at + offset] * len(folded))
-    origins.append(len(text))
-    return Folded("".join(plain), tuple(origins))
 
 
 def _as_text(char: str) -> str:

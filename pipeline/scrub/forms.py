@@ -10,10 +10,8 @@ from enum import StrEnum
 
 from csmv.pipeline.scrub.folding import fold
 from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
-from csmv.pipeline.scrub.vocabulary import GIVEN_NAMES, SPACED
+from csmv.pipeline.scrub.vocabulary import GIVEN_NAMES, WORD
 
-WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
-"""A word, which ends where a script that parts words by spaces meets one that does not."""
 SPACE = re.compile(r"\s+")
 SHORTEST_UNSPACED = 3
 """Characters of a name in a script without spaces: two are often an ordinary Chinese word, three hardly ever."""

@@ -10,9 +10,10 @@ With an @ before it every name goes: that is the handle recogniser's work.
 from collections.abc import Iterable, Iterator
 
 from csmv.pipeline.scrub.folding import fold
-from csmv.pipeline.scrub.forms import MOST_WORDS, SHORTEST_UNSPACED, SPACE, WORD, Form, Writing, form_of
+from csmv.pipeline.scrub.forms import MOST_WORDS, SHORTEST_UNSPACED, SPACE, Form, Writing, form_of
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import WORD
 
 _BEGINNING = SHORTEST_UNSPACED
 """The characters by which names in scripts without spaces are looked up."""

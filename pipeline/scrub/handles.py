@@ -7,8 +7,7 @@ is no ordinary word, and how little is needed depends on what stands between: "i
 import re
 from collections.abc import Iterator
 
-from csmv.pipeline.scrub.domains import is_ending
-from csmv.pipeline.scrub.forms import WORD
+from csmv.pipeline.scrub.domains import ENDING, LABEL, is_ending
 from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -27,6 +26,7 @@ from csmv.pipeline.scrub.vocabulary import (
     SHORT_PLATFORMS,
     SPACED,
     VAGUE_PLATFORMS,
+    WORD,
     either,
     heads,
 )
@@ -36,8 +36,18 @@ _MENTION = re.compile(
     r"@{1,3}(?P<gap> ?)(?P<name>"
     r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
+_SERVER = re.compile(rf":(?P<host>(?:{LABEL}\.){{1,4}})(?P<end>{ENDING})(?::\d{{2,5}})?(?![{SPACED}@])", re.I)
+"""Where a Matrix user or room is at home."""
+_ROOM = re.compile(
+    rf"(?<![{SPACED}#!])[#!](?P<name>[A-Za-z0-9_.-]{{2,64}}):(?P<host>(?:{LABEL}\.){{1,4}})(?P<end>{ENDING})(?![{SPACED}@])"
+)
+_PUBLIC_KEY = re.compile(r"(?<![A-Za-z0-9])(?:npub1|nprofile1|nsec1|note1)[02-9ac-hj-np-z]{50,90}(?![A-Za-z0-9])")
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
-_PASSED_ON = frozenset(("rt", "via", "cc", "ft", "by"))
+_PASSED_ON = frozenset(
+    ("rt", "via", "cc", "ft", "by", "ig", "tt", "tg", "yt", "w", "x", "cr", "ib", "dc", "from", "with", "to")
+)
+_OTHERS = frozenset(("them", "they", "her", "him", "she", "your", "yours", "yall", "we're", "all", "both", "you"))
+"""With whom a slash joins a short "you"."""
 _SIGN = r"[:;=|»>\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
@@ -75,10 +85,10 @@ _REVERSED = re.compile(
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
 _TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
 _PASSWORD = re.compile(
-    rf"(?<![{SPACED}])(?:{either(PASSWORDS)})\s{{0,2}}(?:(?P<sign>[:=])|(?:is|es|ist|est|e)(?=\s))\s{{0,2}}(?P<name>[^\s<>]{{4,64}})",
+    rf"(?<![{SPACED}])(?:{either(PASSWORDS)})\s{{0,2}}(?:(?P<sign>[:=])|(?:is|es|ist|est|e)(?=\s))\s{{0,2}}(?P<name>[^\s<>\ue000]{{4,64}})",
     re.I,
 )
-_REDDIT = re.compile(r"(?<![\w/.])/?u/[\w-]{1,24}(?:\.[\w-]{1,24})?(?!\w)")
+_REDDIT = re.compile(r"(?<![\w/.])/?u/(?P<name>[\w-]{3,24}(?:\.[\w-]{1,24})?)(?![\w/])")
 _DEFAULT_NAME = re.compile(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
 _COLON_BEFORE = re.compile(r"\b(?:name|nick|id|account|acc|me|here|tag|gamertag|ign)\b\s?[:=]\s?$", re.I)
@@ -112,6 +122,11 @@ class HandleRecognizer(TextRecognizer):
         return (
             any(mark in text for mark in "@#_")
             or "u/" in text
+            or "npub1" in text
+            or "nprofile1" in text
+            or "nsec1" in text
+            or "note1" in text
+            or ("!" in text and ":" in text)
             or _names_a_platform(text, glance.words)
             or not glance.words.isdisjoint(_NAMED_HEADS | _PASSWORD_HEADS)
             or (not glance.words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text) is not None)
@@ -148,7 +163,14 @@ class HandleRecognizer(TextRecognizer):
                 if match["sign"] or any(char.isdecimal() for char in match["name"]):
                     yield *match.span("name"), 0.7, "password"
         for match in _REDDIT.finditer(text):
-            yield match.start(), match.end(), 0.85, "reddit name"
+            if match[0].startswith("/") or match["name"].lower() not in _OTHERS:
+                yield match.start(), match.end(), 0.85, "reddit name"
+        for match in _PUBLIC_KEY.finditer(text):
+            yield match.start(), match.end(), 0.9, "public key"
+        if ":" in text:
+            for match in _ROOM.finditer(text):
+                if is_ending(match["end"]) and not _is_speech(match["host"], match["end"]):
+                    yield match.start(), match.end(), 0.8, "room"
         for match in _DEFAULT_NAME.finditer(text):
             yield match.start(), match.end(), 0.9, "default name"
         for match in _SHAPED.finditer(text):
@@ -164,27 +186,47 @@ def _names_a_platform(text: str, words: frozenset[str]) -> bool:
 
 
 def _mentions(text: str) -> Iterator[Finding]:
+    end = -1
     for match in _MENTION.finditer(text):
         start, name = match.start(), match["name"]
         before = text[start - 1] if start else " "
-        score = 0.95
         if (name[0].isdecimal() and len(name) < 8 and _AMOUNT.fullmatch(name)) or name.lower() in _NOT_PEOPLE:
             continue
-        if before == "@" or (match["gap"] and not _written_like_handle(name)):
+        if (before == "@" and start != end) or (match["gap"] and not _written_like_handle(name)):
             continue
-        left = _LEFT_WORD.search(text[max(0, start - 30) : start])
+        if len(name) == 1 and text[match.end() : match.end() + 1] == "@":
+            continue  # a face: "@w@"
+        left = None if start == end else _LEFT_WORD.search(text[max(0, start - 30) : start])
+        score = 0.95
         if left is not None and left[0].isascii():
-            # "thanks@name" is a mention that lost its space, and "great.@name" one behind a sentence; "sh@dow" is not.
-            ended = left[0].endswith(".") or left[0].lower() in _PASSED_ON
-            if ended and not is_ending(name.rsplit(".", 1)[-1]):
-                yield start, match.end(), 0.6, "mention"
+            if not _lost_its_space(left[0], name):
                 continue
-            if not is_ordinary(left[0].strip("_.+-")) or not _written_like_handle(name):
-                continue
-            if is_ending(name.rsplit(".", 1)[-1]):
-                continue  # an e-mail address, and not this recogniser's business
             score = 0.6
-        yield start, match.end(), score, "mention"
+        server = _SERVER.match(text, match.end())
+        end = match.end()
+        if server is not None and is_ending(server["end"]) and not _is_speech(server["host"], server["end"]):
+            end = server.end()
+        yield start, end, score, "mention"
+
+
+def _lost_its_space(left: str, name: str) -> bool:
+    """Whether "thanks@name" or "great.@name" is a mention whose space was left out; "sh@dow" is not."""
+    if is_ending(name.rsplit(".", 1)[-1]):
+        return False  # an e-mail address, and not this recognizer's business
+    bare = left.strip("_.+-")
+    if left.endswith("."):
+        return True
+    if is_ordinary(f"{bare}a{name}"):
+        return False
+    if left.lower() in _PASSED_ON and (len(left) > 1 or _is_shaped(name)):
+        return True
+    if not _written_like_handle(name):
+        return False
+    return (is_ordinary(bare) and not (len(bare) == 1 and bare.isalpha())) or _is_shaped(name)
+
+
+def _is_speech(host: str, ending: str) -> bool:
+    return ending.lower() not in ("org", "com", "net", "im", "chat") and is_ordinary(host.split(".")[0])
 
 
 def _after_platforms(text: str) -> Iterator[Finding]:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from csmv.pipeline.scrub.forms import WORD
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.presidio import results_of
+from csmv.pipeline.scrub.vocabulary import WORD
 
 if TYPE_CHECKING:
     from presidio_analyzer import RecognizerResult

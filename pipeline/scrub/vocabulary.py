@@ -10,6 +10,9 @@ SPACED = r"0-9A-Za-z_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff\u10a0-\u10ff\u1e00-
 """Letters and digits of scripts that part words by spaces, for use inside [...]. A Latin name may stand right beside
 Chinese, Japanese, Korean or Thai letters, and is a word of its own there."""
 
+WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
+"""A word, which ends where a script that parts words by spaces meets one that does not."""
+
 CLEAR_PLATFORMS = """
 instagram insta insta_gram instagam instgram inst instg instag snap_chat snap snapp tik_tok tktk twitter you_tube
 telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest
@@ -251,6 +254,6 @@ def heads(*lists: str) -> frozenset[str]:
     """Every word that an entry of the lists can begin with: a text without one of them holds no entry."""
     first_words: set[str] = set()
     for entry in (entry for words in lists for entry in words.split()):
-        first_words.update(re.findall(r"\w+", entry.replace("_", " "))[:1])
-        first_words.update(re.findall(r"\w+", entry.replace("_", ""))[:1])
+        first_words.update(WORD.findall(entry.replace("_", " "))[:1])
+        first_words.update(WORD.findall(entry.replace("_", ""))[:1])
     return frozenset(first_words)

@@ -198,7 +198,11 @@ def test_the_first_look_never_hides_a_finding_in_real_comments(shared: Path, scr
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "7", "1 ", "@", "a.", "a@", "a_", "ig: ", "(at)(dot)", "one ", "http://", "+1(", "AB12 ", "555-123 "]
+    "piece",
+    [
+        *("a", "7", "1 ", "@", "a.", "a@", "a_", "ig: ", "(at)(dot)", "one ", "http://", "+1(", "AB12 ", "555-123 "),
+        *("@ab.", "@.a", "rt@a.b", "a-", "[.]a", "a://", "gg/", "&amp;", "password: "),
+    ],
 )
 def test_time_grows_with_length_and_no_faster(scrubber: Scrubber, piece: str) -> None:
     def seconds(length: int) -> float:

@@ -68,6 +68,70 @@ EXAMPLES: list[tuple[str, list[str], list[str]]] = [
     ("User: please stop", [], ["User: please stop"]),
     ("x&lt;y", [], ["x&lt;y"]),
     ("Berliner Platz 7 wohne ich", ["Berliner Platz 7"], ["wohne ich"]),
+    # links that lost the space before them, behind any letter or sign
+    ("hereftp://files.mirelo83.net/a", ["mirelo83.net"], ["here"]),
+    ("点击instagram.com/mirelo83关注我", ["mirelo83"], ["点击", "关注我"]),
+    ("Siteウェブwww.mirelo83.jpです", ["mirelo83.jp"], ["Siteウェブ", "です"]),
+    ("clickwww.mirelo83.com now", ["mirelo83.com"], ["click", "now"]),
+    ("joindiscord.gg/mirelo83", ["mirelo83"], ["join"]),
+    ("htps://mirelo83.com/abc", ["mirelo83.com/abc"], []),
+    ("lien:https//mirelo83.com/x", ["mirelo83.com/x"], ["lien:"]),
+    # and their end
+    ("https://mirelo83.com/abc] nice", ["mirelo83.com/abc"], ["] nice"]),
+    ("«https://mirelo83.com/abc»x", ["mirelo83.com/abc"], ["«", "»x"]),
+    ("【https://mirelo83.com/abc】次", ["mirelo83.com/abc"], ["【", "】次"]),
+    ("https://mirelo83.com/abc。次", ["mirelo83.com/abc"], ["。次"]),
+    ("https://mirelo83.com，好看", ["mirelo83.com"], ["，好看"]),
+    ("https://mirelo83.com/a_(b) x", ["mirelo83.com/a_(b)"], [" x"]),
+    # Discord's invitations, however cut
+    ("join .gg/qAx7Yz", ["qAx7Yz"], ["join"]),
+    ("discord gg/quandrix", ["quandrix"], []),
+    ("discord.gg / quandrix", ["quandrix"], []),
+    ("invite code: qAx7Yz9", ["qAx7Yz9"], ["invite code:"]),
+    ("gg/wp, gg ez.gg", [], ["gg/wp, gg ez.gg"]),
+    # addresses for apps
+    ("tg:resolve?domain=quandrix", ["quandrix"], []),
+    ("snapchat://add/quandrix", ["quandrix"], []),
+    ("ipfs://bafybeigdyrzt5sfp7udm7hu76uh7y26nf3", ["bafybei"], []),
+    ("spotify:user:quandrix", ["quandrix"], []),
+    ("magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a", ["c12fe1c06bba"], []),
+    ("spotify: premium, re:zero, did: it, 10:30", [], ["spotify: premium, re:zero, did: it, 10:30"]),
+    # links made harmless, and pulled apart
+    ("https[:]//quandrix.com/x", ["quandrix.com"], []),
+    ("www[.]quandrix[.]co[.]uk", ["quandrix", "uk"], []),
+    ("t dot me slash quandrix", ["quandrix"], []),
+    ("instagram. com/quandrix", ["quandrix"], []),
+    ("quandrix,com/abc", ["quandrix"], []),
+    # names in other networks
+    ("#quandrix:matrix.org", ["quandrix", "matrix.org"], []),
+    ("@quandrix:zef.im hi", ["quandrix", "zef.im"], ["hi"]),
+    ("@quandrix@akko.zone", ["quandrix", "akko.zone"], []),
+    ("quandrix.eth", ["quandrix"], []),
+    ("did:plc:ewvi7nxzyoun6zhxrhs64oiz", ["ewvi7nxz"], []),
+    ("btc.eth and price.eth", [], ["btc.eth and price.eth"]),
+    # what stands for a character
+    ("&#0000064;mirelo hi", ["mirelo"], ["hi"]),
+    ("mirelo83&amp;#64;gmail.com", ["mirelo83"], []),
+    ("mirelo83%40gmail%2Ecom", ["mirelo83"], []),
+    (
+        "&lt;a href=&quot;https://mirelo83.com/abc&quot;&gt;x",
+        ["mirelo83.com/abc"],
+        ["&lt;a href=&quot;", "&quot;&gt;x"],
+    ),
+    ("@mirelo&nbsp;hi &amp", ["mirelo"], ["&nbsp;hi &amp"]),
+    ("ɪɴsᴛᴀ: mirelovance", ["mirelovance"], ["ɪɴsᴛᴀ: "]),
+    ("50%40 off &#39;ok&#39; don&#39t &nope;", [], ["50%40 off &#39;ok&#39; don&#39t &nope;"]),
+    # mail and mentions
+    ("contact..mirelo83@gmail.com", ["mirelo83"], ["contact.."]),
+    ("mirelo83@@gmail.com", ["mirelo83"], []),
+    ("by@mirelo.vance", ["mirelo.vance"], ["by"]),
+    ("shoutout2@mirelo_v", ["mirelo_v"], ["shoutout2"]),
+    ("p@ssword e@rth w@nker @w@", [], ["p@ssword e@rth w@nker @w@"]),
+    ("you u/me and u/them", [], ["you u/me and u/them"]),
+    # files and sentences without a space
+    ("lib.rs script.pl main.cc", [], ["lib.rs script.pl main.cc"]),
+    ("c'est bien.de rien, super.de luxe", [], ["c'est bien.de rien, super.de luxe"]),
+    ("asp.net and the .com boom on co.uk", [], ["asp.net and the .com boom on co.uk"]),
 ]
 """Text, what must be gone, what must stay."""
 
