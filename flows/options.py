@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, wraps
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
@@ -185,8 +186,16 @@ class FieldOption:
         return value
 
 
-def command(commands: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a function with `Fields` among its parameters as a command."""
+def command(
+    commands: typer.Typer, name: str, alone: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a function with `Fields` among its parameters as a command.
+
+    Args:
+        commands: where it belongs.
+        name: what it is called.
+        alone: options of text, such as --review, that may stand without a value: the parameter then gets "".
+    """
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         @cache
@@ -202,10 +211,19 @@ def command(commands: typer.Typer, name: str) -> Callable[[Callable[..., None]],
                 self.params, self.callback = whole().params, whole().callback
                 return super().get_params(ctx)
 
+            def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+                return super().parse_args(ctx, list(_with_values(args, alone)))
+
         commands.command(name, cls=Deferred, help=inspect.getdoc(function))(lambda: None)
         return function
 
     return declare
+
+
+def _with_values(arguments: list[str], alone: tuple[str, ...]) -> Iterator[str]:
+    """The arguments of a command, with an empty value for each of these options that stands without one."""
+    for argument, following in pairwise([*arguments, "-"]):
+        yield f"{argument}=" if argument in alone and following.startswith("-") else argument
 
 
 def fields_of(function: Callable[..., None]) -> dict[str, Fields]:

@@ -53,6 +53,11 @@ class ScrubPool:
         self._processes: Processes | None = None
         self._scrubbed = 0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that it was given. Personal."""
+        return self._names
+
     def __enter__(self) -> Self:
         return self
 

@@ -37,9 +37,17 @@ class StreamSummary:
 
 
 def scrub_stream(
-    settings: StreamSettings, file: Path | None, pool: ScrubPool, *, explain: bool, as_json: bool
+    settings: StreamSettings,
+    file: Path | None,
+    pool: ScrubPool,
+    *,
+    explain: bool,
+    as_json: bool,
+    show_values: bool = False,
 ) -> StreamSummary:
     """Scrub `file`, or standard input, to standard output; ends the pool.
+
+    What is explained holds the values only with `show_values`.
 
     Raises CsmvError for a file that is not there, and for a JSON line that is no object or lacks the field.
     """
@@ -51,7 +59,7 @@ def scrub_stream(
         jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
         stack.enter_context(pool)
         tick = stack.enter_context(track("scrub", None))
-        clean = partial(_cleaned, settings.field if jsonl else None, explain, as_json)
+        clean = partial(_cleaned, settings.field if jsonl else None, _Telling(explain, as_json, show_values))
         for batch, cleaned in pool.map(clean, _batches(lines)):
             summary.lines += len(batch)
             summary.touched += cleaned.touched
@@ -61,6 +69,16 @@ def scrub_stream(
             tick(len(batch))
     sys.stdout.buffer.flush()
     return summary
+
+
+def stream_texts(settings: StreamSettings, file: Path | None) -> Iterator[str]:
+    """The texts of `file`, or of standard input, that `scrub_stream` scrubs. Raises CsmvError as that does."""
+    with ExitStack() as stack:
+        source = _opened(file, stack)
+        first = source.readline()
+        jsonl = settings.form == "jsonl" or (settings.form == "auto" and _is_object(first))
+        for number, line in enumerate(chain([first] if first else [], source), 1):
+            yield (_json_line(line, number, settings.field) if jsonl else _plain_line(line)).text
 
 
 _Numbered = tuple[int, bytes]
@@ -82,9 +100,15 @@ class _Cleaned(NamedTuple):
     explained: str
 
 
-def _cleaned(
-    field: str | None, explain: bool, as_json: bool, scrubber: Scrubber, batch: Sequence[_Numbered]
-) -> _Cleaned:
+class _Telling(NamedTuple):
+    """What is said of the findings: where and by whom, as JSON, and what they are."""
+
+    explain: bool
+    as_json: bool
+    show_values: bool
+
+
+def _cleaned(field: str | None, telling: _Telling, scrubber: Scrubber, batch: Sequence[_Numbered]) -> _Cleaned:
     """Scrub the field of these lines, or all of each if it is None."""
     lines = [_plain_line(line) if field is None else _json_line(line, number, field) for number, line in batch]
     out, explained = [], []
@@ -92,9 +116,9 @@ def _cleaned(
     for (number, _), line, scrubbed in zip(batch, lines, scrubber.scrub([line.text for line in lines]), strict=True):
         touched += bool(scrubbed.spans)
         kinds.update(span.kind for span in scrubbed.spans)
-        out.append(_as_json(scrubbed, explain) if as_json else line.put(scrubbed))
-        if explain and not as_json:
-            explained += _explained(number, scrubbed)
+        out.append(_as_json(line.text, scrubbed, telling) if telling.as_json else line.put(scrubbed))
+        if telling.explain and not telling.as_json:
+            explained += _explained(number, line.text, scrubbed, telling)
     return _Cleaned(b"".join(out), touched, kinds, "".join(explained))
 
 
@@ -200,18 +224,20 @@ def _opened(file: Path | None, stack: ExitStack) -> IO[bytes]:
 # ---------------------------------------------------------------------- telling
 
 
-def _as_json(scrubbed: Scrubbed, explain: bool) -> bytes:
+def _as_json(text: str, scrubbed: Scrubbed, telling: _Telling) -> bytes:
     fields: dict[str, object] = {"text": scrubbed.text, "kinds": list(scrubbed.kinds)}
-    if explain:
+    if telling.explain:
         fields["spans"] = [
             {"start": s.start, "end": s.end, "kind": s.kind, "score": s.score, "recognizer": s.recognizer}
+            | ({"value": text[s.start : s.end]} if telling.show_values else {})
             for s in scrubbed.spans
         ]
     return _bytes(_quoted(fields) + "\n")
 
 
-def _explained(number: int, scrubbed: Scrubbed) -> list[str]:
-    return [
-        f"line {number}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}\n"
-        for span in scrubbed.spans
-    ]
+def _explained(number: int, text: str, scrubbed: Scrubbed, telling: _Telling) -> list[str]:
+    lines = []
+    for span in scrubbed.spans:
+        value = f" {text[span.start : span.end]!r}" if telling.show_values else ""
+        lines.append(f"line {number}: {span.start}-{span.end} {span.kind} {span.score:.2f} {span.recognizer}{value}\n")
+    return lines

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 STREAM = "csmv.pipeline.scrub.policy:StreamSettings"
+REVIEW = "csmv.pipeline.privacy.review_settings:ReviewSettings"
 
 
-@command(commands, "scrub")
+@command(commands, "scrub", alone=("--review",))
 def scrub(
     *,
     file: Annotated[Path | None, typer.Argument(help="Text lines or JSONL; standard input if not given or -.")] = None,
@@ -27,14 +28,33 @@ def scrub(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
     ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Say with --explain what was found, too: personal data.")
+    ] = False,
+    review: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PAGE]",
+            help="Write no scrubbed text, but a page to judge the scrub by, which shows personal data: what is removed "
+            "by rule, what nearly was, what is left. With --root and no FILE, of the root's own comments; then, or "
+            "with any root, PAGE may be left out.",
+        ),
+    ] = None,
+    sampling: Annotated[Values, Fields(REVIEW, "samples", "seed")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, kinds and spans.")] = False,
 ) -> None:
     """Scrub lines or JSONL to standard output, in the order given, everything else byte for byte as it was."""
     from csmv.pipeline.scrub.policy import StreamSettings
+
+    if show_values and not explain:
+        raise UsageError("--show-values says what --explain found: give both.")
+    if review is not None:
+        _review(StreamSettings(**settings), sampling, file, review, as_json=as_json)
+        return
     from csmv.pipeline.scrub_stream import scrub_stream
 
     stream = StreamSettings(**settings)
-    summary = scrub_stream(stream, file, _pool(stream), explain=explain, as_json=as_json)
+    summary = scrub_stream(stream, file, _pool(stream), explain=explain, as_json=as_json, show_values=show_values)
     typer.echo(summary.sentence(), err=True)
 
 
@@ -48,6 +68,21 @@ def _pool(stream: "StreamSettings") -> "ScrubPool":
     from csmv.pipeline.stream_policy import stream_pool
 
     return stream_pool(stream)
+
+
+def _review(settings: "StreamSettings", sampling: Values, file: Path | None, page: str, *, as_json: bool) -> None:
+    from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.privacy.review_settings import ReviewSettings
+    from csmv.pipeline.review_page import review_root, review_stream
+
+    if settings.root is not None and file is None:
+        dataset = Dataset.open(settings.root)
+        reviewed = review_root(dataset.store, dataset.source, settings, ReviewSettings(**sampling), page)
+    else:
+        reviewed = review_stream(settings, ReviewSettings(**sampling), file, page)
+    if as_json:
+        print_json(reviewed.counts())
+    typer.echo(reviewed.sentence(), err=True)
 
 
 @commands.command("audit")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from csmv.pipeline.store import Store
 
 CACHE = "private/cache/"
+REVIEW = "private/review/"
+"""Pages that show raw comments; `csmv scrub --review` makes them again."""
 PARTS = "private/parts/"
 MEDIA = "private/media/"
 _TABLES = ("videos/", "comments/", "labels/", "features/", "failures/")
@@ -245,7 +247,7 @@ def _from_file(store: "Store", name: str, texts: list[str], removal: Removal) ->
     if name.startswith(f"{LANDING}/"):
         return _from_landing(store, name, texts, removal)
     is_private = name.startswith("private/")
-    if name.startswith(CACHE) or (is_private and Forgotten.of(store).is_forgotten_video(_stem(name))):
+    if name.startswith((CACHE, REVIEW)) or (is_private and Forgotten.of(store).is_forgotten_video(_stem(name))):
         store.remove(name)
         if not name.startswith(f"{LANDED}/"):
             removal.files.append(name)

@@ -7,6 +7,7 @@ log or an exception.
 import hashlib
 import hmac
 import re
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -87,6 +88,21 @@ class Scrubber:
         """What would be cut out of each text."""
         return [scrubbed.spans for scrubbed in self.scrub(texts)]
 
+    def candidates(
+        self, texts: Sequence[str], at_least: float = 0.25, removed: Iterable[Sequence[Span]] | None = None
+    ) -> list[tuple[Span, ...]]:
+        """What was nearly cut out of each text: findings that score `at_least` this and less than the policy asks.
+
+        Of findings that overlap the surest stays; what lies over something that is cut out is left out. `removed` are
+        the texts' spans, for whoever has them already.
+        """
+        removed = self.find(texts) if removed is None else removed
+        return [_apart(self._look(text, at_least), spans) for text, spans in zip(texts, removed, strict=True)]
+
+    def replacement(self, span: Span, text: str) -> str:
+        """What `scrub` puts in the place of a span of this text."""
+        return self._replacement(span, text[span.start : span.end])
+
     def _scrub(self, text: str) -> Scrubbed:
         spans = self._look(text)
         if not spans:
@@ -101,7 +117,8 @@ class Scrubber:
             spans = _joined([*spans, *(_moved(span, origins) for span in more)])
         return Scrubbed(out, tuple(sorted({span.kind for span in spans})), tuple(spans), rounds)
 
-    def _look(self, text: str) -> list[Span]:
+    def _look(self, text: str, at_least: float | None = None) -> list[Span]:
+        """What recognisers find in a text: as surely as the policy asks, or `at_least` so surely, then not joined."""
         folded = _read(text)
         glance = Glance(folded.text)
         found: list[Span] = []
@@ -110,10 +127,11 @@ class Scrubber:
                 threshold = recognizer.threshold
                 if threshold is None:
                     threshold = self._thresholds.get(recognizer.kind.value, 2.0)
+                least = threshold if at_least is None else min(at_least, threshold)
                 for start, end, score, rule in recognizer.find(folded.text):
-                    if score >= threshold and start < end:
+                    if score >= least and start < end:
                         found.append(_span(recognizer, score, rule, *folded.original(start, end)))
-        return _joined(found) if found else found
+        return _joined(found) if found and at_least is None else found
 
     def _apply(self, text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int]]]:
         """The text with every span replaced, and for each kept piece: start there, start here, length."""
@@ -169,6 +187,18 @@ def _joined(spans: list[Span]) -> list[Span]:
         best = max(last, span, key=lambda one: (one.end - one.start, one.kind != Kind.PHONE, one.score))
         joined[-1] = Span(last.start, max(last.end, span.end), best.kind, best.score, best.recognizer)
     return joined
+
+
+def _apart(spans: Iterable[Span], removed: Sequence[Span]) -> tuple[Span, ...]:
+    """The surest of `spans` that overlap neither what is removed nor each other, in the order of the text."""
+    taken = [(span.start, span.end) for span in removed]
+    apart: list[Span] = []
+    for span in sorted(spans, key=lambda span: (-span.score, span.start, -span.end)):
+        place = bisect(taken, (span.start, span.end))
+        if all(span.end <= start or span.start >= end for start, end in taken[max(place - 1, 0) : place + 1]):
+            taken.insert(place, (span.start, span.end))
+            apart.append(span)
+    return tuple(sorted(apart, key=lambda span: span.start))
 
 
 def _moved(span: Span, origins: list[tuple[int, int, int]]) -> Span:

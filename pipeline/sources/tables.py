@@ -133,6 +133,14 @@ def comments_of(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     return _Writer(texts, Pseudonymiser(key), forgotten).comments(rows.comments)
 
 
+def texts_before_scrubbing(store: Store, source: Source, shard: int) -> list[str]:
+    """A shard's comments and descriptions as the scrubber gets them, raw, without what was forgotten."""
+    forgotten = Forgotten.of(store)
+    rows = _remembered(source.rows(store, shard), forgotten)
+    texts = [*(row.text for row in rows.comments), *(row.description for row in rows.videos if row.description)]
+    return [text for text, _ in forgotten.clean([text.replace("\0", "") for text in texts])]
+
+
 def _write(
     store: Store, source: Source, policy: ScrubPolicy, key: SecretStr, shard: int, made_from: str
 ) -> TableSummary:

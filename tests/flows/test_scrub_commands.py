@@ -12,7 +12,7 @@ import pytest
 from csmv.flows.cli import build_app
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
-from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.store import Store
 
@@ -79,6 +79,27 @@ def test_explain_says_where_what_who_and_how_surely(scrub: Scrub) -> None:
     ]
 
 
+def test_values_are_named_only_when_asked_for(scrub: Scrub) -> None:
+    assert b"kayla_rose" not in scrub(b"hi @kayla_rose\n", "--explain")[1]
+    told = scrub(b"hi @kayla_rose\n", "--explain", "--show-values")[1]
+    assert b"line 1: 3-14 USERNAME 0.95 HandleRecognizer/mention '@kayla_rose'\n" in told
+    (span,) = json.loads(scrub(b"hi @kayla_rose\n", "--explain", "--show-values", "--json")[0])["spans"]
+    assert span["value"] == "@kayla_rose"
+    with pytest.raises(UsageError, match="--explain"):
+        scrub(b"hi @kayla_rose\n", "--show-values")
+
+
+def test_a_review_writes_a_page_and_no_text(scrub: Scrub, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    out, told = scrub(b'{"body": "hi @kayla_rose"}\n', "--field", "body", "--review", str(page))
+    assert (out, "@kayla_rose" in page.read_text(), b"kayla_rose" in told) == (b"", True, False)
+    assert b"1 texts, 1 with personal data" in told and b"shows personal data" in told
+    counts = json.loads(scrub(b"hi @kayla_rose\n", "--review", str(page), "--json")[0])
+    assert counts["rules"][0]["kind"] == "USERNAME" and "kayla" not in json.dumps(counts)
+    with pytest.raises(UsageError, match="Where should the page go"):
+        scrub(b"hi @kayla_rose\n", "--review")
+
+
 def test_a_policy_and_names_from_files(scrub: Scrub, tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text("scrub:\n  email: {enabled: false}\n  username: {operator: remove}\n")
     (tmp_path / "names.txt").write_text("lunarpost77\n")
@@ -126,6 +147,34 @@ def test_an_audit_fails_on_a_hit_and_names_no_one(root: Store, csmv: Run) -> Non
         {"file": "logs/run.log", "place": "line 1", "kind": "KNOWN_NAME", "count": 1}
     ]
     assert "lunarpost77" not in dirty.stdout + dirty.stderr
+
+
+def test_a_root_is_reviewed_in_its_private_part_and_nowhere_else(root: Store, csmv_inside: Run, tmp_path: Path) -> None:
+    done = csmv_inside("scrub", "--root", root.root, "--review")
+    assert done.returncode == 0, done.stderr
+    page = Path(root.root) / "private" / "review" / "scrub.html"
+    assert str(page) in done.stderr and done.stdout == ""
+    assert "<mark" in page.read_text() and "lunarpost77" in page.read_text()
+    assert (page.stat().st_mode & 0o777, page.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    named = csmv_inside("scrub", "--root", root.root, "--review", "private/review/second.html")
+    assert named.returncode == 0 and (page.parent / "second.html").is_file(), named.stderr
+    lines = tmp_path / "lines.txt"
+    lines.write_text("by lunarpost77, hi\n")
+    for place, arguments in (
+        (Path(root.root) / "page.html", ["--root", root.root]),
+        (Path(root.root) / "page.html", [lines]),
+        (Path(root.root) / "private" / ".." / "page.html", [lines]),
+        (tmp_path / "page.html", ["--root", root.root]),
+    ):
+        refused = csmv_inside("scrub", *arguments, "--review", place)
+        assert refused.returncode == 1 and "private/" in refused.stderr, refused.stderr
+        assert not place.exists()
+    assert csmv_inside("scrub", lines, "--root", root.root, "--review").returncode == 0
+    assert "lunarpost77" in (page.parent / "stream.html").read_text()
+    assert csmv_inside("audit", root.root).returncode == 0
+
+    assert csmv_inside("forget", "--root", root.root, "--handle", "lunarpost77").returncode == 0
+    assert list(page.parent.iterdir()) == []
 
 
 def test_forgetting_says_what_it_removed(root: Store, csmv: Run) -> None:
