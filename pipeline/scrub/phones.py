@@ -11,7 +11,6 @@ from enum import IntEnum
 from functools import cache
 from itertools import islice, pairwise, product
 
-from csmv.pipeline.scrub.forms import WORD
 from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -27,6 +26,7 @@ from csmv.pipeline.scrub.vocabulary import (
     SMALL_WORDS,
     SPACED,
     UNITS,
+    WORD,
     Listed,
     either,
 )
