@@ -22,8 +22,10 @@ from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_sets import read_footer, said_by
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from csmv.pipeline.manifest import place_of
+from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEW_PAGE
 from csmv.pipeline.schemas import SPLIT_NAMES, FailureClass, FailureReason, MediaStatus
 from csmv.pipeline.scrub import Kind
+from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.splits import overlap
 from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick, digest
 from csmv.pipeline.store import Store
@@ -91,6 +93,8 @@ def facts(store: Store) -> dict[str, Any]:
         "lengths": _histogram(pc.utf8_length(comments["text"]), "characters"),
         "pii": _personal_data(comments),
         "placeholders": _placeholders(comments),
+        "review": _review(store),
+        "review_page": REVIEW_PAGE,
         "scrub": json.loads(SCRUB_MEASURED.read_text(encoding="utf-8")),
         "labels": {task: _counts(labels[task], names) for task, names in TASKS.items()},
         "joint": _joint(labels),
@@ -185,6 +189,16 @@ def _placeholders(comments: pa.Table) -> int:
     """How many places in all comments hold a placeholder."""
     places = pc.count_substring_regex(comments["text"], rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
     return int(pc.sum(places).as_py() or 0)
+
+
+def _review(store: Store) -> dict[str, Any] | None:
+    """What the last review of the scrub counted, and whether the comments are those that it was about."""
+    data = store.read_if_there(REVIEW_COUNTS)
+    if data is None:
+        return None
+    review: dict[str, Any] = parsed_json(data, REVIEW_COUNTS)
+    made_from = digest_of([store.made_from("comments", shard) for shard in store.shards()])
+    return review | {"is_current": review["made_from"] == made_from}
 
 
 def _joint(labels: pa.Table) -> dict[str, Any]:
@@ -439,6 +453,9 @@ def _state(store: Store) -> str:
             lines.append(f"{name} {hashlib.sha256(end).hexdigest()}")
         elif name.endswith((".parquet", ".json")):
             lines.append(f"{name} {hashlib.sha256(store.read_file(name)).hexdigest()}")
+    counts = store.read_if_there(REVIEW_COUNTS)
+    if counts is not None:
+        lines.append(f"{REVIEW_COUNTS} {hashlib.sha256(counts).hexdigest()}")
     return digest(*lines)
 
 

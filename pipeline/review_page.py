@@ -4,6 +4,7 @@ The page shows personal data. Of a root it lies in `private/`; anywhere else its
 """
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,25 +17,26 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.files import PRIVATE
 from csmv.pipeline.manifest import HEADER_FILE
 from csmv.pipeline.privacy.review import NEARLY_FROM, Group, Of, Part, Review, likeliest_names, review
-from csmv.pipeline.privacy.review_settings import ReviewSettings
+from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEW_PAGE, REVIEWS, ReviewSettings
 from csmv.pipeline.progress import track
+from csmv.pipeline.pseudonym import load_key
 from csmv.pipeline.scrub.policy import StreamSettings
 from csmv.pipeline.scrub_stream import stream_texts
 from csmv.pipeline.sources.base import Source
-from csmv.pipeline.sources.tables import texts_before_scrubbing
+from csmv.pipeline.sources.by_shard import digest_of
+from csmv.pipeline.sources.tables import made_from_now, texts_before_scrubbing
 from csmv.pipeline.store import Store
 from csmv.pipeline.stream_policy import stream_pool
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-FOLDER = f"{PRIVATE}/review"
-PAGE = f"{FOLDER}/scrub.html"
-STREAM_PAGE = f"{FOLDER}/stream.html"
+STREAM_PAGE = f"{REVIEWS}/stream.html"
 TEMPLATE = "review.html"
 
 _MARK = b'<meta name="generator" content="csmv scrub --review">'
@@ -102,21 +104,28 @@ def review_root(
         source: where its rows come from.
         settings: the policy, names and processes to scrub with.
         sampling: how many texts are shown.
-        page: where in its `private/` the page goes; "" for `PAGE`.
+        page: where in its `private/` the page goes; "" for `REVIEW_PAGE`.
 
     Raises:
         CsmvError: the page may not lie there, nothing has landed, or a landing file is damaged.
     """
-    place = _place(page, store, PAGE)
+    place = _place(page, store, REVIEW_PAGE)
     if place.store is None or place.store.root.rstrip("/") != store.root.rstrip("/"):
         raise CsmvError(
             f"The page about a root shows its raw comments and lies in its own {PRIVATE}/: leave the path out, or give "
             f"{PRIVATE}/review/NAME.html."
         )
+    policy = read_config(store).scrub
     with stream_pool(settings) as pool, track("review", None) as tick:
         texts = (text for shard in store.shards() for text in texts_before_scrubbing(store, source, shard))
         gathered = review(_ticked(texts, tick), pool, sampling)
-    return place.write(gathered, store.header.name, store.root)
+    reviewed = place.write(gathered, store.header.name, store.root)
+    if settings.policy is None and settings.names is None:
+        key = load_key(store)
+        made_from = [made_from_now(store, source, policy, key, shard) for shard in store.shards()] if key else []
+        counts = reviewed.counts() | {"page": place.path, "made_from": digest_of(made_from)}
+        store.write_file(REVIEW_COUNTS, (json.dumps(counts, indent=1) + "\n").encode())
+    return reviewed
 
 
 def _ticked(texts: Iterable[str], tick: Any) -> Iterator[str]:

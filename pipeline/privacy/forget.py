@@ -20,6 +20,7 @@ from csmv.pipeline.known_names import LANDED, LANDING
 from csmv.pipeline.privacy.audit import files_holding
 from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, returned, wanted
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
+from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEWS
 from csmv.pipeline.privacy.traces import SHORTEST_ID
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_FILE, Pseudonymiser, key_fingerprint, load_key
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from csmv.pipeline.store import Store
 
 CACHE = "private/cache/"
-REVIEW = "private/review/"
-"""Pages that show raw comments; `csmv scrub --review` makes them again."""
 PARTS = "private/parts/"
 MEDIA = "private/media/"
 _TABLES = ("videos/", "comments/", "labels/", "features/", "failures/")
@@ -247,7 +246,9 @@ def _from_file(store: "Store", name: str, texts: list[str], removal: Removal) ->
     if name.startswith(f"{LANDING}/"):
         return _from_landing(store, name, texts, removal)
     is_private = name.startswith("private/")
-    if name.startswith((CACHE, REVIEW)) or (is_private and Forgotten.of(store).is_forgotten_video(_stem(name))):
+    if name.startswith((CACHE, f"{REVIEWS}/", REVIEW_COUNTS)) or (
+        is_private and Forgotten.of(store).is_forgotten_video(_stem(name))
+    ):
         store.remove(name)
         if not name.startswith(f"{LANDED}/"):
             removal.files.append(name)

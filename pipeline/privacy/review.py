@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from csmv.pipeline.privacy.review_settings import ReviewSettings
 from csmv.pipeline.scrub.folding import fold
-from csmv.pipeline.scrub.forms import WORD, form_of
+from csmv.pipeline.scrub.forms import form_of
 from csmv.pipeline.scrub.ordinary import is_everyday
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber, Span
-from csmv.pipeline.scrub.vocabulary import CLEAR_PLATFORMS, GIVEN_NAMES, SHORT_PLATFORMS, SPACED, either, heads
+from csmv.pipeline.scrub.vocabulary import CLEAR_PLATFORMS, GIVEN_NAMES, SHORT_PLATFORMS, SPACED, WORD, either, heads
 from csmv.pipeline.scrub_pool import ScrubPool
 
 NEARLY_FROM = 0.25

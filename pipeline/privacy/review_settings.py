@@ -1,8 +1,14 @@
-"""How a review of a scrub samples texts, as the options of a command; loads nothing heavy."""
+"""How a review of a scrub samples texts, as the options of a command, and where it leaves what; loads nothing heavy."""
 
 from pydantic import Field
 
 from csmv.pipeline.validated import Validated
+
+REVIEWS = "private/review"
+"""The folder of a root for pages that show raw comments. A request to forget deletes them."""
+REVIEW_PAGE = f"{REVIEWS}/scrub.html"
+REVIEW_COUNTS = "reports/scrub.json"
+"""What a review of a root counted, without a text or a name."""
 
 
 class ReviewSettings(Validated):

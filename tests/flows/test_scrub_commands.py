@@ -13,6 +13,7 @@ from csmv.flows.cli import build_app
 from csmv.pipeline.collect import ingest
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
 from csmv.pipeline.errors import CsmvError, UsageError
+from csmv.pipeline.report import facts
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.store import Store
 
@@ -173,7 +174,20 @@ def test_a_root_is_reviewed_in_its_private_part_and_nowhere_else(root: Store, cs
     assert "lunarpost77" in (page.parent / "stream.html").read_text()
     assert csmv_inside("audit", root.root).returncode == 0
 
+    counted = facts(root)["review"]
+    assert (counted["texts"], counted["touched"], counted["is_current"]) == (1, 1, True)
+    assert csmv_inside("report", "--root", root.root).returncode == 0
+    report = root.read_file("reports/index.html").decode()
+    assert "Gazetteer/known name" in report and "private/review/second.html" in report and "<mark" not in report
+    assert csmv_inside("audit", root.root).returncode == 0
+
+    comments = root.read("comments", 0)
+    assert comments is not None
+    root.write("comments", 0, comments, made_from="another policy")
+    assert facts(root)["review"]["is_current"] is False
+
     assert csmv_inside("forget", "--root", root.root, "--handle", "lunarpost77").returncode == 0
+    assert facts(root)["review"] is None
     assert list(page.parent.iterdir()) == []
 
 
