@@ -97,22 +97,26 @@ def audit_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search everything outside private/ for personal data; exit code 1 if there is any."""
+    """Search everything outside private/ for personal data; exit code 1 if there is any, or a file can't be read."""
     from csmv.pipeline.privacy.audit import audit
     from csmv.pipeline.store import Store
 
     result = audit(Store.open(root), also or [], jobs)
     if as_json:
-        hits = [asdict(hit) for hit in result.hits]
-        print_json({"files": result.files, "values": result.values, "known": result.known, "hits": hits})
+        hits, unread = ([asdict(one) for one in some] for some in (result.hits, result.unread))
+        counts = {"files": result.files, "values": result.values, "known": result.known}
+        print_json({**counts, "hits": hits, "unread": unread})
     else:
         for hit in result.hits:
             typer.echo(f"{hit.file}: {hit.place}: {hit.kind} x {hit.count}")
+        for one in result.unread:
+            typer.echo(f"{one.file}: could not be searched: {one.why}")
         typer.echo(
             f"{result.files:,} files with {result.values:,} values searched for {result.known:,} known names and ids: "
             + (f"{sum(hit.count for hit in result.hits):,} hits." if result.hits else "nothing personal found.")
+            + (f" {len(result.unread):,} could not be searched whole: open or delete them." if result.unread else "")
         )
-    if result.hits:
+    if result.hits or result.unread:
         raise typer.Exit(1)
 
 

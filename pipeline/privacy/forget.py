@@ -374,10 +374,9 @@ def _from_landing(store: "Store", name: str, texts: list[str], removal: Removal,
 def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list[str]:
     gone = Forgotten.of(store)
     names = [name for name in store.files() if not name.startswith(_NOT_SEARCHED)]
-    left = [
-        f"{name} still holds a name or an id of it: make it again, or delete it."
-        for name in files_holding(store, gone, names, also)
-    ]
+    holding, unread = files_holding(store, gone, names, also)
+    left = [f"{name} still holds a name or an id of it: make it again, or delete it." for name in holding]
+    left += [f"{one.file} could not be searched for it ({one.why}): look into it, or delete it." for one in unread]
     runs = sorted({name.split("/")[1] for name in names if name.startswith("models/") and name.count("/") > 1})
     left += [
         f"models/{run} was trained before this and can't be cleaned: train it again, or delete it." for run in runs

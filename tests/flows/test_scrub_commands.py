@@ -191,6 +191,14 @@ def test_a_root_is_reviewed_in_its_private_part_and_nowhere_else(root: Store, cs
     assert list(page.parent.iterdir()) == []
 
 
+def test_an_audit_fails_on_what_it_can_not_open(root: Store, csmv: Run) -> None:
+    root.write_file("release/all.zip", b"PK\x03\x04 cut short")
+    done = csmv("audit", root.root)
+    assert done.returncode == 1
+    assert "release/all.zip: could not be searched: it is damaged or locked as ZIP" in done.stdout
+    assert "1 could not be searched whole" in done.stdout
+
+
 def test_forgetting_says_what_it_removed(root: Store, csmv: Run) -> None:
     done = csmv("forget", "--root", root.root, "--handle", "@lunarpost77")
     assert done.returncode == 0, done.stderr

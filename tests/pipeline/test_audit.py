@@ -142,6 +142,8 @@ def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str
             "release/README.md",
             b"Licence: https://creativecommons.org/licenses/by-sa/4.0/, nba_3457_6968866098477403398.mp4",
         ),
+        # Names of runs, whose digits happen to be those of phones.
+        ("logs/extra.parquet", _parquet(run=["0197c27e-5551-7345-8a30-555123456789"])),
         # A pseudonym whose digits happen to be those of an account in Ukraine.
         ("videos/extra.parquet", _parquet(creator=["ua43416619a2a03a2a6212d7be973a8e2"])),
     ],
@@ -161,4 +163,70 @@ def test_a_database_outside_the_root_is_searched_too(root: Store, tmp_path: Path
         database.execute("create table log (message text)")
         database.execute("insert into log values ('task failed for example_viewer_01 on shard 3')")
     hits = audit(root, [tmp_path / "prefect.db"]).hits
-    assert [hit.kind for hit in hits] == [KNOWN_NAME]
+    assert {(hit.place, hit.kind) for hit in hits} == {("table log, column message", KNOWN_NAME), ("bytes", KNOWN_NAME)}
+
+
+def _cut(data: bytes) -> bytes:
+    return data[: len(data) * 2 // 3]
+
+
+def _encrypted_zip() -> bytes:
+    data = bytearray(_zip())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + place] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("comments/extra.parquet", _cut(_parquet(text=["hello kai.river9"] * 100))),
+        ("comments/extra.parquet", b"no table at all"),
+        ("release/all.zip", _cut(_zip())),
+        ("release/all.zip", _encrypted_zip()),
+        ("release/features.npz", _cut(_npz())),
+        ("release/x.npy", b"\x93NUMPY\x01\x00garbage"),
+        ("release/x.txt.gz", _cut(gzip.compress(b"one line\n" * 1000))),
+        ("release/x.txt.zst", _cut(zstandard.ZstdCompressor().compress(bytes(range(256)) * 50))),
+        ("release/x.db", b"SQLite format 3\0" + b"\x10\x00" + b"\x07" * 500),
+        ("release/x.7z", b"7z\xbc\xaf\x27\x1c" + b"\0" * 50),
+        ("release/x.tar", b"x".ljust(100, b"\0") + b"0" * 157 + b"ustar\x0000" + b"7" * 400),
+    ],
+)
+def test_what_can_not_be_opened_is_named(root: Store, name: str, data: bytes) -> None:
+    root.write_file(name, data)
+    unread = audit(root).unread
+    assert unread and all(one.file.startswith(name.removesuffix(".gz").removesuffix(".zst")) for one in unread)
+
+
+def test_what_can_be_read_of_a_damaged_file_is_searched(root: Store) -> None:
+    root.write_file("comments/extra.parquet", b"PAR1" + b"\0" * 20 + b"hello lunarpost77 \0\0")
+    assert {hit.kind for hit in audit(root).hits} == {KNOWN_NAME}
+
+
+def test_the_log_beside_a_database_is_read_with_it(root: Store, tmp_path: Path) -> None:
+    """What a running Prefect wrote last stands in the log alone, and reading it changes neither."""
+    path = tmp_path / "prefect.db"
+    database = sqlite3.connect(path)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma wal_autocheckpoint = 0")
+    database.execute("create table log (message text)")
+    database.execute("insert into log values (?)", ['{"to": "a.person\\u0040gmail.com"}'])
+    database.commit()
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("prefect.db*")}
+    try:
+        found = audit(root, [path])
+    finally:
+        database.close()
+    assert before["prefect.db"] != before["prefect.db-wal"] and len(before["prefect.db"]) < 8192
+    assert [(hit.place, hit.kind) for hit in found.hits] == [("table log, column message", "EMAIL")]
+    assert found.unread == ()
+
+
+def test_folders_above_one_that_is_searched_are_no_ones_business(root: Store, tmp_path: Path) -> None:
+    logs = tmp_path / "lunarpost77" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "run.log").write_text("done")
+    assert audit(root, [logs]).hits == ()
+    (logs / "kai.river9.log").write_text("done")
+    assert [hit.place for hit in audit(root, [logs]).hits] == ["its name"]
