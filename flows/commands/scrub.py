@@ -8,7 +8,7 @@ import typer
 
 from csmv.flows.options import AsJson, Fields, Root, RootArgument, Values, command
 from csmv.flows.terminal import print_json
-from csmv.pipeline.errors import UsageError
+from csmv.pipeline.errors import UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from csmv.pipeline.scrub.policy import StreamSettings
@@ -23,8 +23,8 @@ REVIEW = "csmv.pipeline.privacy.review_settings:ReviewSettings"
 @command(commands, "scrub", alone=("--review",))
 def scrub(
     *,
-    file: Annotated[Path | None, typer.Argument(help="Text lines or JSONL; standard input if not given or -.")] = None,
-    settings: Annotated[Values, Fields(STREAM, "field", "policy", "names", "root", "jobs", format="form")],
+    file: Annotated[Path | None, typer.Argument(help="Lines, JSONL or JSON; standard input if not given or -.")] = None,
+    settings: Annotated[Values, Fields(STREAM, "field", "bad_rows", "policy", "names", "root", "jobs", format="form")],
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
     ] = False,
@@ -43,7 +43,10 @@ def scrub(
     sampling: Annotated[Values, Fields(REVIEW, "samples", "seed")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: text, kinds and spans.")] = False,
 ) -> None:
-    """Scrub lines or JSONL to standard output, in the order given, everything else byte for byte as it was."""
+    """Scrub lines, JSONL or JSON to standard output, in the order given, everything else byte for byte as it was.
+
+    Exit code 0 if every row was as asked; 3 if some were not, which standard error names and --bad-rows decides on.
+    """
     from csmv.pipeline.scrub.policy import StreamSettings
 
     if show_values and not explain:
@@ -56,6 +59,8 @@ def scrub(
     stream = StreamSettings(**settings)
     summary = scrub_stream(stream, file, _pool(stream), explain=explain, as_json=as_json, show_values=show_values)
     typer.echo(summary.sentence(), err=True)
+    if summary.bad:
+        raise UnfinishedError(summary.about_bad_rows())
 
 
 def _pool(stream: "StreamSettings") -> "ScrubPool":

@@ -150,9 +150,21 @@ class ScrubPolicy(Validated):
 class StreamSettings(Validated):
     """How `csmv scrub` reads a stream, and by which policy it scrubs it. Not part of a dataset's configuration."""
 
-    field: str = Field(default="text", description="the field of a JSON line that is scrubbed; the others stay")
-    form: Literal["auto", "lines", "jsonl"] = Field(
-        default="auto", description="what the stream holds; auto looks at the first line"
+    field: tuple[str, ...] = Field(
+        default=("text",),
+        min_length=1,
+        description="the field of a JSON row that is scrubbed, while others stay: text, reply.text, comments[].text "
+        'for each item of a list, "a.b" for a key with a dot; a ? at the end if it may be in no row',
+    )
+    form: Literal["auto", "lines", "jsonl", "json"] = Field(
+        default="auto",
+        description="what the stream holds: text, an object a line, or a JSON document (an array, or objects over "
+        "several lines); auto looks at the first lines",
+    )
+    bad_rows: Literal["scrub", "stop", "pass", "drop"] = Field(
+        default="scrub",
+        description="what becomes of a row that is no JSON, or holds something else in the field than text: scrub all "
+        "of it, stop there, pass it on as it is, or drop it",
     )
     policy: Path | None = Field(default=None, description="a dataset.yaml, or only its `scrub` section")
     names: Path | None = Field(default=None, description="names to remove wherever they are words, one a line")

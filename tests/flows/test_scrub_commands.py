@@ -112,7 +112,9 @@ def test_a_policy_and_names_from_files(scrub: Scrub, tmp_path: Path) -> None:
     ("arguments", "data", "sentence"),
     [
         (["--format", "jsonl"], b"not json @kayla_rose\n", "Line 1 was expected to be a JSON object"),
-        ([], b'{"text": "x"}\n{"other": "@kayla_rose"}\n', "Line 2 was expected"),
+        (["--bad-rows", "stop"], b'{"text": "x"}\n{"text": ["@kayla_rose"]}\n', "Line 2 was expected"),
+        ([], b'{"other": "@kayla_rose"}\n', "'text' is in no row"),
+        (["--field", "a..b"], b'{"a": 1}\n', "'a..b' can't be read at '.b'"),
         (["nowhere.txt"], b"", "'nowhere.txt' is not there"),
     ],
 )
