@@ -13,9 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_scrub_text
 from bench_scrub_text import Found, Hit, figures, find, judged_in, main, read_verdicts, samples, write_samples
+from gold_suites import cases_in, recall
 from text_sets import TextSet, text_sets, texts_of
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.scrub import Scrubbed
+from csmv.pipeline.scrub.scrubber import Span
 
 TEXTS = ["so good, mail kayla@quillmar.org", "nothing here", "ask @kayla_r_91 about it"]
 
@@ -195,3 +198,46 @@ def test_from_a_folder_to_figures(
     written = [verdicts.read_text(), json.dumps(results), measured.read_text(), capsys.readouterr().out]
     written.append((tmp_path / "scrub_text_results.md").read_text(encoding="utf-8"))
     assert not [one for one in written if "kayla" in one or str(tmp_path) in one]
+
+
+def test_suites_that_others_marked_are_read_where_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "tests" / "test_email_recognizer.py").write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('text, number, places', [\n"
+        "    ('mail kayla@quillmar.org', 1, ((5, 23),),),\n    ('mail nobody', 0, (),),\n    # a stray row\n"
+        "    (make(), 1, ((0, 3),),),\n])\ndef test_it(text, number, places): pass\n"
+    )
+    (tmp_path / "tests" / "test_detector_twitter.py").write_text(
+        "class Test:\n    def create_docstring(self, one):\n"
+        '        return "BEFORE: ask %s AFTER: ask {{TWITTER}}" % one\n\n'
+        "    def test_one(self):\n        '''\n        BEFORE: mail kayla@quillmar.org, or @kayla_r_91\n"
+        "        AFTER: mail {{EMAIL}}, or {{TWITTER}}\n        '''\n\n"
+        "    def test_two(self):\n        self.check_names('@kayla_r_92')\n"
+    )
+    rows = [{"entity_type": "PHONE_NUMBER", "start_position": 5, "end_position": 21}]
+    rows.append({"entity_type": "PERSON", "start_position": 0, "end_position": 4})
+    (tmp_path / "data" / "made.json").write_text(json.dumps([{"full_text": "Kay: +44 20 7946 0018", "spans": rows}]))
+    cases = cases_in(tmp_path)
+    assert sorted((one.suite, one.label, [one.text[start:end] for start, end in one.spans]) for one in cases) == [
+        ("Presidio", "email", ["kayla@quillmar.org"]),
+        ("presidio-research", "phone_number", ["+44 20 7946 0018"]),
+        ("scrubadub", "email", ["kayla@quillmar.org"]),
+        ("scrubadub", "twitter", ["@kayla_r_91"]),
+        ("scrubadub", "twitter", ["@kayla_r_92"]),
+    ]
+    half = [Scrubbed(one.text, (), (Span(*one.spans[0], "EMAIL", 1.0, "r"),)) for one in cases[:-1]]
+    short = Span(cases[-1].spans[0][0], cases[-1].spans[0][1] - 1, "EMAIL", 1.0, "r")
+    told = recall(cases, [*half, Scrubbed(cases[-1].text, (), (short,))])
+    assert sum(row["places"] for labels in told.values() for row in labels.values()) == 5
+    assert sum(row["gone"] for labels in told.values() for row in labels.values()) == 4
+    with pytest.raises(CsmvError, match="no suite"):
+        cases_in(tmp_path / "data" / "made.json")
+
+
+def test_the_mask_of_a_set_is_no_finding(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("@user ask @kayla_r_91\n@USER no @url\n")
+    (tmp_path / "about.json").write_text('{"mask": "@user @url"}')
+    found = find(text_sets([tmp_path]), jobs=1)
+    assert [hit.text[hit.start : hit.end] for hit in found.hits] == ["@kayla_r_91"]
+    assert sum(found.masks.values()) == 3

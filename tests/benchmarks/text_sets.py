@@ -2,9 +2,11 @@
 
 A folder is one set of texts. A file `about.json` in it says what it is; all of its keys may be left out:
 
-    {"name": "...", "language": "...", "source": "...", "licence": "...", "column": "text", "encoding": "cp1251"}
+    {"name": "...", "language": "...", "source": "...", "licence": "...",
+     "column": "text", "encoding": "cp1251", "files": "*.csv", "mask": "@user @url"}
 
-A folder with sets below it, each with an `about.json`, is as many sets.
+`mask` is what the makers of a set put in place of names and links, with blanks between: it is told apart from what was
+found. A folder with sets below it, each with an `about.json`, is as many sets.
 """
 
 import codecs
@@ -22,7 +24,7 @@ from typing import Any
 from csmv.pipeline.errors import CsmvError
 
 ABOUT = "about.json"
-_KEYS = ("name", "language", "source", "licence", "column", "encoding", "files")
+_KEYS = ("name", "language", "source", "licence", "column", "encoding", "files", "mask")
 _LINES = (".txt", ".text", ".lines", "")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

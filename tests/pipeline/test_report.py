@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from csmv.pipeline import report
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.audit import audit
@@ -191,6 +192,37 @@ def test_it_says_how_well_personal_data_is_found_and_how_much_was(store: Store) 
     assert {kind["what"]: kind["recall"] for kind in found["scrub"]["kinds"]}["e-mail addresses"] >= 0.99
     for kind in measured["kinds"]:
         assert f"{100 * kind['recall']:.2f}%" in page.text.split(kind["what"])[1][:60]
+
+
+def test_it_says_what_the_scrub_was_measured_on_and_that_this_dataset_was_not_judged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fill(store)
+    measured = json.loads(SCRUB_MEASURED.read_text())
+    public = measured["public_text"]
+    told = " ".join(read(store).text.split())
+    assert "None of the figures below is about this dataset. Its own texts were not judged by anyone" in told
+    assert "csmv scrub --root ROOT --review shows what was removed" in told
+    assert f"{public['lines']:,} lines of {public['sets']} public sets in {public['languages']} languages" in told
+    assert f"{public['false']:,} of these were wrong" in told
+    assert f"Measured on {public['date']} with {public['command']}" in told
+
+    # The figures come from the file, and from nowhere else.
+    other = tmp_path / "measured.json"
+    suites = {"a suite of tests": {"places": 1234, "gone": 1017}}
+    numbers = {"lines": 765_432, "judged": 4_321, "false": 987, "rules": 31, "rules_over": 7, "suites": suites}
+    other.write_text(json.dumps(measured | {"generated": 23_456, "public_text": public | numbers}))
+    monkeypatch.setattr(report, "SCRUB_MEASURED", other)
+    told = " ".join(read(store).text.split())
+    for text in (
+        "765,432 lines",
+        "of which 4,321 were read",
+        "987 of these were wrong",
+        "7 of 31 rules had more than 2",
+    ):
+        assert text in told
+    assert "1,017 of 1,234 places of a suite of tests are gone" in told
+    assert "of 23,456 comments generated" in told
 
 
 def test_the_audit_finds_nobody_in_the_page(store: Store) -> None:
