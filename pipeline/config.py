@@ -78,7 +78,8 @@ class DatasetConfig(DatasetHead):
 # ---------------------------------------------------------------------- in a root
 
 RECORDED_FILE = "dataset.recorded.yaml"
-"""Entries of `features`, `splits` and `train` that commands added to a root whose dataset.yaml a person wrote."""
+"""Entries of `features`, `splits` and `train` that commands added to a root whose dataset.yaml a person wrote, and the
+digests of the lists of words that its scrub allows and denies."""
 
 _OURS = "# Written by csmv. Once it is edited, csmv leaves it alone. sha256 of the rest: "
 
@@ -128,7 +129,7 @@ def read_config(store: Store) -> DatasetConfig:
         written = getattr(config, section)
         names = {name_of(entry) for entry in written}
         merged[section] = (*written, *(entry for entry in getattr(added, section) if name_of(entry) not in names))
-    return config.model_copy(update=merged)
+    return config.model_copy(update={**merged, "scrub": _with_words(config.scrub, added.scrub)})
 
 
 def create_root(
@@ -310,6 +311,45 @@ def rename_features(store: Store, moved: Mapping[str, FeatureConfig]) -> bool:
     return is_same
 
 
+def with_recorded_words(store: Store, policy: ScrubPolicy) -> ScrubPolicy:
+    """A policy with the lists of words that a command put into a root, where it names none itself."""
+    return _with_words(policy, _recorded(store).scrub)
+
+
+def _with_words(policy: ScrubPolicy, recorded: "_RecordedWords") -> ScrubPolicy:
+    """A policy with the lists that were recorded, where it names none itself."""
+    lists = {name: digest for name, digest in recorded if getattr(policy, name) is None and digest is not None}
+    return policy.model_copy(update=lists)
+
+
+def record_words(store: Store, digests: Mapping[str, str | None]) -> dict[str, str]:
+    """Let a root's scrub policy name the lists of these digests: list -> digest, as the policy's fields have it.
+
+    They stand in dataset.recorded.yaml, and in dataset.yaml where csmv wrote it: the configuration of a person who
+    knows nothing of the lists can then take the place of csmv's own, and the lists still apply. The caller holds the
+    root's lock.
+
+    Returns:
+        Those that a person's own dataset.yaml has otherwise, and has to be given.
+    """
+    current = _text(store, CONFIG_FILE)
+    written = DatasetConfig.from_yaml(current, f"{store.root}/{CONFIG_FILE}")
+    recorded = _recorded(store)
+    lists = recorded.scrub.model_copy(update=dict(digests))
+    if lists != recorded.scrub:
+        _write_recorded(store, recorded.model_copy(update={"scrub": lists}))
+    if is_ours(current):
+        policy = written.scrub.model_copy(update=dict(digests))
+        if policy != written.scrub:
+            store.write_file(CONFIG_FILE, signed(written.model_copy(update={"scrub": policy})).encode())
+        return {}
+    return {
+        name: digest
+        for name, digest in digests.items()
+        if digest is not None and getattr(written.scrub, name) not in (None, digest)
+    }
+
+
 def signed(config: DatasetConfig) -> str:
     """The text that csmv writes for a configuration: its first line says so, and whether it was edited since."""
     return _sign(config.to_yaml())
@@ -321,8 +361,17 @@ def is_ours(text: str) -> bool:
     return first == _OURS + _sha256(rest)
 
 
+class _RecordedWords(Validated):
+    """The digests of the lists of words that a command put into a root."""
+
+    allow: str | None = None
+    deny: str | None = None
+
+
 class _Recorded(Validated):
     """The sections of dataset.recorded.yaml."""
+
+    scrub: _RecordedWords = _RecordedWords()
 
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
@@ -336,7 +385,8 @@ def _recorded(store: Store) -> _Recorded:
 
 
 def _write_recorded(store: Store, recorded: _Recorded) -> None:
-    body = yaml.safe_dump(recorded.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    without = {"scrub"} if recorded.scrub == _RecordedWords() else set()
+    body = yaml.safe_dump(recorded.model_dump(mode="json", exclude=without), sort_keys=False, allow_unicode=True)
     store.write_file(RECORDED_FILE, _sign(body).encode())
 
 

@@ -12,6 +12,7 @@ from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
 from csmv.pipeline.scrub.model_files import jobs_that_fit
 from csmv.pipeline.scrub.policy import ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber
+from csmv.pipeline.scrub.word_lists import WordLists
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +35,7 @@ class ScrubPool:
         policy: what is removed, and how.
         key: for keyed hashes.
         names: handles and display names known for this dataset.
+        words: those that are allowed and denied.
         jobs: processes; left out, one for each core, or what CSMV_JOBS says.
 
     Raises:
@@ -41,11 +43,16 @@ class ScrubPool:
     """
 
     def __init__(
-        self, policy: ScrubPolicy, key: SecretStr | None = None, names: Iterable[str] = (), jobs: int | None = None
+        self,
+        policy: ScrubPolicy,
+        key: SecretStr | None = None,
+        names: Iterable[str] = (),
+        jobs: int | None = None,
+        words: WordLists = WordLists(),  # noqa: B008  (immutable)
     ) -> None:
         self._names = tuple(names)
-        self._policy, self._key = policy, key
-        self._here = Scrubber(policy, key, self._names)
+        self.policy, self._key, self._words = policy, key, words
+        self._here = Scrubber(policy, key, self._names, words)
         jobs = min(jobs_that_fit(policy), default_jobs() if jobs is None else jobs)
         self._jobs = jobs if may_start_processes() else 1
         self._worth_it = _AT_ONCE if policy.language_models else _WORTH_IT
@@ -71,12 +78,14 @@ class ScrubPool:
                 self._processes.close()
                 self._processes = None
 
-    def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
-        """Each text scrubbed, in the order given."""
-        batches = (texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE))
+    def scrub(self, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[Scrubbed]:
+        """Each text scrubbed, in the order given; by the rules for its language, where that is known."""
+        known = [None] * len(texts) if languages is None else languages
+        whole = list(zip(texts, known, strict=True))
+        batches = (whole[at : at + _AT_ONCE] for at in range(0, len(whole), _AT_ONCE))
         scrubbed: list[Scrubbed] = []
         for batch, changed in self.map(_changed, batches):
-            scrubbed += [changed.get(at) or Scrubbed(text, (), ()) for at, text in enumerate(batch)]
+            scrubbed += [changed.get(at) or Scrubbed(text, (), ()) for at, (text, _) in enumerate(batch)]
         return scrubbed
 
     def map(
@@ -97,7 +106,7 @@ class ScrubPool:
     def _in_processes(self) -> Processes:
         with self._lock:
             if self._processes is None:
-                self._processes = Processes(self._jobs, _set_up, self._policy, self._key, self._names)
+                self._processes = Processes(self._jobs, _set_up, self.policy, self._key, self._names, self._words)
             return self._processes
 
 
@@ -105,15 +114,16 @@ _scrubber: Scrubber
 """Of a process of the pool."""
 
 
-def _set_up(policy: ScrubPolicy, key: SecretStr | None, names: tuple[str, ...]) -> None:
+def _set_up(policy: ScrubPolicy, key: SecretStr | None, names: tuple[str, ...], words: WordLists) -> None:
     global _scrubber
-    _scrubber = Scrubber(policy, key, names)
+    _scrubber = Scrubber(policy, key, names, words)
 
 
 def _worked(work: Callable[[Scrubber, Sequence[Item]], Result], batch: Sequence[Item]) -> Result:
     return work(_scrubber, batch)
 
 
-def _changed(scrubber: Scrubber, texts: Sequence[str]) -> dict[int, Scrubbed]:
+def _changed(scrubber: Scrubber, texts: Sequence[tuple[str, str | None]]) -> dict[int, Scrubbed]:
     """What became of the texts that held something, by their place: most texts need not be sent back."""
-    return {at: scrubbed for at, scrubbed in enumerate(scrubber.scrub(texts)) if scrubbed.spans}
+    done = scrubber.scrub([text for text, _ in texts], [language for _, language in texts])
+    return {at: scrubbed for at, scrubbed in enumerate(done) if scrubbed.spans}

@@ -62,12 +62,9 @@ def import_(
         raise UsageError("With --links, name one file or folder of annotations, and no --format, --media or --mix.")
     [annotations] = files
     from csmv.pipeline.import_published import import_published
-    from csmv.pipeline.scrub import ScrubPolicy
     from csmv.pipeline.sources.published import REPORT_FILE
 
-    published = import_published(
-        root, annotations, links, dataset.get("n_shards"), ScrubPolicy(), replace_source=replace_source
-    )
+    published = import_published(root, annotations, links, dataset.get("n_shards"), replace_source=replace_source)
     report = published.report()
     if as_json:
         print_json(report)

@@ -24,7 +24,12 @@ REVIEW = "csmv.pipeline.privacy.review_settings:ReviewSettings"
 def scrub(
     *,
     file: Annotated[Path | None, typer.Argument(help="Lines, JSONL or JSON; standard input if not given or -.")] = None,
-    settings: Annotated[Values, Fields(STREAM, "field", "bad_rows", "policy", "names", "root", "jobs", format="form")],
+    settings: Annotated[
+        Values,
+        Fields(
+            STREAM, "field", "bad_rows", "policy", "names", "show_spared", "language", "root", "jobs", format="form"
+        ),
+    ],
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
     ] = False,
@@ -88,6 +93,53 @@ def _review(settings: "StreamSettings", sampling: Values, file: Path | None, pag
     if as_json:
         print_json(reviewed.counts())
     typer.echo(reviewed.sentence(), err=True)
+
+
+@commands.command("words")
+def words(
+    root: Root,
+    allow: Annotated[
+        list[Path] | None, typer.Option(help="Words to leave in texts, one a line. May be given again.")
+    ] = None,
+    deny: Annotated[
+        list[Path] | None, typer.Option(help="Words to remove from texts, one a line. May be given again.")
+    ] = None,
+    from_: Annotated[
+        list[Path] | None, typer.Option("--from", help="Decisions of a review: JSON with lists allow and deny.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Say which denied words stay as ordinary words.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put words on a root's allow and deny lists, private/policy; its configuration gets only their digests.
+
+    Without a file, the lists are taken as they are now. A word that is allowed leaves the deny list, and the other way
+    round. Tables that were scrubbed with other lists are stale: `csmv run tables` makes them anew.
+    """
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.word_choices import Choices, put_words, read_choices, read_words
+
+    choices = Choices(
+        tuple(word for path in allow or () for word in read_words(path)),
+        tuple(word for path in deny or () for word in read_words(path)),
+    )
+    for path in from_ or ():
+        choices += read_choices(path)
+    listed = put_words(Store.open(root), choices)
+    if as_json:
+        counts = {name: asdict(one) | {"ordinary": len(one.ordinary)} for name, one in listed.items()}
+        print_json(counts | ({"spared": listed["deny"].ordinary} if show and "deny" in listed else {}))
+        return
+    for name, one in listed.items():
+        moved = f", {one.moved:,} went over to the other list" if one.moved else ""
+        typer.echo(f"{name}: {one.words:,} words, {one.new:,} of them new{moved}.")
+        if one.ordinary:
+            which = f": {', '.join(one.ordinary)}" if show else "; --show says which"
+            typer.echo(
+                f"{len(one.ordinary):,} of them are ordinary words and stay in texts{which}. A ! at the "
+                "beginning of its line removes one all the same."
+            )
+    if not listed:
+        typer.echo("The root has no lists of words.")
 
 
 @commands.command("audit")

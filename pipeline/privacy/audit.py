@@ -17,6 +17,7 @@ from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.known_names import KnownNames
 from csmv.pipeline.landed_names import known_names
+from csmv.pipeline.policy_words import words_of
 from csmv.pipeline.privacy.contents import Look, Piece, Unread, read_pieces
 from csmv.pipeline.privacy.encodings import readings
 from csmv.pipeline.privacy.forgotten import Forgotten
@@ -24,8 +25,10 @@ from csmv.pipeline.privacy.names_in_ids import NamesInIds
 from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer
-from csmv.pipeline.scrub.policy import EntityRule, Kind, ScrubPolicy
+from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.scrub.scrubber import Scrubber, Span
+from csmv.pipeline.scrub.spared import AllowList
+from csmv.pipeline.scrub.word_lists import WordLists
 from csmv.pipeline.store import Store
 
 PRIVATE = "private/"
@@ -114,6 +117,7 @@ def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> A
         CsmvError: one of `also` is not there.
     """
     known, policy = known_names(store), read_config(store).scrub
+    words = words_of(store, policy)
     sizes: dict[_File, int] = {
         (name, name, name): listed.size for name, listed in store.listing().items() if not name.startswith(PRIVATE)
     }
@@ -128,10 +132,10 @@ def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> A
         tick = stack.enter_context(track("audit", len(files)))
         results: Iterable[_FileResult]
         if jobs == 1:
-            search = _Search(known, policy, Forgotten.of(store))
+            search = _Search(known, policy, Forgotten.of(store), words)
             results = (_searched(search, store, file) for file in files)
         else:
-            processes = stack.enter_context(Processes(jobs, _set_up, store.root, known, policy))
+            processes = stack.enter_context(Processes(jobs, _set_up, store.root, known, policy, words))
             results = (result for _, result in processes.map(_searched_here, files))
         for result in results:
             total.values += result.values
@@ -146,10 +150,10 @@ _search: "tuple[_Search, Store]"
 """Of a process that searches."""
 
 
-def _set_up(root: str, known: KnownNames, policy: ScrubPolicy) -> None:
+def _set_up(root: str, known: KnownNames, policy: ScrubPolicy, words: WordLists) -> None:
     global _search
     store = Store.open(root)
-    _search = _Search(known, policy, Forgotten.of(store)), store
+    _search = _Search(known, policy, Forgotten.of(store), words), store
 
 
 def _searched_here(file: _File) -> _FileResult:
@@ -181,7 +185,7 @@ def files_holding(
     Raises:
         CsmvError: one of `also` is not there.
     """
-    search = _Search(KnownNames(), ScrubPolicy(), gone)
+    search = _Search(KnownNames(), ScrubPolicy(), gone, WordLists())
     holding: set[str] = set()
     unread: set[Unread] = set()
     for file in [*((name, name, name) for name in names), *_files_below(also)]:
@@ -209,13 +213,13 @@ def _files_below(also: Iterable[Path]) -> list[_File]:
 class _Search:
     """Everything that is looked for, and what has been found."""
 
-    def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten) -> None:
+    def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten, words: WordLists) -> None:
         self._gone = gone
-        self._gazetteer = Gazetteer(known.names)
-        self._names = known.names
-        self._names_in_ids = NamesInIds(known.names, gone.traces)
+        self._names = AllowList(words.allow).without(known.names)
+        self._gazetteer = Gazetteer(self._names)
+        self._names_in_ids = NamesInIds(self._names, gone.traces)
         self._ids = known.ids
-        self._scrubber = Scrubber(_placeholders(policy))
+        self._scrubber = Scrubber(policy.counting(), words=words)
         self._found = _FileResult()
 
     @cached_property
@@ -323,13 +327,3 @@ def _is_plain_in_label(span: Span, text: str) -> bool:
 def _leads_to_person(span: Span, text: str) -> bool:
     found = text[span.start : span.end]
     return _PROFILE.search(found) is not None and _CANONICAL.match(found) is None
-
-
-def _placeholders(policy: ScrubPolicy) -> ScrubPolicy:
-    """The kinds of a policy, without keys or models: an audit only counts."""
-    rules = {
-        kind.lower(): EntityRule(enabled=policy.rule(kind).enabled, threshold=policy.threshold_of(kind))
-        for kind in Kind
-    }
-    off = EntityRule(enabled=False)
-    return ScrubPolicy(**{**rules, "person": off, "location": off})

@@ -18,6 +18,7 @@ SHORTEST_UNSPACED = 3
 MOST_WORDS = 12
 _ORNAMENT = re.compile(r"[^\w\s']")
 _SHORTEST_WORD = 3
+_LONGEST_YEAR = 4
 _GIVEN = frozenset(GIVEN_NAMES.split())
 
 
@@ -43,15 +44,9 @@ def form_of(name: str) -> Form | None:
 
     The name counts from its first to its last letter or digit: without @, emoji and ornaments around it.
     """
-    folded = fold(unicodedata.normalize("NFC", name)).text
-    places = list(WORD.finditer(folded))
-    if not places:
+    plain = _plain(name)
+    if not plain:
         return None
-    end = places[-1].end()
-    # Thai, Khmer and Burmese write vowels as marks upon a letter, and those of the last letter belong to the name.
-    while end < len(folded) and unicodedata.category(folded[end]).startswith("M"):
-        end += 1
-    plain = folded[places[0].start() : end]
     if _is_unspaced(plain):
         return Form(plain, Writing.UNSPACED) if len(plain) >= SHORTEST_UNSPACED else None
     words = tuple(word.lower() for word in WORD.findall(plain))
@@ -63,6 +58,40 @@ def form_of(name: str) -> Form | None:
         return None
     written = SPACE.sub(" ", plain)
     return Form(written, Writing.EXACT, words) if exactly else Form(written.lower(), Writing.LOOSE, words)
+
+
+def denied_form(word: str, *, forced: bool) -> Form | None:
+    """The form by which a word is recognized that somebody wants removed; None if it is an ordinary word.
+
+    However short or long it is, it counts; so does a number that is no year. An ordinary word counts if it is `forced`,
+    and a phrase of ordinary words then in any casing.
+    """
+    plain = _plain(word)
+    if not plain:
+        # Emoji and other signs alone are found as they stand.
+        signs = fold(unicodedata.normalize("NFC", word)).text.strip()
+        return None if signs.isascii() else Form(signs, Writing.UNSPACED)
+    if _is_unspaced(plain):
+        return Form(plain, Writing.UNSPACED)
+    words = tuple(part.lower() for part in WORD.findall(plain))
+    written = SPACE.sub(" ", plain)
+    is_number = len(words) == 1 and words[0].isdecimal() and len(words[0]) > _LONGEST_YEAR
+    if forced or is_number or _ORNAMENT.search(plain) is not None or not _is_phrase(words):
+        return Form(written.lower(), Writing.LOOSE, words)
+    return Form(written, Writing.EXACT, words) if len(words) > 1 else None
+
+
+def _plain(name: str) -> str:
+    """A name folded, from its first to its last letter or digit; empty if it has none."""
+    folded = fold(unicodedata.normalize("NFC", name)).text
+    places = list(WORD.finditer(folded))
+    if not places:
+        return ""
+    end = places[-1].end()
+    # Thai, Khmer and Burmese write vowels as marks upon a letter, and those of the last letter belong to the name.
+    while end < len(folded) and unicodedata.category(folded[end]).startswith("M"):
+        end += 1
+    return folded[places[0].start() : end]
 
 
 def _is_phrase(words: tuple[str, ...]) -> bool:

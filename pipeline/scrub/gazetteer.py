@@ -58,17 +58,21 @@ class Gazetteer(TextRecognizer):
     """Finds the names it was made with. Time to search does not grow with their number."""
 
     kind = Kind.USERNAME
+    rule = "known name"
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str | Form]) -> None:
         self._root = _Node()
+        self._most_words = MOST_WORDS
         unspaced: set[str] = set()
         for name in names:
-            form = form_of(name)
+            form = name if isinstance(name, Form) else form_of(name)
             if form is not None and form.writing is Writing.UNSPACED:
                 unspaced.add(form.text)
             elif form is not None:
                 self._add(form)
-        self._unspaced = _by_beginning(unspaced)
+        # A known name has at least as many characters as are looked up; a denied word may have fewer.
+        self._beginning = min((_BEGINNING, *map(len, unspaced)))
+        self._unspaced = _by_beginning(unspaced, self._beginning)
 
     def may_hold(self, glance: Glance) -> bool:
         """A name begins with one of its first words, or is in a script without spaces."""
@@ -82,12 +86,12 @@ class Gazetteer(TextRecognizer):
         for first in range(len(words)):
             end = self._longest(text, words, first)
             if end:
-                yield words[first][1], end, 1.0, "known name"
+                yield words[first][1], end, 1.0, self.rule
         if self._unspaced and not text.isascii():
-            for start in range(len(text) - _BEGINNING + 1):
-                for name in self._unspaced.get(text[start : start + _BEGINNING], ()):
+            for start in range(len(text) - self._beginning + 1):
+                for name in self._unspaced.get(text[start : start + self._beginning], ()):
                     if text.startswith(name, start):
-                        yield start, start + len(name), 0.9, "known name without spaces"
+                        yield start, start + len(name), 0.9, f"{self.rule} without spaces"
                         break
 
     def count(self, text: str) -> int:
@@ -96,6 +100,7 @@ class Gazetteer(TextRecognizer):
         return sum(1 for _ in self.find(folded)) if self.may_hold(Glance(folded)) else 0
 
     def _add(self, form: Form) -> None:
+        self._most_words = max(self._most_words, len(form.words))
         node = self._root
         for word in form.words:
             node = node.below(word)
@@ -105,7 +110,7 @@ class Gazetteer(TextRecognizer):
         """Where the longest name that begins with word `first` ends; 0 if none does."""
         node = self._root
         best = 0
-        for word, _, end in words[first : first + MOST_WORDS]:
+        for word, _, end in words[first : first + self._most_words]:
             following = node.next.get(word)
             if following is None:
                 break
@@ -117,9 +122,9 @@ class Gazetteer(TextRecognizer):
         return best
 
 
-def _by_beginning(names: set[str]) -> dict[str, list[str]]:
-    """The names by their first characters, the longest first."""
+def _by_beginning(names: set[str], characters: int) -> dict[str, list[str]]:
+    """The names by their first characters, so many, the longest first."""
     by_beginning: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: (-len(name), name)):
-        by_beginning.setdefault(name[:_BEGINNING], []).append(name)
+        by_beginning.setdefault(name[:characters], []).append(name)
     return by_beginning

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from csmv.pipeline.scrub.addresses import AddressRecognizer
+from csmv.pipeline.scrub.deny_list import DenyList
 from csmv.pipeline.scrub.documents import (
     BankAccountRecognizer,
     CardRecognizer,
@@ -40,8 +41,8 @@ def _patterns() -> tuple[TextRecognizer, ...]:
     return tuple(recognizer() for recognizer in PATTERNS)
 
 
-def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecognizer]:
-    """The recognisers of the kinds that are on, and the gazetteer of `names` if there are any.
+def recognizers_for(policy: ScrubPolicy, names: Iterable[str], deny: Iterable[str] = ()) -> list[TextRecognizer]:
+    """The recognisers of the kinds that are on, the gazetteer of `names` if there are any, and the denied words.
 
     Raises CsmvError if a language model is asked for that is not there.
     """
@@ -51,4 +52,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str]) -> list[TextRecog
     person_names = tuple(names)
     if person_names and Kind.USERNAME in on:
         recognizers.append(Gazetteer(person_names))
+    denied_words = tuple(deny)
+    if denied_words:
+        recognizers.append(DenyList(denied_words))
     return recognizers

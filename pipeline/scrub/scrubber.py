@@ -4,45 +4,41 @@ Every character outside a finding stays as it was. Scrubbing a scrubbed text cha
 log or an exception.
 """
 
-import hashlib
-import hmac
-import re
-from bisect import bisect
-from collections.abc import Iterable, Sequence
+from bisect import bisect, bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import SecretStr
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.scrub.folding import Folded, fold
+from csmv.pipeline.scrub.deny_list import DenyList
+from csmv.pipeline.scrub.folding import fold
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.names import read_ahead
-from csmv.pipeline.scrub.policy import Kind, Operator, ScrubPolicy
+from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.scrub.presidio import registry_of
 from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
+from csmv.pipeline.scrub.replacements import Inert, Replacements, is_bracketed, placeholders_inert
 from csmv.pipeline.scrub.roster import recognizers_for
+from csmv.pipeline.scrub.spans import Span
+from csmv.pipeline.scrub.spared import Spared
+from csmv.pipeline.scrub.word_lists import WordLists
 
 if TYPE_CHECKING:
     from presidio_analyzer.recognizer_registry import RecognizerRegistry
 
-_PLACEHOLDER = re.compile(rf"<(?:{'|'.join(Kind)})(?::[0-9a-f]{{12}})?>")
-_INERT = "\ue000"
-"""A character of private use that no recogniser reads as part of anything."""
+__all__ = ["Scrubbed", "Scrubber", "Span", "holds"]
 
+_AROUND = ("{}", "so {} said")
+_GLUED = ("name{}mail.com", "name{}mail dot com", "name at gmail{}com")
+"""What may stand around a text that is put in the place of a finding."""
+_AROUND = ("{}", "so {} said")
+_GLUED = ("name{}mail.com", "name{}mail dot com", "name at gmail{}com")
+"""What may stand around a text that is put in the place of a finding; around one in brackets, the second too."""
 _ROUNDS = 50
 """A cut can bring things together that were apart. Each round looks at the result of the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One finding: characters [start, end) of the text as it was given."""
-
-    start: int
-    end: int
-    kind: str
-    score: float
-    recognizer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +54,72 @@ class Scrubbed:
     rounds: int = field(default=0, compare=False)
 
 
+class _View:
+    """A policy as it is for texts of one language: who looks, from what score on, and what is put in its place."""
+
+    def __init__(self, policy: ScrubPolicy, recognizers: Iterable[TextRecognizer], key: SecretStr | None) -> None:
+        on = policy.kinds
+        self.replacements = Replacements(policy, key)
+        self.looking = [
+            (recognizer, policy.threshold_of(recognizer.kind) if recognizer.threshold is None else recognizer.threshold)
+            for recognizer in recognizers
+            if recognizer.kind in on or isinstance(recognizer, DenyList)
+        ]
+
+
 class Scrubber:
     """Scrubs texts by one policy. What is heavy is loaded with the first text that needs it: keep it for many."""
 
-    def __init__(self, policy: ScrubPolicy, key: SecretStr | None = None, names: Iterable[str] = ()) -> None:
-        """`names` are the handles and display names known for this dataset; `key` is needed for keyed hashes.
+    def __init__(
+        self,
+        policy: ScrubPolicy,
+        key: SecretStr | None = None,
+        names: Iterable[str] = (),
+        words: WordLists = WordLists(),  # noqa: B008  (immutable)
+    ) -> None:
+        """A scrubber for texts of any language.
 
-        Raises CsmvError if the policy hashes and there is no key, or asks for a language model that is not there.
+        Args:
+            policy: what is removed, and how.
+            key: for keyed hashes.
+            names: handles and display names known for this dataset.
+            words: allowed and denied ones; those whose digests the policy has.
+
+        Raises:
+            CsmvError: the policy hashes and there is no key; it asks for a language model that is not there, or for
+                other words; or one of its own texts would be scrubbed itself.
         """
         if policy.needs_key and key is None:
             raise CsmvError("The scrub policy replaces something by a keyed hash, and no key was given.")
+        words.require(policy)
         self.policy = policy
-        self._key = key.get_secret_value().encode("utf-8", "surrogatepass") if key else b""
-        self._thresholds: dict[str, float] = {kind.value: policy.threshold_of(kind) for kind in policy.kinds}
-        self._recognizers = recognizers_for(policy, names)
+        self._recognizers = recognizers_for(policy.widest, names, words.deny)
+        self._inert = Inert(policy)
+        self._spared = Spared(policy, words)
+        self._views = {
+            language: _View(policy.in_language(language), self._recognizers, key)
+            for language in (None, *policy.languages)
+        }
+        self._check_own_texts()
 
     @property
     def registry(self) -> "RecognizerRegistry":
         """The recognisers in use, as Presidio's own AnalyzerEngine takes them."""
         return registry_of(self._recognizers)
 
-    def scrub(self, texts: Sequence[str]) -> list[Scrubbed]:
-        """Each text scrubbed, in the order given. Any Unicode is well, lone surrogates too."""
+    def scrub(self, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[Scrubbed]:
+        """Each text scrubbed, in the order given. Any Unicode is well, lone surrogates too.
+
+        Args:
+            texts: what is scrubbed.
+            languages: of each text, where they are known; a policy may have other rules for some.
+        """
         if self.policy.language_models:
-            read_ahead(self._recognizers, [_read(text).text for text in texts])
-        return [self._scrub(text) for text in texts]
+            read_ahead(self._recognizers, [fold(self._inert(text)).text for text in texts])
+        if languages is None or not self.policy.by_language:
+            return [self._scrub(text, self._views[None]) for text in texts]
+        views = (self._views[self.policy.language_of(language)] for language in languages)
+        return [self._scrub(text, view) for text, view in zip(texts, views, strict=True)]
 
     def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """What would be cut out of each text."""
@@ -97,75 +134,129 @@ class Scrubber:
         the texts' spans, for whoever has them already.
         """
         removed = self.find(texts) if removed is None else removed
-        return [_apart(self._look(text, at_least), spans) for text, spans in zip(texts, removed, strict=True)]
+        return [
+            _apart(self._look(text, self._views[None], at_least), spans)
+            for text, spans in zip(texts, removed, strict=True)
+        ]
 
     def replacement(self, span: Span, text: str) -> str:
         """What `scrub` puts in the place of a span of this text."""
-        return self._replacement(span, text[span.start : span.end])
+        return self._views[None].replacements.of(span.kind, text[span.start : span.end])
 
-    def _scrub(self, text: str) -> Scrubbed:
-        spans = self._look(text)
+    def _scrub(self, text: str, view: _View) -> Scrubbed:
+        spans = self._look(text, view)
         if not spans:
             return Scrubbed(text, (), ())
         rounds = 0
+        asked = Counter[int]()
         while rounds < _ROUNDS:
             rounds += 1
-            out, origins = self._apply(text, spans)
-            more = self._look(out)
+            out, pieces = _applied(text, spans, view.replacements, asked)
+            more = self._look(out, view)
             if not more:
                 break
-            spans = _joined([*spans, *(_moved(span, origins) for span in more)])
+            asked.update(pieces.replaced_in(more))
+            spans = _joined([*spans, *map(pieces.moved, more)])
         return Scrubbed(out, tuple(sorted({span.kind for span in spans})), tuple(spans), rounds)
 
-    def _look(self, text: str, at_least: float | None = None) -> list[Span]:
+    def _look(self, text: str, view: _View, at_least: float | None = None) -> list[Span]:
         """What recognisers find in a text: as surely as the policy asks, or `at_least` so surely, then not joined."""
-        folded = _read(text)
+        folded = fold(self._inert(text))
         glance = Glance(folded.text)
         found: list[Span] = []
-        for recognizer in self._recognizers:
+        for recognizer, threshold in view.looking:
             if recognizer.may_hold(glance):
-                threshold = recognizer.threshold
-                if threshold is None:
-                    threshold = self._thresholds.get(recognizer.kind.value, 2.0)
                 least = threshold if at_least is None else min(at_least, threshold)
                 for start, end, score, rule in recognizer.find(folded.text):
                     if score >= least and start < end:
                         found.append(_span(recognizer, score, rule, *folded.original(start, end)))
+        if found and self._spared:
+            found = self._spared.left(found, text)
         return _joined(found) if found and at_least is None else found
 
-    def _apply(self, text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int]]]:
-        """The text with every span replaced, and for each kept piece: start there, start here, length."""
-        pieces: list[str] = []
-        origins: list[tuple[int, int, int]] = []
-        at = length = 0
-        for span in spans:
-            origins.append((length, at, span.start - at))
-            replacement = self._replacement(span, text[span.start : span.end])
-            pieces += (text[at : span.start], replacement)
-            length += span.start - at + len(replacement)
-            at = span.end
-        origins.append((length, at, len(text) - at))
-        return "".join((*pieces, text[at:])), origins
+    def _check_own_texts(self) -> None:
+        """Raises CsmvError for a text of one's own that would be read as a finding, or as a part of one."""
+        kept = self._spared, self._inert
+        self._spared, self._inert = Spared(ScrubPolicy(), WordLists()), placeholders_inert
+        for text in sorted(self.policy.own_texts()):
+            for context in (*_AROUND, *(_GLUED if is_bracketed(text) else ())):
+                place = context.index("{")
+                spans = (self._look(context.format(text), view) for view in self._views.values())
+                if any(span.start < place + len(text) and span.end > place for found in spans for span in found):
+                    raise CsmvError(
+                        f"The scrub policy puts '{text}' in the place of findings, and that would itself be read as "
+                        "one, or as part of one: take another text, such as '[user]'."
+                    )
+        self._spared, self._inert = kept
 
-    def _replacement(self, span: Span, value: str) -> str:
-        operator = self.policy.rule(Kind(span.kind)).operator
-        if operator is Operator.REMOVE:
-            return ""
-        if operator is Operator.PLACEHOLDER:
-            return f"<{span.kind}>"
-        message = f"{span.kind}:{fold(value).text.casefold()}".encode("utf-8", "surrogatepass")
-        return f"<{span.kind}:{hmac.new(self._key, message, hashlib.sha256).hexdigest()[:12]}>"
+
+class _Piece(NamedTuple):
+    """A piece of a scrubbed text, where it stands there and in the text before, and whether it was kept."""
+
+    out_start: int
+    out_end: int
+    start: int
+    end: int
+    is_kept: bool
+
+
+class _Pieces:
+    """The pieces of a scrubbed text in order, none of them empty."""
+
+    def __init__(self, pieces: Sequence[_Piece]) -> None:
+        self._pieces = pieces
+        self._starts = [piece.out_start for piece in pieces]
+        self._ends = [piece.out_end for piece in pieces]
+
+    def moved(self, span: Span) -> Span:
+        """A span of the scrubbed text as one of the text before; where it touches a replacement, all of the finding."""
+        first = self._pieces[bisect_right(self._ends, span.start)]
+        last = self._pieces[bisect_left(self._starts, span.end) - 1]
+        start = first.start + span.start - first.out_start if first.is_kept else first.start
+        end = last.start + span.end - last.out_start if last.is_kept else last.end
+        return Span(start, end, span.kind, span.score, span.recognizer)
+
+    def replaced_in(self, spans: Iterable[Span]) -> set[int]:
+        """Where, in the text before, the findings began whose replacement is part of these spans."""
+        return {
+            piece.start
+            for span in spans
+            for piece in self._pieces[bisect_right(self._ends, span.start) : bisect_left(self._starts, span.end)]
+            if not piece.is_kept
+        }
+
+
+def _applied(
+    text: str, spans: Sequence[Span], replacements: Replacements, asked: Mapping[int, int]
+) -> tuple[str, _Pieces]:
+    """The text with every span replaced, and the pieces it is made of; empty ones are left out.
+
+    `asked` says of beginnings of spans how often what was put in their place was found again.
+    """
+    pieces: list[_Piece] = []
+    written: list[str] = []
+    at = length = 0
+
+    def put(piece: str, start: int, end: int, is_kept: bool) -> None:
+        nonlocal length
+        if piece:
+            written.append(piece)
+            pieces.append(_Piece(length, length + len(piece), start, end, is_kept))
+            length += len(piece)
+
+    for span in spans:
+        put(text[at : span.start], at, span.start, True)
+        times = max((times for start, times in asked.items() if span.start <= start < span.end), default=0)
+        put(replacements.of(span.kind, text[span.start : span.end], times), span.start, span.end, False)
+        at = span.end
+    put(text[at:], at, len(text), True)
+    return "".join(written), _Pieces(pieces)
 
 
 def holds(gazetteer: Gazetteer, text: str) -> bool:
     """Whether a scrubber that knows the gazetteer's names would find one of them when it looks at `text`."""
-    folded = _read(text).text
+    folded = fold(placeholders_inert(text)).text
     return gazetteer.may_hold(Glance(folded)) and any(True for _ in gazetteer.find(folded))
-
-
-def _read(text: str) -> Folded:
-    """A text as recognisers read it: folded, its placeholders inert."""
-    return fold(_PLACEHOLDER.sub(lambda found: _INERT * len(found[0]), text) if "<" in text else text)
 
 
 def _span(recognizer: TextRecognizer, score: float, rule: str, start: int, end: int) -> Span:
@@ -199,10 +290,3 @@ def _apart(spans: Iterable[Span], removed: Sequence[Span]) -> tuple[Span, ...]:
             taken.insert(place, (span.start, span.end))
             apart.append(span)
     return tuple(sorted(apart, key=lambda span: span.start))
-
-
-def _moved(span: Span, origins: list[tuple[int, int, int]]) -> Span:
-    """A span of a scrubbed text as one of the text before. Placeholders are never part of a span."""
-    start = next(here + span.start - there for there, here, size in reversed(origins) if there <= span.start)
-    end = next(here + span.end - there for there, here, size in reversed(origins) if there < span.end)
-    return Span(start, end, span.kind, span.score, span.recognizer)

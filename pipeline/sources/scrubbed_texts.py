@@ -104,18 +104,26 @@ class ScrubbedTexts:
         self.scrubbed = 0
         """How many texts went through the scrubber."""
 
-    def scrub(self, texts: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    def scrub(
+        self, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[tuple[str, tuple[str, ...]]]:
         """Each text scrubbed, with the kinds that were removed: as the scrubber itself would."""
-        digests = [_digest(text) for text in texts]
+        policy = self._scrubber.policy
+        known = [None] * len(texts) if languages is None else map(policy.language_of, languages)
         again = []
-        for digest, text in zip(digests, texts, strict=True):
+        digests = []
+        for text, language in zip(texts, known, strict=True):
+            # A text has no \0 in it: what a language makes of it is kept apart from what it is elsewhere.
+            digest = _digest(text if language is None else f"{language}\0{text}")
+            digests.append(digest)
             if digest not in self._now:
                 before = self._before.get(digest)
                 if before is not None and self._stands(text, before):
                     self._now[digest] = before
                 else:
-                    again.append((digest, text))
-        for (digest, text), out in zip(again, self._scrubber.scrub([text for _, text in again]), strict=True):
+                    again.append((digest, text, language))
+        scrubbed = self._scrubber.scrub([text for _, text, _ in again], [language for _, _, language in again])
+        for (digest, text, _), out in zip(again, scrubbed, strict=True):
             self._now[digest] = Before(None if out.text == text else out.text, tuple(map(str, out.kinds)), out.rounds)
         self.scrubbed += len(again)
         results = zip(texts, (self._now[digest] for digest in digests), strict=True)

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.landed_names import extract_names
+from csmv.pipeline.policy_words import words_of
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import Pseudonymiser, key_fingerprint
@@ -238,11 +239,12 @@ def _names(store: Store, source: Source) -> tuple[str, ...]:
 
 
 def _scrubber(store: Store, source: Source, policy: ScrubPolicy, key: SecretStr) -> ScrubPool:
-    at = (policy, key, _names(store, source))
+    words = words_of(store, policy)
+    at = (policy, key, _names(store, source), words)
     with _LOCK:
         if at not in _scrubber_of:
             close_scrubbers()
-            _scrubber_of[at] = ScrubPool(policy, key, at[2])
+            _scrubber_of[at] = ScrubPool(policy, key, at[2], words=words)
         return _scrubber_of[at]
 
 
@@ -300,24 +302,26 @@ class _Writer:
 
     def videos(self, rows: Sequence[VideoRow]) -> pa.Table:
         nothing = [None] * len(rows)
+        languages = [row.language for row in rows]
         return _table(
             VIDEOS.schema,
             video_id=[row.video_id for row in rows],
             url=[row.url for row in rows],
             hashtags=[self._hashtags(row.hashtags) for row in rows],
-            description=[text or None for text, _ in self._clean([row.description for row in rows])],
+            description=[text or None for text, _ in self._clean([row.description for row in rows], languages)],
             created_at=[_whole_seconds(row.created_at) for row in rows],
             comment_count=[_count(row.comment_count) for row in rows],
             like_count=[_count(row.like_count) for row in rows],
             play_count=[_count(row.play_count) for row in rows],
             share_count=[_count(row.share_count) for row in rows],
-            language=[row.language for row in rows],
+            language=languages,
             creator=[self._person(row.creator) for row in rows],
             **dict.fromkeys(MEDIA_COLUMNS, nothing) | {"media_status": [str(MediaStatus.PENDING)] * len(rows)},
         )
 
     def comments(self, rows: Sequence[CommentRow]) -> pa.Table:
-        texts = self._clean([row.text for row in rows])
+        languages = [row.language for row in rows]
+        texts = self._clean([row.text for row in rows], languages)
         return _table(
             COMMENTS.schema,
             comment_id=[self._comment_id(row, row.id) for row in rows],
@@ -327,7 +331,7 @@ class _Writer:
             like_count=[_count(row.like_count) for row in rows],
             reply_to=[None if row.reply_to is None else self._comment_id(row, row.reply_to) for row in rows],
             created_on=[row.created_on for row in rows],
-            language=[row.language for row in rows],
+            language=languages,
             author=[self._person(row.author) for row in rows],
             by_creator=[row.by_creator for row in rows],
             pinned=[row.pinned for row in rows],
@@ -350,9 +354,11 @@ class _Writer:
     def _person(self, person: Person | None) -> str | None:
         return self.pseudonyms.user_id(person.key) if person is not None and person.key else None
 
-    def _clean(self, texts: Sequence[str]) -> list[tuple[str, list[str]]]:
+    def _clean(
+        self, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[tuple[str, list[str]]]:
         """Texts scrubbed and without the names of who was forgotten, each with the kinds that were removed."""
-        scrubbed = self.texts.scrub([text.replace("\0", "") for text in texts])
+        scrubbed = self.texts.scrub([text.replace("\0", "") for text in texts], languages)
         cleaned = self.forgotten.clean([text for text, _ in scrubbed])
         return [
             (text, sorted({*kinds, *([str(Kind.USERNAME)] if names else [])}))

@@ -68,6 +68,50 @@ def test_another_field_a_file_and_two_processes(scrub: Scrub, tmp_path: Path, mo
     assert out == [{"n": n, "comment": f"{n} <USERNAME>"} for n in range(5000)]
 
 
+def test_each_word_given_goes_and_ordinary_ones_are_told(scrub: Scrub, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("brimworth\nzq\nlove\n!best\n# a comment\n")
+    text = b"Brimworth, ZQ and I love the best\n"
+    out, told = scrub(text, "--names", str(tmp_path / "names.txt"))
+    assert out == b"<USERNAME>, <USERNAME> and I love the <USERNAME>\n"
+    assert b"1 of 4 words to remove are ordinary words and stay; --show-spared says which. A ! at" in told
+    assert b"love" not in told
+    assert b"and stay: love. A !" in scrub(text, "--names", str(tmp_path / "names.txt"), "--show-spared")[1]
+
+
+def test_the_language_of_a_stream_chooses_a_policys_rules(scrub: Scrub, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("scrub: {languages: {de: {username: {replace: '[wer]'}}}}\n")
+    assert scrub(b"hi @kayla_rose\n", "--policy", str(policy), "--language", "de")[0] == b"hi [wer]\n"
+    assert scrub(b"hi @kayla_rose\n", "--policy", str(policy))[0] == b"hi <USERNAME>\n"
+
+
+def test_words_are_put_on_a_roots_lists_and_hold_in_a_stream(
+    scrub: Scrub, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    root = str(tmp_path / "root")
+    Store.create(root, DatasetConfig(name="x", n_shards=1, source=FolderSource(path=str(folder))))
+    (tmp_path / "deny.txt").write_text("brimworth\nlove\n")
+    (tmp_path / "decisions.json").write_text(json.dumps({"allow": ["starclub77"], "deny": ["zq"]}))
+    words = ["words", "--root", root, "--deny", str(tmp_path / "deny.txt"), "--from", str(tmp_path / "decisions.json")]
+
+    build_app()(words, standalone_mode=False)
+    said = capfdbinary.readouterr().out.decode()
+    assert "allow: 1 words, 1 of them new." in said and "deny: 3 words, 3 of them new." in said
+    assert "1 of them are ordinary words and stay in texts; --show says which" in said
+    assert not any(word in said for word in ("brimworth", "love", "starclub77", "zq"))
+    build_app()(["words", "--root", root, "--json"], standalone_mode=False)
+    assert json.loads(capfdbinary.readouterr().out)["deny"] == {"words": 3, "new": 0, "moved": 0, "ordinary": 1}
+    build_app()(["words", "--root", root, "--show"], standalone_mode=False)
+    assert b"stay in texts: love." in capfdbinary.readouterr().out
+
+    text = b"@starclub77 and @kayla_rose at zq\n"
+    scrubbed = b"@starclub77 and <USERNAME> at <USERNAME>\n"
+    assert scrub(text, "--root", root)[0] == scrubbed
+    assert scrub(text, "--policy", f"{root}/dataset.yaml")[0] == scrubbed
+
+
 def test_explain_says_where_what_who_and_how_surely(scrub: Scrub) -> None:
     out, told = scrub(b"hi @kayla_rose\n", "--explain")
     assert out == b"hi <USERNAME>\n"
