@@ -23,6 +23,11 @@ _CONFIG = {
     "gliner": "gliner_config.json",
     "gliner2": "config.json",
 }
+_RUN_CODE = ("gliner", "gliner2")
+"""Packages that trust whatever code a model's configuration refers to, and read pickled weights beside a missing file.
+
+As read of gliner 0.2.24 and gliner2 2.1.0, which pass trust_remote_code=True on when they make a model's encoder.
+"""
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5")
 
 
@@ -38,6 +43,8 @@ def folder_of(model: NerModel) -> Path:
     folder = _found(model)
     if model.framework != "spacy":
         _refuse_pickles(model, folder)
+    if model.framework in _RUN_CODE:
+        _refuse_code(model, folder)
     if not any(folder.rglob(_CONFIG[model.framework]) if model.framework == "spacy" else _configs(model, folder)):
         raise CsmvError(
             f"The folder '{shown(model)}' should hold a {model.framework} model, and has no "
@@ -165,8 +172,26 @@ def _snapshot(model: NerModel) -> Path:
         ) from None
 
 
+def _refuse_code(model: NerModel, folder: Path) -> None:
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            continue  # whoever loads it is told
+        if isinstance(content, dict) and _names_code(content):
+            raise CsmvError(
+                f"The model '{shown(model)}' brings code of its own (auto_map in {path.relative_to(folder)}), which "
+                f"the package {model.framework} would run and csmv never does: take another model."
+            )
+
+
+def _names_code(content: dict[str, object]) -> bool:
+    """Whether a configuration, or one within it, refers to classes that do not come with transformers."""
+    return "auto_map" in content or any(_names_code(value) for value in content.values() if isinstance(value, dict))
+
+
 def _refuse_pickles(model: NerModel, folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
+    if any(folder.glob("model.safetensors" if model.framework in _RUN_CODE else "*.safetensors")):
         return
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
     if pickled:

@@ -416,9 +416,10 @@ class _Gliner2:
             text, labels, threshold=threshold, include_confidence=True, include_spans=True
         )
         return [
-            {"label": label, "score": one["confidence"], "start": one["start"], "end": one["end"]}
+            {"label": label, "score": one["confidence"], "start": one["start"], "end": min(one["end"], len(text))}
             for label, several in found["entities"].items()
             for one in several
+            if one["start"] < len(text)  # it adds a full stop where there is none
         ]
 
 

@@ -76,3 +76,61 @@ def token_classifier(
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def gliner(folder: Path) -> Path:
+    """A GLiNER with one layer and random weights: it finds something everywhere, with scores about a half."""
+    import torch
+    from gliner import GLiNER
+
+    torch.manual_seed(7)
+    tokenizer, encoder = _zero_shot_parts(["<<ENT>>", "<<SEP>>", "[FLERT]"])
+    tokenizer.save_pretrained(folder)
+    settings = {
+        "model_name": str(folder),
+        "name": "tiny",
+        "max_width": 3,
+        "hidden_size": 32,
+        "dropout": 0.0,
+        "max_len": 60,
+        "encoder_config": encoder.to_dict(),
+        "span_mode": "markerV0",
+        "num_rnn_layers": 0,
+        "class_token_index": len(tokenizer) - 3,
+        "vocab_size": len(tokenizer),
+        "subtoken_pooling": "first",
+        "words_splitter_type": "whitespace",
+        "ent_token": "<<ENT>>",
+        "sep_token": "<<SEP>>",
+    }
+    GLiNER.from_config(settings, backbone_from_pretrained=False).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def gliner2(folder: Path) -> Path:
+    """As `gliner`, of the package gliner2."""
+    import torch
+    from gliner2.configuration import ExtractorConfig
+    from gliner2.models.span.model import Extractor
+
+    torch.manual_seed(7)
+    tokenizer, encoder = _zero_shot_parts([])
+    settings = ExtractorConfig(model_name="tiny", max_width=3)
+    Extractor(settings, encoder_config=encoder, tokenizer=tokenizer).save_pretrained(str(folder))
+    return folder
+
+
+def _zero_shot_parts(marks: Sequence[str]) -> tuple[Any, Any]:
+    from transformers import BertConfig
+
+    tokenizer = wordpiece([*PLAIN, *NAMES, "person", "location", "email", "entities", ".", ",", ":", "(", ")"])
+    tokenizer.add_tokens(list(marks))
+    encoder = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=256,
+    )
+    return tokenizer, encoder
