@@ -65,6 +65,10 @@ class ScrubPool:
         """The names that it was given. Personal."""
         return self._names
 
+    def by(self, policy: ScrubPolicy) -> "ScrubPool":
+        """A pool of as many processes, with the same key, names and words, that scrubs by another policy."""
+        return ScrubPool(policy, self._key, self._names, self._jobs, self._words)
+
     def __enter__(self) -> Self:
         return self
 

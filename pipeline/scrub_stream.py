@@ -125,12 +125,29 @@ def scrub_stream(
 
 def stream_texts(settings: StreamSettings, file: Path | None) -> Iterator[str]:
     """The texts of `file`, or of standard input, that `scrub_stream` scrubs. Raises CsmvError as that does."""
+    return (one.text for one in placed_texts(settings, file, StreamSummary()))
+
+
+class PlacedText(NamedTuple):
+    """A text of a stream, the number of its row, and where it stands there, if a row may hold several."""
+
+    row: int
+    place: str
+    text: str
+
+
+def placed_texts(settings: StreamSettings, file: Path | None, summary: StreamSummary) -> Iterator[PlacedText]:
+    """As `stream_texts`, each text with its place; what there is to say of the rows goes into the summary."""
     with RowStream(settings, file) as stream:
         how = _Batch.of(settings, stream, _Telling())
+        summary.noun, summary.bad_rows = stream.noun, settings.bad_rows
         unseen = _Unseen(how.fields or ())
         for batch in stream.batches():
             cleaned = _Cleaned()
-            yield from (found.text for read in _all_read(how, batch, cleaned) for found in read.found)
+            for read in _all_read(how, batch, cleaned):
+                for found in read.found:
+                    yield PlacedText(read.row.number, found.place if how.several else "", found.text)
+            _add(summary, cleaned)
             if cleaned.stopped:
                 raise CsmvError(cleaned.stopped)
             unseen.look(cleaned)

@@ -1,5 +1,6 @@
 """`csmv scrub`, `audit`, `forget`: text without personal data, the search for what is left, and deletion on request."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from csmv.flows.options import AsJson, Fields, Root, RootArgument, Values, command
-from csmv.flows.terminal import print_json
+from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import UnfinishedError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ commands = typer.Typer()
 
 STREAM = "csmv.pipeline.scrub.policy:StreamSettings"
 REVIEW = "csmv.pipeline.privacy.review_settings:ReviewSettings"
+COMPARE = "csmv.pipeline.scrub.policy:CompareSettings"
 
 
 @command(commands, "scrub", alone=("--review",))
@@ -30,11 +32,12 @@ def scrub(
             STREAM, "field", "bad_rows", "policy", "names", "show_spared", "language", "root", "jobs", format="form"
         ),
     ],
+    compared: Annotated[Values, Fields(COMPARE, "compare", "framework")],
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on standard error what was found where, by whom, how surely.")
     ] = False,
     show_values: Annotated[
-        bool, typer.Option("--show-values", help="Say with --explain what was found, too: personal data.")
+        bool, typer.Option("--show-values", help="Say with --explain or --compare what was found, too: personal data.")
     ] = False,
     review: Annotated[
         str | None,
@@ -54,8 +57,15 @@ def scrub(
     """
     from csmv.pipeline.scrub.policy import StreamSettings
 
-    if show_values and not explain:
-        raise UsageError("--show-values says what --explain found: give both.")
+    if show_values and not explain and not compared["compare"]:
+        raise UsageError("--show-values says what --explain or --compare found: give one of them.")
+    if compared["framework"] and not compared["compare"]:
+        raise UsageError("--framework says what reads the model of --compare: give both.")
+    if compared["compare"] and (explain or review is not None):
+        raise UsageError("--compare lists findings in place of --explain and --review: give one of them.")
+    if compared["compare"]:
+        _compare(StreamSettings(**settings), file, compared, as_json=as_json, show_values=show_values)
+        return
     if review is not None:
         _review(StreamSettings(**settings), sampling, file, review, as_json=as_json)
         return
@@ -66,6 +76,23 @@ def scrub(
     typer.echo(summary.sentence(), err=True)
     if summary.bad:
         raise UnfinishedError(summary.about_bad_rows())
+
+
+def _compare(
+    stream: "StreamSettings", file: Path | None, compared: Values, *, as_json: bool, show_values: bool
+) -> None:
+    from csmv.pipeline.scrub.policy import CompareSettings
+    from csmv.pipeline.scrub_compare import WHO, compare
+
+    result = compare(_pool(stream), stream, file, CompareSettings(**compared), as_json=as_json, show_values=show_values)
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+    else:
+        print_table(["kind", *(who.replace("_", " ") for who in WHO)], result.rows())
+        for sentence in result.sentences():
+            typer.echo(sentence)
+    if result.bad:
+        raise UnfinishedError(result.about_bad_rows())
 
 
 def _pool(stream: "StreamSettings") -> "ScrubPool":

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.scrub.policy import NerModel, ScrubPolicy
+from csmv.pipeline.scrub.policy import Framework, NerModel, ScrubPolicy
 
 _PROCESS_BYTES = 1_000_000_000
 """What a process takes that has loaded torch and the scrubber."""
@@ -56,6 +56,27 @@ def folder_of(model: NerModel) -> Path:
             f"{model.sha256}: get the files that it means, or write the new sha256 into the policy."
         )
     return folder
+
+
+def framework_of(name: str) -> Framework:
+    """What reads a model, told by its files. Raises CsmvError if they are not on this machine, or of no known kind."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name.isidentifier() and find_spec(name) is not None:
+            return "spacy"
+        folder = _snapshot(NerModel(framework="transformers", name=name))
+    if (folder / "gliner_config.json").is_file():
+        return "gliner"
+    if (folder / "encoder_config" / "config.json").is_file():
+        return "gliner2"
+    if (folder / "config.json").is_file():
+        return "transformers"
+    if (folder / "config.cfg").is_file():
+        return "spacy"
+    raise CsmvError(
+        f"The folder '{folder.name}' holds no model that is known here: expected config.cfg (spaCy), config.json "
+        "(transformers), gliner_config.json (GLiNER) or encoder_config/config.json (GLiNER2)."
+    )
 
 
 def state_of(policy: ScrubPolicy) -> str:

@@ -58,6 +58,11 @@ def model_recognizers(policy: ScrubPolicy) -> list[ModelRecognizer]:
     return [one for one in recognizers if one.kind in one.reader.kinds.values()]
 
 
+def is_of(recognizer: TextRecognizer, model: NerModel) -> bool:
+    """Whether a recogniser asks this model."""
+    return isinstance(recognizer, ModelRecognizer) and recognizer.reader.model == model
+
+
 def read_ahead(recognizers: Iterable[TextRecognizer], texts: Sequence[str]) -> None:
     """Have each model read several folded texts together, as far as a policy allows it, for the `find` that follows."""
     for reader in dict.fromkeys(one.reader for one in recognizers if isinstance(one, ModelRecognizer)):

@@ -170,6 +170,7 @@ def _label_pairs(given: Any) -> Any:
     return tuple((label, kind.upper() if isinstance(kind, str) else kind) for label, kind in pairs)
 
 
+Framework = Literal["spacy", "transformers", "gliner", "gliner2"]
 Labels = Annotated[tuple[tuple[str, Kind], ...], BeforeValidator(_label_pairs), PlainSerializer(dict)]
 
 
@@ -178,7 +179,7 @@ class NerModel(Sparse):
 
     always = frozenset(("framework", "name"))
 
-    framework: Literal["spacy", "transformers", "gliner", "gliner2"] = "spacy"
+    framework: Framework = "spacy"
     name: str = Field(
         default="en_core_web_sm",
         min_length=1,
@@ -389,6 +390,20 @@ class ScrubPolicy(Sparse):
         policies: Iterable[ScrubPolicy] = (self, *map(self.in_language, self.languages))
         texts = (policy.rule(kind).replace for policy in policies for kind in Kind)
         return frozenset(text for text in texts if text is not None)
+
+
+class CompareSettings(Validated):
+    """With which model `csmv scrub --compare` compares the rules."""
+
+    compare: str | None = Field(
+        default=None,
+        min_length=1,
+        description="instead of scrubbing, list what only the rules or only this model finds: a folder, an installed "
+        "spaCy package, the id of a model in the hub's cache, or one that the policy names",
+    )
+    framework: Framework | None = Field(
+        default=None, description="what reads the model of --compare; left out, its files tell"
+    )
 
 
 class StreamSettings(Validated):

@@ -6,7 +6,8 @@ log or an exception.
 
 from bisect import bisect, bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,6 +67,12 @@ class _View:
             if recognizer.kind in on or isinstance(recognizer, DenyList)
         ]
 
+    def only(self, chosen: Callable[[TextRecognizer], bool]) -> "_View":
+        """The same with some of those who look."""
+        some = copy(self)
+        some.looking = [(recognizer, threshold) for recognizer, threshold in self.looking if chosen(recognizer)]
+        return some
+
 
 class Scrubber:
     """Scrubs texts by one policy. What is heavy is loaded with the first text that needs it: keep it for many."""
@@ -120,6 +127,13 @@ class Scrubber:
             return [self._scrub(text, self._views[None]) for text in texts]
         views = (self._views[self.policy.language_of(language)] for language in languages)
         return [self._scrub(text, view) for text, view in zip(texts, views, strict=True)]
+
+    def only(self, chosen: Callable[[TextRecognizer], bool]) -> "Scrubber":
+        """A scrubber with some of the recognisers of this one."""
+        some = copy(self)
+        some._recognizers = [recognizer for recognizer in self._recognizers if chosen(recognizer)]
+        some._views = {language: view.only(chosen) for language, view in self._views.items()}
+        return some
 
     def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """What would be cut out of each text."""
