@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from csmv.extractors.damage import Damage
 from csmv.extractors.decode import (
     DECODERS,
     Decoder,
@@ -23,12 +24,13 @@ from csmv.extractors.decode import (
     opened,
     packet_times,
     probe_open,
-    sound,
 )
 from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule, FpsFilter, nearest
+from csmv.extractors.sound import sound
+from csmv.extractors.streams import jumps_of, may_jump, start_of
 from csmv.extractors.transforms import FrameTransform
 
 Window = NDArray[Any]
@@ -76,6 +78,8 @@ class FrameCutter:
         self._sampled = 0
         self.windows = 0
         self._held: TimedFrame | None = None
+        self.lost = 0
+        """Pictures that could not be decoded before this had all it wanted."""
 
     @property
     def full(self) -> bool:
@@ -124,13 +128,25 @@ class FrameCutter:
 
 @dataclass(frozen=True)
 class Seen:
-    """When the picture begins and ends, in seconds since the file's start: sound is cut to the same windows."""
+    """When the picture begins and ends, in seconds since the file's start: sound is cut to the same windows.
+
+    `declared` is where a file that is cut short says that it ends; of any other it is `end`.
+    """
 
     origin: Fraction
     end: Fraction
+    declared: Fraction
 
     def frames(self, fps: int) -> int:
         return nearest(self.end * fps) - nearest(self.origin * fps)
+
+    def wanted(self, rule: ClipRule) -> Fraction:
+        """Seconds of the file that the rule would look at if nothing were missing."""
+        return min(self.declared - self.origin, Fraction(rule.max_frames, rule.fps))
+
+    def missing(self, rule: ClipRule) -> Fraction:
+        """Seconds of those that the file ends too early for."""
+        return max(self.wanted(rule) - (self.end - self.origin), Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -139,6 +155,8 @@ class Cut:
 
     windows: tuple[int, ...]
     failures: dict[int, tuple[MediaFailure, str]]
+    damage: dict[int, Damage] = field(default_factory=dict)
+    """Of the plans whose windows lack something that could not be decoded."""
     seconds: float = field(default=0.0, compare=False)
     """Of a decoding process, without what it waited for whoever takes the windows."""
 
@@ -150,77 +168,103 @@ def cut(
     *,
     decoder: DecoderName = "pyav",
     threads: int = 1,
+    max_damage: float = 1.0,
     tick: Callable[[], None] = lambda: None,
 ) -> Cut:
     """Decode `path` once and call emit(plan number, window number, window) for every window of every plan.
 
-    `tick` is called at every decoded frame. MediaError where the file gives nothing at all; what only some plans
-    cannot have (sound in a silent video) is in the result's failures.
+    Every plan gets what it would get alone. `tick` is called at every decoded frame. MediaError where the file gives
+    nothing at all; what only some plans cannot have (sound in a silent video) is in the result's failures, as is a plan
+    of whose stretch of the file more than `max_damage` (0 to 1) is missing.
     """
     failures: dict[int, tuple[MediaFailure, str]] = {}
+    damage: dict[int, Damage] = {}
     cutters = {n: FrameCutter(plan, partial(emit, n)) for n, plan in enumerate(plans) if plan.kind == "video"}
     audio = [n for n, plan in enumerate(plans) if plan.kind == "audio"]
-    seen: Seen | None = None
+    # Reading the packets apart costs little, but is rarely needed.
+    seen = _look(path) if audio or is_cut_short(path) else None
     if cutters:
         try:
-            seen = _cut_frames(path, list(cutters.values()), decoder, threads, tick)
+            rate = _cut_frames(path, list(cutters.values()), decoder, threads, tick)
+            if any(cutter.lost for cutter in cutters.values()):
+                seen = seen or _look(path)
+            if seen is not None:
+                damage |= {n: _damage(cutter, rate, seen) for n, cutter in cutters.items()}
         except MediaError as error:
             if not audio or error.reason is not MediaFailure.NO_VIDEO_STREAM:
                 raise
             failures |= dict.fromkeys(cutters, (error.reason, error.detail))
-    elif audio:
-        seen = _look(path)
     counts = [cutters[n].windows if n in cutters else 0 for n in range(len(plans))]
     for n in audio:
         try:
-            counts[n] = _cut_sound(path, plans[n], partial(emit, n), seen)
+            counts[n], damage[n] = _cut_sound(path, plans[n], partial(emit, n), seen)
         except MediaError as error:
             if not any(counts):
                 raise
             failures[n] = (error.reason, error.detail)
-    return Cut(tuple(counts), failures)
+    for n, lost in damage.items():
+        if lost.share > max_damage:
+            is_short = seen is not None and seen.missing(plans[n].rule) > 0
+            failures[n] = (MediaFailure.TRUNCATED if is_short else MediaFailure.DAMAGED, str(lost))
+    if failures.keys() == set(range(len(plans))):
+        raise MediaError(*failures[0])
+    return Cut(tuple(counts), failures, {n: lost for n, lost in damage.items() if lost and n not in failures})
 
 
 def _cut_frames(
     path: Path, cutters: list[FrameCutter], decoder: DecoderName, threads: int, tick: Callable[[], None]
-) -> Seen:
-    """Feed every cutter, until all have what they want."""
+) -> Fraction:
+    """Feed every cutter, until all have what they want; the pictures a second that the file says it has."""
     with opened(path) as container:
         source = DECODERS[decoder](container, threads)
         show = _once(source)
-        origin: Fraction | None = None
-        end = Fraction(0)
-        complete = True
+        waiting = cutters
         for frame in source.frames():
             tick()
-            for cutter in cutters:
-                if not cutter.full:
-                    cutter.push(frame, show)
-            origin = frame.time if origin is None else origin
-            end = frame.time + frame.duration
-            if all(cutter.full for cutter in cutters):
-                complete = False
+            for cutter in waiting:
+                cutter.push(frame, show)
+                cutter.lost = source.lost
+            waiting = [cutter for cutter in waiting if not cutter.full]
+            if not waiting:
                 break
-        for cutter in cutters:
+        for cutter in waiting:
             cutter.finish(show)
+            cutter.lost = source.lost
         if not any(cutter.windows for cutter in cutters):
             _nothing(path)
-        if complete and is_cut_short(path) and (source.packets < source.stream.frames or not source.stream.frames):
-            raise MediaError(MediaFailure.TRUNCATED, "the file ends before its container says it does")
         source.close()
-        return Seen(origin or Fraction(0), end)
+        return source.stream.average_rate or Fraction(24)
+
+
+def _damage(cutter: FrameCutter, rate: Fraction, seen: Seen) -> Damage:
+    wanted, missing = seen.wanted(cutter.plan.rule), seen.missing(cutter.plan.rule)
+    return Damage(cutter.lost + round(missing * rate), cutter.lost / rate + missing, wanted)
 
 
 def _look(path: Path) -> Seen | None:
-    """When the picture is shown, from timestamps alone; None where there is no picture."""
+    """When the picture is shown, from its first frame and the other packets' times; None where there is no picture.
+
+    The same whatever is asked of the file, so that sound has the same windows with pictures or without.
+    """
     with opened(path) as container:
         try:
             stamps = list(packet_times(container))
         except MediaError:
             return None
-    if not stamps:
-        return None
-    return Seen(stamps[0][0], stamps[-1][0] + stamps[-1][1])
+        if not stamps:
+            return None
+        length = Fraction(container.duration or 0, 1_000_000) + Fraction(container.start_time or 0, 1_000_000)
+        length -= start_of(container)
+    origin = _first_shown(path, stamps[0][0])
+    end = max(time + duration for time, duration in stamps)
+    return Seen(origin, end, max(end, length) if is_cut_short(path) else end)
+
+
+def _first_shown(path: Path, otherwise: Fraction) -> Fraction:
+    """When the first frame is shown that can be decoded: a stream may begin in the middle of a group of pictures."""
+    with opened(path) as container:
+        first = next(iter(DECODERS[DEFAULT](container).frames()), None)
+        return otherwise if first is None else first.time
 
 
 def _nothing(path: Path) -> None:
@@ -242,14 +286,17 @@ def _once(source: Decoder) -> Callable[[TimedFrame], NDArray[Any]]:
     return show
 
 
-def _cut_sound(path: Path, plan: Plan, emit: Callable[[int, Window], None], seen: Seen | None) -> int:
+def _cut_sound(path: Path, plan: Plan, emit: Callable[[int, Window], None], seen: Seen | None) -> tuple[int, Damage]:
     """Windows of sound under the windows of frames; by the sound's own length where there is no picture."""
     rule, need = plan.rule, samples_of(plan.rule, plan.rate)
     origin = seen.origin if seen else Fraction(0)
     with opened(path) as container:
-        heard, first = sound(container, plan.rate, float(origin) + rule.max_frames / rule.fps + 1)
+        jumps = tuple(jumps_of(container)) if may_jump(container) else ()
+    with opened(path) as container:
+        limit = float(origin) + rule.max_frames / rule.fps + 1
+        heard, first, damage = sound(container, plan.rate, limit, jumps)
     if seen is None:
-        seen = Seen(origin, first + Fraction(heard.size, plan.rate))
+        seen = Seen(origin, *[first + Fraction(heard.size, plan.rate)] * 2)
     count = rule.count(max(seen.frames(rule.fps), 1))
     begin = Fraction(nearest(origin * rule.fps), rule.fps)
     for number in range(count):
@@ -259,7 +306,8 @@ def _cut_sound(path: Path, plan: Plan, emit: Callable[[int, Window], None], seen
         window = np.zeros(need, np.float32)
         window[before : before + piece.size] = piece[: need - before]
         emit(number, window)
-    return count
+    missing = seen.missing(rule)
+    return count, Damage(damage.frames, damage.seconds + missing, max(seen.wanted(rule), damage.of_seconds))
 
 
 def probe_file(path: Path) -> Probe:

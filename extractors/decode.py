@@ -6,17 +6,19 @@ plain files in known container formats are opened: never a playlist that could n
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.streams import Clock, packets_of, video_stream
 
 Image = NDArray[np.uint8]
 
@@ -71,16 +74,30 @@ class Decoder(Protocol):
 def opened(path: Path) -> Iterator[InputContainer]:
     """The file as a container, checked. MediaError says why where it is none."""
     _check_file(path)
+    with ExitStack() as stack:
+        try:
+            container = av.open(
+                _named(path, stack),
+                metadata_errors="replace",
+                options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+            )
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise _unopened(path, error) from None
+        with container:
+            yield container
+
+
+def _named(path: Path, stack: ExitStack) -> str:
+    """A file as libavformat takes it: with its protocol, since `a:b.mp4` would be one, and in UTF-8."""
     try:
-        container = av.open(
-            str(path),
-            metadata_errors="replace",
-            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
-        )
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise _unopened(path, error) from None
-    with container:
-        yield container
+        name = str(path)
+        name.encode()
+    except UnicodeEncodeError:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="csmv-name-")))
+        link = folder / f"file{path.suffix if path.suffix.isascii() else ''}"
+        link.symlink_to(path.absolute())
+        name = str(link)
+    return f"file:{name}"
 
 
 def _check_file(path: Path) -> None:
@@ -99,18 +116,10 @@ def _unopened(path: Path, error: Exception) -> MediaError:
     return MediaError(MediaFailure.NOT_A_VIDEO, f"no known container ({type(error).__name__})")
 
 
-def video_stream(container: InputContainer) -> VideoStream:
-    """The stream ffmpeg would choose. MediaError where there is none that can be decoded."""
-    pictures = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & pictures]
-    if not streams:
-        raise MediaError(MediaFailure.NO_VIDEO_STREAM, "the file has no video stream")
-    usable = [s for s in streams if s.codec_context is not None]
-    if not usable:
-        raise MediaError(MediaFailure.UNSUPPORTED_CODEC, "no decoder here knows the video's codec")
-    best = max(usable, key=lambda s: (s.width or 0) * (s.height or 0))
-    _check_size(best.width, best.height)
-    return best
+def _pictures(container: InputContainer) -> VideoStream:
+    stream = video_stream(container)
+    _check_size(stream.width or 0, stream.height or 0)
+    return stream
 
 
 def _check_size(width: int, height: int) -> None:
@@ -120,24 +129,18 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def start_time(container: InputContainer) -> Fraction:
-    """The container's start in seconds, which ffmpeg subtracts from every timestamp."""
-    return Fraction(container.start_time or 0, av.time_base)
-
-
 def probe_open(container: InputContainer) -> Probe:
     """What the open file says of itself; decodes one frame, for its rotation, and counts packets where need be."""
-    stream = video_stream(container)
+    stream = _pictures(container)
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
     width, height, count, first = stream.width or 0, stream.height or 0, stream.frames, True
     end = Fraction(0)
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         if first:
-            frame = next(iter(_decoded(packet)), None)
+            frame = next(iter(_decoded(packet) or ()), None)
             if frame is not None:
-                width, height = (
-                    (frame.height, frame.width) if abs(frame.rotation) == 90 else (frame.width, frame.height)
-                )
+                is_turned = Orientation.of(frame).transposed
+                width, height = (frame.height, frame.width) if is_turned else (frame.width, frame.height)
                 first = False
         if not first and stream.frames and stream.duration:
             break
@@ -153,8 +156,8 @@ def probe_open(container: InputContainer) -> Probe:
     return Probe(duration, width, height, float(rate), bool(container.streams.audio), count)
 
 
-def _decoded(packet: Any) -> list[VideoFrame]:
-    """Frames of a packet; damaged ones give none, as ffmpeg's own command goes on after them."""
+def _decoded(packet: Any) -> list[VideoFrame] | None:
+    """Frames of a packet; None of a damaged one, after which ffmpeg's own command goes on."""
     try:
         return [frame for frame in packet.decode() if isinstance(frame, VideoFrame)]
     except av.error.MemoryError:
@@ -162,12 +165,12 @@ def _decoded(packet: Any) -> list[VideoFrame]:
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError):
         raise MediaError(MediaFailure.UNSUPPORTED_CODEC, "the decoder does not know this kind of stream") from None
     except (av.error.FFmpegError, ValueError):
-        return []
+        return None if packet.size else []
 
 
 def packet_times(container: InputContainer) -> Iterator[tuple[Fraction, Fraction]]:
     """(time, duration) of each frame in display order, in seconds since the file's start, without decoding."""
-    stream = video_stream(container)
+    stream = _pictures(container)
     timed = _timed_packets(container, stream)
     yield from sorted((time, duration) for packet, time, duration in timed if packet.pts is not None)
 
@@ -175,10 +178,9 @@ def packet_times(container: InputContainer) -> Iterator[tuple[Fraction, Fraction
 def _timed_packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Any, Fraction, Fraction]]:
     """(packet, time, duration) of each packet that holds a frame to be shown, in the file's order."""
     base = stream.time_base or Fraction(1, 90_000)
-    shift = round(-start_time(container) / base)
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         if packet.size and not packet.is_discard:
-            yield packet, ((packet.pts or 0) + shift) * base, (packet.duration or 0) * base
+            yield packet, (packet.pts or 0) * base, (packet.duration or 0) * base
 
 
 class Stamps:
@@ -207,46 +209,101 @@ class Stamps:
         return dts
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How a picture is turned to be shown: first along its diagonal, then from side to side, then upside down."""
+
+    transposed: bool = False
+    flipped_x: bool = False
+    flipped_y: bool = False
+
+    @classmethod
+    def of(cls, picture: VideoFrame) -> "Orientation":
+        """As the frame's display matrix says; an angle that is no quarter turn counts as the nearest one.
+
+        The matrix is nine 32-bit numbers (a b u, c d v, x y w), by which pixel (x, y) is shown at (ax + cy, bx + dy).
+        """
+        looked_up: Any = picture.side_data
+        matrix = looked_up.get(Type.DISPLAYMATRIX)
+        if matrix is None:
+            return _UPRIGHT
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(True, c < 0, b < 0)
+        return cls(False, a < 0, d < 0)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether writing in the picture reads from right to left."""
+        return (self.transposed + self.flipped_x + self.flipped_y) % 2 == 1
+
+    def show(self, pixels: Image) -> Image:
+        """`pixels` (H, W, 3) as they are shown."""
+        if self.transposed:
+            pixels = pixels.transpose(1, 0, 2)
+        return pixels[:: -1 if self.flipped_y else 1, :: -1 if self.flipped_x else 1]
+
+
+_UPRIGHT = Orientation()
+
+
 class PyAvDecoder:
     """FFmpeg 8 through PyAV, front to back, one frame in memory."""
 
     def __init__(self, container: InputContainer, threads: int = 1) -> None:
-        self.container, self.stream = container, video_stream(container)
+        self.container, self.stream = container, _pictures(container)
         self.stream.codec_context.thread_count = threads
         self.stream.thread_type = "AUTO" if threads > 1 else "NONE"
         self.packets = 0
-        self.damaged = False
+        self._frames = 0
+        self._errors = 0
+        self._clean = (0, 0)
+        self._turned: tuple[int, Orientation] | None = None
         self._reformatter = VideoReformatter()
+
+    @property
+    def lost(self) -> int:
+        """Pictures of the packets read so far that could not be decoded; 0 while nothing went wrong."""
+        if not self._errors:
+            return 0
+        packets, pictures = self._clean
+        # Two packets may be one picture (fields), and a few pictures are held back until their time.
+        each = 0.5 if packets >= 30 and pictures < 0.6 * packets else 1.0
+        return max(self._errors, round(self.packets * each) - self._frames)
 
     def frames(self) -> Iterator[TimedFrame]:
         """Frames in display order with the times ffmpeg's filters would see."""
         base = self.stream.time_base or Fraction(1, 90_000)
-        shift = round(-start_time(self.container) / base)
         step = 1 / (self.stream.average_rate or Fraction(24))
         expected = Fraction(0)
         # AVI keeps no display times, and what libavformat makes up for B-frames goes backwards: only dts is usable.
         stamps = Stamps(trust_pts="avi" not in self.container.format.name)
         for frame in self._decode_all():
             stamp = stamps.best(frame.pts, frame.dts)
-            time = (stamp + shift) * base if stamp is not None else expected
+            time = stamp * base if stamp is not None else expected
             duration = frame.duration * base if frame.duration else step
             expected = time + duration
             yield TimedFrame(time, duration, frame)
 
     def _decode_all(self) -> Iterator[VideoFrame]:
+        clock = Clock(self.container, self.stream)
         packets = self.container.demux(self.stream)
         while True:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError:
-                self.damaged = True
                 return
             if packet is None:
                 return
             if packet.size:
-                self.packets += 1
-                self.damaged |= bool(packet.is_corrupt)
-            for frame in _decoded(packet):
+                clock.set(packet)
+                self.packets += not packet.is_discard
+            decoded = _decoded(packet)
+            if decoded is None:
+                self._errors += 1
+                self._clean = self._clean if self._errors > 1 else (self.packets, self._frames)
+            for frame in decoded or ():
+                self._frames += 1
                 _check_size(frame.width, frame.height)
                 yield frame
 
@@ -254,8 +311,13 @@ class PyAvDecoder:
         """RGB of a frame, turned upright as its display matrix says."""
         picture = frame.picture
         rgb: Any = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
-        turns = round(picture.rotation / 90) % 4
-        return np.rot90(rgb, turns) if turns else rgb
+        return self._orientation(picture).show(rgb)
+
+    def _orientation(self, picture: VideoFrame) -> Orientation:
+        """The frame's, looked up where its angle is another than before: a look keeps the frame for a while."""
+        if self._turned is None or picture.rotation != self._turned[0]:
+            self._turned = (picture.rotation, Orientation.of(picture))
+        return self._turned[1]
 
     def close(self) -> None:
         """Nothing: the container belongs to the caller."""
@@ -274,8 +336,8 @@ class IndexedDecoder:
     name: ClassVar[DecoderName]
 
     def __init__(self, container: InputContainer, threads: int = 1) -> None:
-        self.container, self.stream = container, video_stream(container)
-        self.damaged = False
+        self.container, self.stream = container, _pictures(container)
+        self.lost = 0
         self._shown = self._times()
         self.packets = len(self._shown)
         try:
@@ -319,6 +381,7 @@ class IndexedDecoder:
         """(time, duration) of each frame in display order, where the packets alone tell them."""
         usual = 1 / (self.stream.average_rate or Fraction(24))
         self._refuse_other_streams()
+        self._refuse_mirrored()
         try:
             packets = list(_timed_packets(self.container, self.stream))
         except av.error.FFmpegError:
@@ -333,10 +396,20 @@ class IndexedDecoder:
         return shown
 
     def _refuse_other_streams(self) -> None:
-        """Of several video streams PyAV takes the largest, and the libraries what they like."""
+        """Of several video streams PyAV takes ffmpeg's, and the libraries what they like."""
         pictures = av.stream.Disposition.attached_pic
         if sum(not stream.disposition & pictures for stream in self.container.streams.video) > 1:
             raise self._limit("may take another of the file's video streams")
+
+    def _refuse_mirrored(self) -> None:
+        """The libraries turn pictures by quarter turns, and do not mirror them."""
+        try:
+            with av.open(self.container.name, options=dict(self.container.options)) as again:
+                first = next(again.decode(again.streams[self.stream.index]), None)
+        except (av.error.FFmpegError, ValueError, OSError):
+            return  # what PyAV can't decode either is told when the library tries
+        if isinstance(first, VideoFrame) and Orientation.of(first).mirrored:
+            raise self._limit("does not mirror pictures, and this file's are shown mirrored")
 
     def _limit(self, what: str) -> MediaError:
         return MediaError(MediaFailure.DECODER_LIMIT, f"{self.name} {what}; the decoder {DEFAULT} may read it")
@@ -434,35 +507,3 @@ def _vint(file: BinaryIO) -> tuple[int, bool]:
     for byte in file.read(width - 1):
         value = value << 8 | byte
     return value, value != (1 << 7 * width) - 1
-
-
-def sound(container: InputContainer, rate: int, limit_s: float) -> tuple[NDArray[np.float32], Fraction]:
-    """At most `limit_s` seconds of the sound as mono float32 at `rate` Hz, and the time of its first sample.
-
-    MediaError(NO_AUDIO) where there is no sound to be decoded.
-    """
-    if not container.streams.audio or container.streams.audio[0].codec_context is None:
-        raise MediaError(MediaFailure.NO_AUDIO, "the file has no audio stream")
-    stream = container.streams.audio[0]
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-    parts: list[NDArray[np.float32]] = []
-    first, have, enough = Fraction(0), 0, int(limit_s * rate)
-    for packet in container.demux(stream):
-        for frame in _heard(packet):
-            if not parts and frame.pts is not None and frame.time_base:
-                first = frame.pts * frame.time_base - start_time(container)
-            for piece in resampler.resample(frame):
-                parts.append(piece.to_ndarray().reshape(-1).astype(np.float32, copy=False))
-                have += parts[-1].size
-        if have >= enough:
-            break
-    if not have:
-        raise MediaError(MediaFailure.NO_AUDIO, "the audio stream has no decodable sound")
-    return np.concatenate(parts)[:enough], first
-
-
-def _heard(packet: Any) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except (av.error.FFmpegError, ValueError):
-        return []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from csmv.extractors.base import Extractor
 from csmv.extractors.cutting import Cut, Plan
+from csmv.extractors.damage import Damage
 from csmv.extractors.decoders import DecoderName, require_decoder
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.packing import Batch, Packer, Runner, Ticket
@@ -34,12 +35,13 @@ Vectors = NDArray[np.float32]
 class VideoResult:
     """One file's features by extractor, (T, D) float32 in time order; `failures` says why one has none.
 
-    An extractor is in exactly one of the two.
+    An extractor is in exactly one of the two. `damage` says what could not be decoded, of those whose features lack it.
     """
 
     path: Path
     features: dict[str, Vectors]
     failures: dict[str, tuple[MediaFailure, str]]
+    damage: dict[str, Damage] = field(default_factory=dict)
     decode_seconds: float = field(default=0.0, compare=False)
     """How long a decoding process was busy with it; 0 for a file that could not be read."""
 
@@ -59,6 +61,8 @@ class Settings:
     """Threads of one decoder."""
     slots: int = 6
     """Windows that a worker may be ahead."""
+    max_damage: float = 1.0
+    """The part of a file, of what an extractor would look at, that may be undecodable; a file with more of it fails."""
     queued: int = 2
     """Batches that may wait for the network."""
 
@@ -97,6 +101,7 @@ class Engine:
             limits=self._settings.limits,
             decoder=self._settings.decoder,
             threads=self._settings.threads,
+            max_damage=self._settings.max_damage,
         )
 
     def __enter__(self) -> "Engine":
@@ -194,7 +199,8 @@ class _Shelf:
             for name in names
             if name not in failures
         }
-        return VideoResult(job.path, features, failures, job.cut.seconds)
+        damage = {name: job.cut.damage[p] for p, g in self._groups.items() if p in job.cut.damage for name, _ in g}
+        return VideoResult(job.path, features, failures, damage, job.cut.seconds)
 
 
 class _Stop(Exception):

@@ -87,12 +87,13 @@ class DecodePool:
         limits: Limits | None = None,
         decoder: DecoderName = "pyav",
         threads: int = 1,
+        max_damage: float = 1.0,
     ) -> None:
         self.plans, self._limits = plans, limits or Limits()
         self._slots = slots if plans else 0
         widest = max((plan.nbytes for plan in plans), default=0)
         self._slot_bytes = -(-widest // 4096) * 4096
-        self._decoder, self._threads = decoder, threads
+        self._decoder, self._threads, self._max_damage = decoder, threads, max_damage
         try:
             self._pickled = pickle.dumps(plans)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -240,6 +241,7 @@ class DecodePool:
             limits=self._limits,
             decoder=self._decoder,
             threads=self._threads,
+            max_damage=self._max_damage,
             plans=self._pickled,
         )
         connection.send(setup)

@@ -12,6 +12,7 @@ class MediaFailure(StrEnum):
     EMPTY_FILE = "empty_file"
     NOT_A_VIDEO = "not_a_video"
     TRUNCATED = "truncated"
+    DAMAGED = "damaged"
     NO_VIDEO_STREAM = "no_video_stream"
     NO_FRAMES = "no_frames"
     DECODER_CRASHED = "decoder_crashed"

@@ -51,6 +51,7 @@ class Setup:
     limits: Limits
     decoder: DecoderName
     threads: int
+    max_damage: float
     plans: bytes
     """Pickled apart, since a plugin's transform can only be found once `path` is set."""
 
@@ -102,6 +103,7 @@ class Worker:
             lambda plan, number, window: self._emit(job, plan, number, window),
             decoder=self._setup.decoder,
             threads=self._setup.threads,
+            max_damage=self._setup.max_damage,
             tick=self._tick,
         )
         seconds = time.monotonic() - self._begun - self._waited

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csmv.pipeline.failures import failure_rows
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_rows import (
     SHA,
@@ -22,8 +23,10 @@ from csmv.pipeline.feature_rows import (
 from csmv.pipeline.feature_sets import made_from_of_footer
 from csmv.pipeline.parts import open_part, part_names
 from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.store import Store
 
+DAMAGED = b"damaged_videos"
 GROUP_ROWS = 64
 """Videos a row group: fixed, so that bytes do not depend on when the shard was committed before."""
 
@@ -59,7 +62,16 @@ def _merge(
             return
         # Of two rows of one video the first source's counts: the shard's, then the parts' in the order of their names.
         rows = heapq.merge(*(_rows_in(file, files) for file in sources), key=lambda row: row.video)
-        write_rows(store, config.table, shard, rows, with_media_column(sources[0].schema_arrow))
+        schema = with_damage(store, config.table, shard, with_media_column(sources[0].schema_arrow))
+        write_rows(store, config.table, shard, rows, schema)
+
+
+def with_damage(store: Store, table: str, shard: int, schema: pa.Schema) -> pa.Schema:
+    """The schema whose metadata say of how many videos a part could not be decoded; nothing of none."""
+    rows = failure_rows(store, table, shard)
+    damaged = sum(row["reason"] == FailureReason.PARTLY_DAMAGED for row in rows)
+    metadata = {key: value for key, value in (schema.metadata or {}).items() if key != DAMAGED}
+    return schema.with_metadata(metadata | ({DAMAGED: str(damaged).encode()} if damaged else {}))
 
 
 def write_rows(store: Store, table: str, shard: int, rows: Iterator[Row], schema: pa.Schema) -> None:

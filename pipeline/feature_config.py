@@ -7,6 +7,8 @@ from pydantic import Field
 from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.pipeline.validated import Validated
 
+MAX_DAMAGE = 0.1
+
 
 class FeatureConfig(Validated):
     """One feature set of a dataset: which extractor, with which weights, how computed and stored."""
@@ -27,6 +29,9 @@ class FeatureConfig(Validated):
     batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")
     max_clips: int = Field(default=180, ge=1, le=100_000, description="windows of a video, at most")
     workers: int = Field(default=0, ge=0, description="decoding processes; 0 chooses by cores")
+    max_damage: float = Field(
+        default=MAX_DAMAGE, ge=0, le=1, description="part of a file that may be undecodable; with more of it, it fails"
+    )
     decoder: DecoderName = Field(default=DEFAULT, description="what decodes pictures; sound and times are pyav's")
 
     @property

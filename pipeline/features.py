@@ -15,7 +15,7 @@ from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
-from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_config import MAX_DAMAGE, FeatureConfig
 from csmv.pipeline.feature_rows import (
     SHA,
     Row,
@@ -132,6 +132,9 @@ def _worth_another_try(media: Listed, failure: Mapping[str, Any], config: Featur
     """Whether the file is newer than its failure, or failed in a way that may pass, or that the default decoder may."""
     if failure["reason"] == FailureReason.DECODER_LIMIT and config.decoder == DEFAULT:
         return True
+    is_damaged = failure["reason"] in (FailureReason.DAMAGED, FailureReason.TRUNCATED)
+    if is_damaged and config.max_damage > MAX_DAMAGE and failure["attempts"] < RETRIES:
+        return True
     at: datetime = failure["at"]
     may_pass = not FailureReason(failure["reason"]).final
     return media.modified > at or (may_pass and failure["attempts"] < RETRIES)
@@ -139,9 +142,13 @@ def _worth_another_try(media: Listed, failure: Mapping[str, Any], config: Featur
 
 def _passes(configs: Sequence[FeatureConfig]) -> Iterator[list[FeatureConfig]]:
     """Sets that can share one decoding pass: those on one device with one way of working."""
-    ways = dict.fromkeys((c.device, c.batch_size, c.workers, c.decoder) for c in configs)
+    ways = dict.fromkeys(map(_way, configs))
     for way in ways:
-        yield [c for c in configs if (c.device, c.batch_size, c.workers, c.decoder) == way]
+        yield [c for c in configs if _way(c) == way]
+
+
+def _way(config: FeatureConfig) -> tuple[str, int, int, str, float]:
+    return config.device, config.batch_size, config.workers, config.decoder, config.max_damage
 
 
 @lru_cache(maxsize=3)
@@ -175,7 +182,7 @@ def _extract(
     networks = {config.name: load(located(store, config)) for config in configs}
     writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
     way = configs[0]
-    settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder)
+    settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder, max_damage=way.max_damage)
     names = [media_path(shard, video) for video in videos]
     expect(len(videos))
     with store.local_files(names) as files, Engine(networks, settings) as engine:
@@ -201,6 +208,7 @@ class _ShardWriter:
         self._files = files_of(store, shard)
         self._new: dict[str, Vectors] = {}
         self._failed: dict[str, tuple[Any, str]] = {}
+        self._damaged: dict[str, str] = {}
         self._bytes, self._since = 0, time.monotonic()
         check_weights(store, shard, config, self._metadata)
 
@@ -212,6 +220,8 @@ class _ShardWriter:
         else:
             vectors = result.features[self._config.name].astype(self._config.storage)
             self._new[video] = vectors
+            if self._config.name in result.damage:
+                self._damaged[video] = str(result.damage[self._config.name])
             self._bytes += vectors.nbytes
         if self._bytes > COMMIT_BYTES or time.monotonic() - self._since > COMMIT_SECONDS:
             self.commit()
@@ -224,8 +234,10 @@ class _ShardWriter:
         stage = self._config.table
         failures = [Failure(key, FailureReason(str(reason)), detail) for key, (reason, detail) in self._failed.items()]
         record_failures(self._store, stage, self._shard, failures)
-        clear_failures(self._store, stage, self._shard, self._new)
-        self._new, self._failed = {}, {}
+        clear_failures(self._store, stage, self._shard, self._new.keys() - self._damaged.keys())
+        damaged = [Failure(key, FailureReason.PARTLY_DAMAGED, detail) for key, detail in self._damaged.items()]
+        record_failures(self._store, stage, self._shard, damaged)
+        self._new, self._failed, self._damaged = {}, {}, {}
         self._bytes, self._since = 0, time.monotonic()
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from csmv.pipeline.compaction import write_rows
+from csmv.pipeline.compaction import with_damage, write_rows
 from csmv.pipeline.config import DatasetConfig, is_ours, read_config, signed
 from csmv.pipeline.dataset_head import MOST
 from csmv.pipeline.errors import CsmvError
@@ -253,7 +253,8 @@ class _Work:
             if sources:
                 gone = Forgotten.of(self.new).videos
                 rows = heapq.merge(*(self._rows_here(file, shard, gone) for file in sources), key=lambda row: row.video)
-                write_rows(self.new, table, shard, rows, with_media_column(sources[0].schema_arrow))
+                schema = with_damage(self.new, table, shard, with_media_column(sources[0].schema_arrow))
+                write_rows(self.new, table, shard, rows, schema)
                 metadata = self.new.file_metadata(table, shard)
                 self._count(0 if metadata is None else metadata.num_rows)
 

@@ -43,6 +43,7 @@ class FailureClass(StrEnum):
     NETWORK = "network"  # something on the way, or an answer that made no sense: may pass
     INPUT = "input"  # what the source says is not what it should be
     SPACE = "space"  # this machine is full
+    WARNING = "warning"  # nothing failed, and yet a person should know of it
 
 
 class FailureReason(StrEnum):
@@ -76,6 +77,13 @@ class FailureReason(StrEnum):
     EMPTY_FILE = MediaFailure.EMPTY_FILE, FailureClass.MEDIA, "the file has no bytes", True
     NOT_A_VIDEO = MediaFailure.NOT_A_VIDEO, FailureClass.MEDIA, "the file is no video", True
     TRUNCATED = MediaFailure.TRUNCATED, FailureClass.MEDIA, "the file is cut short", True
+    DAMAGED = MediaFailure.DAMAGED, FailureClass.MEDIA, "too much of the file can't be decoded", True
+    PARTLY_DAMAGED = (
+        "partly_damaged",
+        FailureClass.WARNING,
+        "part of the file can't be decoded; its features are of the rest",
+        True,
+    )
     NO_VIDEO_STREAM = MediaFailure.NO_VIDEO_STREAM, FailureClass.MEDIA, "the file has no video stream", True
     NO_FRAMES = MediaFailure.NO_FRAMES, FailureClass.MEDIA, "the video stream has no frame", True
     DECODER_CRASHED = MediaFailure.DECODER_CRASHED, FailureClass.MEDIA, "decoding the file failed"

@@ -20,7 +20,7 @@ from typing import Any
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_rows import SHA, is_current, rows_made_from
-from csmv.pipeline.schemas import MediaStatus
+from csmv.pipeline.schemas import FailureClass, MediaStatus
 from csmv.pipeline.stage import DatasetView, HashtagCount, ShardStage, Stage, StageStatus, shard_name
 from csmv.pipeline.store import Store
 from csmv.pipeline.work import Work, work_in
@@ -212,9 +212,10 @@ def _failure_tables(store: Store, shard: int) -> Iterator[str]:
 
 
 def _failures(store: Store, table: str, shard: int) -> list[tuple[str, str]]:
-    """(key, reason) of each."""
-    rows = store.read_columns(f"failures/{table}", shard, ["key", "reason"], remake=True)
-    return [] if rows is None else list(zip(rows["key"].to_pylist(), rows["reason"].to_pylist(), strict=True))
+    """(key, reason) of each that is one; warnings speak of what was done."""
+    rows = store.read_columns(f"failures/{table}", shard, ["key", "reason", "class"], remake=True)
+    pairs = [] if rows is None else zip(*(rows[name].to_pylist() for name in ("key", "reason", "class")), strict=True)
+    return [(key, reason) for key, reason, kind in pairs if kind != FailureClass.WARNING]
 
 
 def _rows_of_set(store: Store, table: str, shard: int) -> dict[str, tuple[str | None]]:

@@ -106,12 +106,15 @@ def build(
 
     A new root keeps the file as it is written, comments too; exit code 3 if a later run may finish it.
     """
+    import pyarrow.compute as pc
+
     from csmv.flows.here import build_here
     from csmv.flows.server import require_api
     from csmv.pipeline.config import DatasetConfig, create_root
     from csmv.pipeline.failures import failures_of
     from csmv.pipeline.manifest import HEADER_FILE
     from csmv.pipeline.root import CONFIG_FILE
+    from csmv.pipeline.schemas import FailureClass
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import read_text
 
@@ -124,8 +127,11 @@ def build(
     if not (is_its_own and store.exists(HEADER_FILE)):
         create_root(root, settings, text, replace_source=replace_source)
     built = build_here(root, connection=connection, **visit, **running)
-    failed = {stage: table.num_rows for stage, table in failures_of(Store.open(root)).items()}
-    counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items())) or "none"
+    failed = {
+        stage: pc.sum(pc.not_equal(table["class"], str(FailureClass.WARNING))).as_py()
+        for stage, table in failures_of(Store.open(root)).items()
+    }
+    counted = "; ".join(f"{stage}: {rows}" for stage, rows in sorted(failed.items()) if rows) or "none"
     typer.echo(f"{built}. Failures: {counted}.")
 
 

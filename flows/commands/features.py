@@ -30,7 +30,7 @@ OF_SEVERAL = {"repeated": ("extractor",), "short": {"extractor": "-e"}}
 def extract_command(
     *,
     root: Root,
-    section: Annotated[Values, Fields(SECTION, *COMMON, "storage", **OF_SEVERAL)],
+    section: Annotated[Values, Fields(SECTION, *COMMON, "storage", "max_damage", **OF_SEVERAL)],
     as_json: AsJson = False,
 ) -> None:
     """Features for every video of a root that has none yet; each video is decoded once for all extractors.
@@ -133,17 +133,21 @@ def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
     """Videos with features, failures by reason, and what a dtype other than float32 costs, of a set."""
 
     from csmv.pipeline.feature_sets import read_footer
+    from csmv.pipeline.schemas import FailureClass, FailureReason
 
     done = 0
     deviation = ""
-    reasons: collections.Counter[str] = collections.Counter()
+    reasons, warnings = collections.Counter[str](), collections.Counter[str]()
     for shard in store.shards():
         rows, failed = store.read(config.table, shard), store.read(f"failures/{config.table}", shard)
         done += 0 if rows is None else rows.num_rows
-        reasons.update([] if failed is None else failed["reason"].to_pylist())
+        for reason in [] if failed is None else failed["reason"].to_pylist():
+            is_warning = FailureReason(reason).kind is FailureClass.WARNING
+            (warnings if is_warning else reasons)[reason] += 1
         if config.dtype != "float32":
             deviation = deviation or (read_footer(store, config.table, shard) or {}).get("deviation_from_float32", "")
     counts = {"videos": done, "failed": dict(sorted(reasons.items()))}
+    counts |= {"warnings": dict(sorted(warnings.items()))} if warnings else {}
     return counts | {"deviation_from_float32": deviation} if deviation else counts
 
 
@@ -154,6 +158,8 @@ def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
     for name, of_set in counts.items():
         failed = ", ".join(f"{count} {reason}" for reason, count in of_set["failed"].items())
         typer.echo(f"{name}: {of_set['videos']} videos have features" + (f"; failed: {failed}" if failed else ""))
+        for reason, count in of_set.get("warnings", {}).items():
+            typer.echo(f"{name}: {count} of them {reason.replace('_', ' ')}: see failures/features/{name}")
         if deviation := of_set.get("deviation_from_float32"):
             typer.echo(f"{name}: deviation from float32: {deviation}")
 
@@ -265,6 +271,8 @@ def _report(results: "dict[str, VideoResult]", as_json: bool) -> None:
     for key, result in results.items():
         for name, (reason, detail) in result.failures.items():
             typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
+        for name, lost in result.damage.items():
+            typer.echo(f"{key}: damaged: {lost}; the {name} features are of the rest", err=True)
         if not as_json:
             for name, vectors in result.features.items():
                 typer.echo(f"{key}: {name} {vectors.shape[0]} x {vectors.shape[1]}")

@@ -186,7 +186,7 @@ def results(corpus: dict[str, Path]) -> dict[str, VideoResult]:
     for at, (name, path) in enumerate(corpus.items()):
         order += [(f"good{at}", corpus["good.mp4"]), (name, path)]
     limits = Limits(seconds=60, silent_seconds=60)
-    with Engine({"colour": Colour()}, Settings(workers=2, batch_size=4, limits=limits)) as engine:
+    with Engine({"colour": Colour()}, Settings(max_damage=0.1, workers=2, batch_size=4, limits=limits)) as engine:
         given = list(engine.run(path for _, path in order))
     assert len(given) == len(order)
     return {name: result for (name, _), result in zip(order, given, strict=True)}

@@ -501,6 +501,42 @@ def test_a_decoder_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
     assert not store.files("features")
 
 
+# ---------------------------------------------------------------------- damage
+
+
+def overwrite(path: Path, numbers: range) -> None:
+    """Overwrite the pictures of these numbers."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for number, packet in enumerate(container.demux(container.streams.video[0])):
+            if number in numbers and packet.pos is not None:
+                data[packet.pos + 5 : packet.pos + packet.size] = bytes(packet.size - 5)
+    path.write_bytes(data)
+
+
+def test_damage_is_told_and_too_much_of_it_is_a_failure(tmp_path: Path) -> None:
+    store = make_root(tmp_path, [60, 60, 60])
+    overwrite(tmp_path / media_path(0, "v01"), range(20, 22))
+    overwrite(tmp_path / media_path(0, "v02"), range(20, 40))
+    extract_shard(store, 0, TINY)
+
+    rows = {row["key"]: row for row in failures_of(store)["features/tiny"].to_pylist()}
+    assert {key: (row["reason"], row["class"]) for key, row in rows.items()} == {
+        "v01": ("partly_damaged", "warning"),
+        "v02": ("damaged", "media"),
+    }
+    assert "frames, 0.0" in rows["v01"]["detail"] and "of 2.50 seconds" in rows["v01"]["detail"]
+    assert load_features(store, "tiny").videos.keys() == {"v00", "v01"}
+    footer = read_footer(store, "features/tiny", 0)
+    assert footer is not None and footer["damaged_videos"] == "1"
+    assert stage.missing(store, 0, TINY) == []
+
+    extract_shard(store, 0, TINY.model_copy(update={"max_damage": 0.5}))
+    assert load_features(store, "tiny").videos.keys() == {"v00", "v01", "v02"}
+    footer = read_footer(store, "features/tiny", 0)
+    assert footer is not None and footer["damaged_videos"] == "2"
+
+
 # ---------------------------------------------------------------------- an extractor that changed its preprocessing
 
 
