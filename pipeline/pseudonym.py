@@ -1,7 +1,8 @@
-"""Keyed pseudonyms for the ids of comments and users: HMAC-SHA256 under a key that never leaves `private/`.
+"""Keyed pseudonyms for the ids of comments and users, and of videos that are named after somebody.
 
-The same raw id gives the same pseudonym within one root, so a comment can still be deleted by its original id; without
-the key nobody can go from one to the other, nor test a guess. Published CSMV data ids do not pass through here.
+HMAC-SHA256 under a key that never leaves `private/`: the same raw id gives the same pseudonym within one root, so a
+comment can still be deleted by its original id; without the key nobody can go from one to the other, nor test a guess.
+Published CSMV data ids do not pass through here.
 """
 
 import hashlib
@@ -45,6 +46,10 @@ class Pseudonymiser:
     def user_id(self, raw: str) -> str:
         """The pseudonym of a user's id or handle: `u` and 32 hexadecimal characters."""
         return "u" + self._digest("user", raw)
+
+    def video_id(self, raw: str) -> str:
+        """The pseudonym of a video's id that holds somebody's name: `v` and 32 hexadecimal characters."""
+        return "v" + self._digest("video", raw)
 
     def _digest(self, domain: str, raw: str) -> str:
         # The domain keeps a user id and a comment id with the same digits from sharing a pseudonym.

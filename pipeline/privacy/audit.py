@@ -42,7 +42,7 @@ _PROFILE = re.compile(
 )
 # An id, a hash or a time is no text; recognisers would only read phone numbers into it.
 _STRUCTURAL = re.compile(
-    r"[cu]?[0-9a-f]{32,128}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[\w.-]*\d{15,20}(?:\.mp4)?"
+    r"[cuv]?[0-9a-f]{32,128}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[\w.-]*\d{15,20}(?:\.mp4)?"
     r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
     re.I,
 )

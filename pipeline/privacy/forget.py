@@ -20,6 +20,7 @@ from csmv.pipeline.known_names import LANDED, LANDING
 from csmv.pipeline.privacy.audit import files_holding
 from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, returned, wanted
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
+from csmv.pipeline.privacy.hidden_ids import HIDDEN_IDS, HiddenIds
 from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEWS
 from csmv.pipeline.privacy.traces import SHORTEST_ID
 from csmv.pipeline.progress import track
@@ -35,7 +36,7 @@ CACHE = "private/cache/"
 PARTS = "private/parts/"
 MEDIA = "private/media/"
 _TABLES = ("videos/", "comments/", "labels/", "features/", "failures/")
-_NOT_SEARCHED = (f"{LANDING}/", f"{REQUESTS}/", MEDIA, PARTS, FORGET_KEY, FORMAT_1_FILE, KEY_FILE)
+_NOT_SEARCHED = (f"{LANDING}/", f"{REQUESTS}/", MEDIA, PARTS, FORGET_KEY, FORMAT_1_FILE, KEY_FILE, HIDDEN_IDS)
 """Private files that were rewritten, that hold digests, or that hold pictures and sound."""
 _PASSES = 4
 """How often a root is gone through while other writers, who know nothing of requests, still change it."""
@@ -88,7 +89,8 @@ def forget(
     also = list(also)
     _refuse_absent(also)
     store.sweep()  # what killed processes left half-written may hold anything
-    asked = Wanted(set(comment_ids), set(video_ids), set(handles))
+    ids = HiddenIds(store)
+    asked = Wanted(set(comment_ids), set(map(ids.public_before, video_ids)), set(handles))
     what = wanted(store, asked.comments, asked.videos, asked.handles)
     pseudonyms = _pseudonyms(store, set() if even_unknown else what.comments)
     if not even_unknown:
@@ -383,7 +385,8 @@ def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list
     ]
     if any(name.startswith("release/") for name in names):
         left.append("release/ was made before this: make it again, and ask those who have a copy to delete it.")
-    rows = sum(_is_theirs(row, gone) for row in (source.own_rows(store) if source else ()))
+    ids = HiddenIds(store)
+    rows = sum(_is_theirs(row, gone, ids) for row in (source.own_rows(store) if source else ()))
     if rows:
         left.append(
             f"The source's own folder is not the root's to clean, and {rows:,} rows of its lists are of it or name it: "
@@ -392,12 +395,12 @@ def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list
     return left
 
 
-def _is_theirs(row: dict[str, object], gone: Forgotten) -> bool:
+def _is_theirs(row: dict[str, object], gone: Forgotten, ids: HiddenIds) -> bool:
     people = (str(row.get(key) or "") for key in ("author", "creator"))
     texts = [str(row.get(key) or "") for key in ("text", "description")]
     return (
         gone.is_forgotten_person(*people)
-        or gone.is_forgotten_video(str(row.get("video", "")))
+        or gone.is_forgotten_video(ids.public_before(str(row.get("video", ""))))
         or ("text" in row and gone.is_forgotten_comment(str(row.get("id", ""))))
         or any(count for _, count in gone.clean(texts))
     )

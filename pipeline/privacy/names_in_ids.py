@@ -24,7 +24,7 @@ _MOST_PIECES = 10
 _TOKEN = re.compile(r"[\w.+~-]{4,}")
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _JOINT = re.compile(r"[\W_]+")
-_DIGEST = re.compile(r"[cu]?[0-9a-f]{32,128}", re.I)
+_DIGEST = re.compile(r"[cuv]?[0-9a-f]{32,128}", re.I)
 _JOINTS = ("", ".", "_")
 """With which a handle may be written, where an id has another."""
 
@@ -43,6 +43,17 @@ class NamesInIds:
 
     def __bool__(self) -> bool:
         return bool(self._names) or bool(self._gone)
+
+    def holds(self, text: str) -> bool:
+        """Whether a name stands in an id: as a part of it, or as all of it."""
+        if not self._names and not self._gone:
+            return False
+        folded = fold(text).text
+        return (
+            _JOINT.sub("", folded.lower()) in self._names
+            or any(True for _ in self._find(folded, SHORTEST))
+            or (bool(self._gone) and self._gone.count(text) > 0)
+        )
 
     def count(self, text: str, shortest: int = SHORTEST) -> int:
         """How many names of at least so many letters and digits stand in the ids that a text holds."""

@@ -5,18 +5,21 @@ what is wrong with it, and never quotes it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import COMMENT_KEY
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.privacy.hidden_ids import HIDDEN_IDS, HiddenIds
+from csmv.pipeline.pseudonym import Pseudonymiser
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import (
@@ -33,6 +36,7 @@ from csmv.pipeline.sources.base import (
 )
 from csmv.pipeline.sources.by_shard import (
     digest_of,
+    inputs_of,
     is_landed,
     land_parts,
     look_of,
@@ -45,8 +49,10 @@ from csmv.pipeline.validated import Validated
 
 """What counts as a video by its name; of two files with one stem the earlier suffix wins."""
 
-_RECIPE = 1
+_RECIPE = 2
 """Of landing: another number makes every folder land anew."""
+_NAMES_STAY = 1
+"""Of roots that were made before names in ids were hidden: they go on as they began, and the audit tells them."""
 _MOST = 2**63 - 1
 
 
@@ -99,7 +105,7 @@ _RowKind = TypeVar("_RowKind", bound=_Row)
 
 
 class VideoLine(_Row):
-    """A line of videos.jsonl. `video` is the file's name without its suffix."""
+    """A line of videos.jsonl. `video` is the file's name without its suffix; its pseudonym, where it holds a name."""
 
     video: _Id
     description: str | None = None
@@ -157,8 +163,14 @@ class Folder(Source):
             return LandReport()
         # Looked at before they are read: a file that changes meanwhile lands again the next time.
         looks = {name: look_of(path) for name, path in lists.items()}
+        ids = None if inputs["recipe"] == _NAMES_STAY else HiddenIds(store, self._persons(store))
         listing = _read(lists["comments"], lists.get("videos"), films)
-        return LandReport(land_parts(store, self.landing, _parted(store, listing), {**inputs, "files": looks}))
+        if ids is not None:
+            for name in listing.videos:
+                ids.public(name)
+            ids.keep()  # before anything has landed that a run without it would undo
+        lines = _parted(store, listing, ids.public if ids is not None else str)
+        return LandReport(land_parts(store, self.landing, lines, {**inputs, "files": looks}))
 
     def left(self, store: Store) -> int:
         """1 until the folder has landed as it is now. What has landed of a folder that is gone stays as it is."""
@@ -169,7 +181,16 @@ class Folder(Source):
         return int(not (landed and is_landed(store, self.landing, self._inputs(store, _films_in(folder)), lists)))
 
     def _inputs(self, store: Store, films: Sequence[Path]) -> dict[str, Any]:
-        return {"recipe": _RECIPE, "films": digest_of([path.name for path in films]), "n_shards": store.n_shards}
+        begun = inputs_of(store, self.landing) is not None or store.exists("videos/0000.parquet")
+        recipe = _NAMES_STAY if begun and not store.exists(HIDDEN_IDS) else _RECIPE
+        inputs = {"recipe": recipe, "films": digest_of([path.name for path in films]), "n_shards": store.n_shards}
+        # Whoever is forgotten may be named by a file, too.
+        gone = Forgotten.of(store).digest
+        return inputs | ({"forgotten": gone} if gone and recipe == _RECIPE else {})
+
+    def _persons(self, store: Store) -> set[str]:
+        rows = self.own_rows(store)
+        return {name for row in rows for key in ("author", "creator") if isinstance(name := row.get(key), str)}
 
     def state(self, store: Store, shard: int) -> str:
         """The digest of the shard's part."""
@@ -212,6 +233,9 @@ class Folder(Source):
             return 2 + is_line + (is_line and file == self.section.comments), "", int(number) if is_line else 0
 
         part_anew(old, new, self.landing, _place_of, order)
+        hidden = old.read_if_there(HIDDEN_IDS)
+        if hidden is not None:
+            new.write_file(HIDDEN_IDS, hidden)
 
     def own_rows(self, store: Store) -> Iterator[dict[str, Any]]:
         """The rows of the folder's lists as they are there now; none where it is gone."""
@@ -237,7 +261,10 @@ class Folder(Source):
     def file(self, store: Store, video_id: str) -> Path | None:
         """The video's file in the folder. Raises CsmvError if the folder is not there."""
         folder = self._folder()
-        return _films_by_name(folder, folder.stat().st_mtime_ns).get(video_id)
+        films = _films_by_name(folder, folder.stat().st_mtime_ns)
+        if video_id in films or not store.exists(HIDDEN_IDS):
+            return films.get(video_id)
+        return _films_by_pseudonym(folder, folder.stat().st_mtime_ns, store.key()).get(video_id)
 
     def _folder(self) -> Path:
         folder = Path(self.section.path).expanduser()
@@ -278,15 +305,19 @@ class _Listing:
     rejected: list[tuple[str, Failure]]
 
 
-def _parted(store: Store, listing: _Listing) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parted(store: Store, listing: _Listing, public: Callable[[str], str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for name, (number, video) in sorted(listing.videos.items()):
-        yield store.shard_of(name), {"line": number, "video": video.model_dump(mode="json", exclude_none=True)}
+        row = video.model_dump(mode="json", exclude_none=True) | {"video": public(name)}
+        yield store.shard_of(row["video"]), {"line": number, "video": row}
     for number, comment in listing.comments:
-        row = comment.model_dump(mode="json", exclude_none=True)
-        yield store.shard_of(comment.video), {"line": number, COMMENT_KEY: row}
+        row = comment.model_dump(mode="json", exclude_none=True) | {"video": public(comment.video)}
+        yield store.shard_of(row["video"]), {"line": number, COMMENT_KEY: row}
     for place, failure in listing.rejected:
         # The place decides the shard, in a root with another number of them too.
-        yield store.shard_of(place), {"failure": [failure.key, str(failure.reason), failure.detail, place]}
+        is_of_video = place in listing.videos
+        shown = public(place) if is_of_video else place
+        key = shown + failure.key.removeprefix(place) if is_of_video and failure.key.startswith(place) else failure.key
+        yield store.shard_of(shown), {"failure": [key, str(failure.reason), failure.detail, shown]}
 
 
 def _place_of(line: dict[str, Any]) -> str:
@@ -305,6 +336,12 @@ def _films_in(folder: Path) -> list[Path]:
 @lru_cache(maxsize=1)
 def _films_by_name(folder: Path, _mtime_ns: int) -> dict[str, Path]:
     return _chosen(_films_in(folder), [])
+
+
+@lru_cache(maxsize=1)
+def _films_by_pseudonym(folder: Path, mtime_ns: int, key: SecretStr) -> dict[str, Path]:
+    pseudonyms = Pseudonymiser(key)
+    return {pseudonyms.video_id(name): path for name, path in _films_by_name(folder, mtime_ns).items()}
 
 
 def _chosen(films: Sequence[Path], rejected: list[tuple[str, Failure]]) -> dict[str, Path]:
