@@ -16,6 +16,7 @@ from csmv.pipeline.scrub.domains import (
     SPEECH_ENDINGS,
     is_ending,
 )
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -30,48 +31,48 @@ _PATH = (
 )
 """What follows a host: up to a bracket or quote that opened before the link, or to words that no sign ties to it."""
 _WEB = r"h(?:tt|xx|\*\*|__)ps?|h\s?t\s?t\s?p(?:\s?s)?"
-_SCHEME = re.compile(
+_SCHEME = Expression(
     rf"(?:(?<![{SPACED}])(?:(?:{_WEB}|ftps?|tg|discord|snssdk\d+|intent|market)\s?(?:\[:\]|:)\s?/\s?/?\s?"
     rf"|(?:{_WEB})(?:\[://\]|//))"
     rf"|(?<![{SPACED}.])www\s?\d?\s?\.\s?){_PATH}",
     re.I,
 )
-_ANY_SCHEME = re.compile(rf"://(?=[\w~?+\[-]){_PATH}", re.I)
-_SCHEME_BEFORE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,23}$")
-_GLUED_SCHEME = re.compile(r"(?:h[tx]{1,3}ps?|ftps?|sftp|wss?|ssh|tg|ipfs|ipns)$", re.I)
+_ANY_SCHEME = Expression(rf"://(?=[\w~?+\[-]){_PATH}", re.I)
+_SCHEME_BEFORE = Expression(r"[A-Za-z][A-Za-z0-9+.-]{0,23}$")
+_GLUED_SCHEME = Expression(r"(?:h[tx]{1,3}ps?|ftps?|sftp|wss?|ssh|tg|ipfs|ipns)$", re.I)
 """The scheme of an address that lost the space before it."""
-_GLUED_WWW = re.compile(rf"(?<=[A-Za-z])www\.(?={LABEL}\.[a-z]{{2}}){_PATH}", re.I)
-_OPAQUE = re.compile(
+_GLUED_WWW = Expression(rf"(?<=[A-Za-z])www\.(?={LABEL}\.[a-z]{{2}}){_PATH}", re.I)
+_OPAQUE = Expression(
     rf"(?<![{SPACED}])(?:(?:spotify:(?:user|track|album|playlist|artist|show|episode)|matrix:(?:u|r|roomid|e)[/:]"
     r"|did:(?:plc|web|key|pkh|ethr)|urn:btih|magnet:\?xt=|lightning:ln(?:bc|url)|(?:tg|intent|whatsapp|viber|line|skype):"
     rf"(?=[\w.]{{1,40}}\?))[\w:/?=&.%#@+~-]+)",
     re.I,
 )
 """Addresses for an app, which have no host."""
-_BARE = re.compile(
+_BARE = Expression(
     # A dot before it is a sentence's, or one of several, where no letter stands before that.
     rf"(?<![{SPACED}@/-])(?<![{SPACED}-]\.)(?P<host>(?:{LABEL}\.){{1,8}}(?P<end>{ENDING}))"
     rf"(?P<port>:\d{{2,5}})?(?P<path>[/?#]{_PATH})?(?![{SPACED}@])",
     re.I,
 )
-_SPACED_PATH = re.compile(r"\s?[/\\]\s?(?P<name>@?[A-Za-z0-9_][\w.-]{1,38}[A-Za-z0-9_])")
-_WWW_SPACED = re.compile(
+_SPACED_PATH = Expression(r"\s?[/\\]\s?(?P<name>@?[A-Za-z0-9_][\w.-]{1,38}[A-Za-z0-9_])")
+_WWW_SPACED = Expression(
     rf"(?<![{SPACED}])www\s?(?:[.,]\s?|\s)[{SPACED}-]{{2,40}}(?:\s?[.,]\s?|\s)(?:com|net|org)(?![{SPACED}])", re.I
 )
-_NUMERIC_HOST = re.compile(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
-_COMMA_HOST = re.compile(rf"(?<![{SPACED}@.-]){LABEL},(?:com|net|org|gg|me)/[\w.@%/?=&-]+", re.I)
-_INVITE = re.compile(
+_NUMERIC_HOST = Expression(rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{2,5}}/?|/){_PATH}")
+_COMMA_HOST = Expression(rf"(?<![{SPACED}@.-]){LABEL},(?:com|net|org|gg|me)/[\w.@%/?=&-]+", re.I)
+_INVITE = Expression(
     rf"(?<![{SPACED}.])(?:(?P<named>disc(?:ord)?(?:app)?)(?:\s?[.,]\s?|\s)gg|(?P<dot>\.)\s?gg|gg)\s?[/\\]\s?"
     r"(?P<code>[A-Za-z0-9][A-Za-z0-9-]{1,31})(?![\w/])",
     re.I,
 )
 """Invitations to a Discord server whose host is cut short or pulled apart."""
-_CODE = re.compile(
+_CODE = Expression(
     rf"(?<![{SPACED}])(?:invite|invitation|server|discord|referral|join|room|lobby)\s(?:link|code)\s?(?:is\s|[:=]\s?|\s)"
     r"(?P<code>(?=[A-Za-z-]{0,24}\d)[A-Za-z0-9][A-Za-z0-9-]{4,24})(?![\w-])",
     re.I,
 )
-_NAME_SERVICE = re.compile(
+_NAME_SERVICE = Expression(
     rf"(?<![{SPACED}@.-])(?:{LABEL}\.){{1,4}}(?P<end>onion|i2p|eth|lens)(?::\d{{2,5}})?(?:/{_PATH})?(?![{SPACED}@])",
     re.I,
 )
@@ -81,18 +82,18 @@ _DOT = (
     r"|\s+(?:dot|d0t|punto|ponto|punkt)\s+|\s+\.\s?|\s?\.\s+)"
 )
 _VEILED_ENDING = "|".join(sorted(COMMON_ENDINGS, key=len, reverse=True))
-_VEILED = re.compile(
+_VEILED = Expression(
     rf"(?<![{SPACED}@.-])(?P<host>{LABEL}(?:(?:\.|{_DOT}){LABEL}){{0,4}}?(?P<dot>{_DOT})(?P<end>{_VEILED_ENDING})"
     rf"(?:{_DOT}(?:uk|br|jp|au|nz|kr|tr|in|za|mx|ar)(?![{SPACED}]))?)(?![{SPACED}@-])"
     rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
     re.I,
 )
-_ANY_DOT = re.compile(_DOT, re.I)
-_WORD_DOT = re.compile(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
+_ANY_DOT = Expression(_DOT, re.I)
+_WORD_DOT = Expression(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
 _COMMON = 5.2
-_BRACKETED = re.compile(r"[\[({<*]")
+_BRACKETED = Expression(r"[\[({<*]")
 _TRAILING = ".,;:!?…*_~'\"-"
-_INVITED = re.compile(
+_INVITED = Expression(
     r"(?:visit|site|website|link|url|go to|check(?: out)?|at|on|web|page|invite|сайт|sitio|seite|lien|enlace|sito)"
     r"\W{0,3}$",
     re.I,
