@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 _AT_ONCE = 250
 """Texts that are sent to a process together; fewer are not worth sending."""
+_LONG = 500
+"""Characters of a text that count as a text: what is scrubbed of few long ones takes as long as of many short ones."""
 _WORTH_IT = 20_000
 """Texts after which more of them are scrubbed by processes: each takes a second or two to load what it needs.
 
@@ -88,23 +90,28 @@ class ScrubPool:
         whole = list(zip(texts, known, strict=True))
         batches = (whole[at : at + _AT_ONCE] for at in range(0, len(whole), _AT_ONCE))
         scrubbed: list[Scrubbed] = []
-        for batch, changed in self.map(_changed, batches):
+        for batch, changed in self.map(_changed, batches, _length):
             scrubbed += [changed.get(at) or Scrubbed(text, (), ()) for at, (text, _) in enumerate(batch)]
         return scrubbed
 
     def map(
-        self, work: Callable[[Scrubber, Sequence[Item]], Result], batches: Iterable[Sequence[Item]]
+        self,
+        work: Callable[[Scrubber, Sequence[Item]], Result],
+        batches: Iterable[Sequence[Item]],
+        size: Callable[[Item], int] = lambda _item: 0,
     ) -> Iterator[tuple[Sequence[Item], Result]]:
         """Each batch of texts with what `work`, a function of a module, made of it with a scrubber; in their order.
 
-        Only a few batches are taken ahead. An exception of a batch is raised after the results of those before it.
+        `size` is how long the text of an item is, where some may be long. Only a few batches are taken ahead. An
+        exception of a batch is raised after the results of those before it.
         """
         rest = iter(batches)
         for batch in rest:
-            if self._jobs > 1 and len(batch) >= _AT_ONCE and self._scrubbed >= self._worth_it:
+            texts = len(batch) + sum(map(size, batch)) // _LONG
+            if self._jobs > 1 and texts >= _AT_ONCE and self._scrubbed >= self._worth_it:
                 yield from self._in_processes().map(partial(_worked, work), chain([batch], rest))
                 return
-            self._scrubbed += len(batch)
+            self._scrubbed += texts
             yield batch, work(self._here, batch)
 
     def _in_processes(self) -> Processes:
@@ -125,6 +132,10 @@ def _set_up(policy: ScrubPolicy, key: SecretStr | None, names: tuple[str, ...], 
 
 def _worked(work: Callable[[Scrubber, Sequence[Item]], Result], batch: Sequence[Item]) -> Result:
     return work(_scrubber, batch)
+
+
+def _length(item: tuple[str, str | None]) -> int:
+    return len(item[0])
 
 
 def _changed(scrubber: Scrubber, texts: Sequence[tuple[str, str | None]]) -> dict[int, Scrubbed]:

@@ -113,7 +113,7 @@ def scrub_stream(
         tick = stack.enter_context(track("scrub", None))
         out = _Output(b"" if as_json else stream.encoding.mark, _Unseen(how.fields or ()))
         summary = StreamSummary(stream.noun, bad_rows=settings.bad_rows)
-        for batch, cleaned in pool.map(partial(_cleaned, how), stream.batches()):
+        for batch, cleaned in pool.map(partial(_cleaned, how), stream.batches(), Row.size):
             _add(summary, cleaned)
             out.write(cleaned)
             tick(len(batch))

@@ -36,6 +36,10 @@ class Row(NamedTuple):
     before: bytes
     body: bytes
 
+    def size(self) -> int:
+        """Bytes of the row."""
+        return len(self.body)
+
 
 @dataclass(frozen=True)
 class Encoding:

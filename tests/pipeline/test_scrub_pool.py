@@ -62,6 +62,17 @@ def test_a_pool_scrubs_as_a_scrubber_does(pools: list[int]) -> None:
     assert pools == [2]
 
 
+def test_a_few_long_texts_are_worth_processes_too(monkeypatch: pytest.MonkeyPatch, pools: list[int]) -> None:
+    monkeypatch.setattr(scrub_pool, "_AT_ONCE", 2)
+    monkeypatch.setattr(scrub_pool, "_WORTH_IT", 100)
+    long = "so good @user_number_1 and more of it\n" * 1_500
+    for texts, started in ((["short"] * 40, []), ([long] * 4, [2])):
+        with ScrubPool(ScrubPolicy(), jobs=2) as pool:
+            scrubbed = [result.text for result in pool.scrub(texts)]
+        assert scrubbed == [text.replace("@user_number_1", "<USERNAME>") for text in texts]
+        assert pools == started
+
+
 def test_tables_and_audit_are_the_same_by_any_number_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pools: list[int]
 ) -> None:
