@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from csmv.pipeline.privacy.review_settings import ReviewSettings
-from csmv.pipeline.scrub.folding import fold
+from csmv.pipeline.scrub.folding import Folded, fold
 from csmv.pipeline.scrub.forms import form_of
 from csmv.pipeline.scrub.ordinary import is_everyday
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber, Span
@@ -29,6 +29,7 @@ _BEFORE, _AFTER = 140, 220
 """Characters that are shown of a text before and after what is marked in it."""
 _LONGEST_PIECE = 300
 _LONGEST_WORD = 100
+_MOST_MARKS = 50
 _SPARED_SAMPLES = 2
 _DIGEST_BYTES = 16
 
@@ -291,13 +292,19 @@ mi_correo meu_email mon_mail meine_mail (at) [at] at_gmail arroba
 """
 
 
+_TOKENS = ("an @", "a web address", "seven digits or more")
+
+
 def _words(words: str) -> str:
     return rf"(?<![{SPACED}])(?:{either(words)})(?![{SPACED}])"
 
 
 @cache
 def triggers() -> dict[str, re.Pattern[str]]:
-    """What makes a text worth a look that nothing was found in: name -> where it stands in the folded text."""
+    """What makes a text worth a look that nothing was found in: name -> where it stands in the folded text.
+
+    The group `word` is what a person may want to decide on; for _TOKENS, it is all that stands between spaces.
+    """
     patterns = {
         "an @": r"@",
         "a platform's name": _words(CLEAR_PLATFORMS + SHORT_PLATFORMS),
@@ -305,8 +312,8 @@ def triggers() -> dict[str, re.Pattern[str]]:
         "seven digits or more": r"\d(?:[\s().+/-]{0,2}\d){6,}",
         "a wish to be called": _words(_CALLS),
         "a word of mail": _words(_MAILS),
-        "a name that is told": _words(_NAMES_SAID),
-        "“I am” before a given name": rf"{_words(_PRESENTED)}\s+(?:{either(GIVEN_NAMES)})(?![{SPACED}])",
+        "a name that is told": rf"{_words(_NAMES_SAID)}(?:[\s:]+(?P<word>[{SPACED}]+))?",
+        "“I am” before a given name": rf"{_words(_PRESENTED)}\s+(?P<word>{either(GIVEN_NAMES)})(?![{SPACED}])",
         "a word of living somewhere": _words(_LIVES),
     }
     return {name: re.compile(pattern, re.I) for name, pattern in patterns.items()}
@@ -326,14 +333,23 @@ def _add_left(review: Review, text: str) -> None:
             words = set(re.findall(r"\w+", folded.text.lower())) if words is None else words
             if words.isdisjoint(_heads()[name]):
                 continue
-        places = [folded.original(match.start(), match.end()) for match in islice(pattern.finditer(folded.text), 50)]
-        if places:
+        matches = list(islice(pattern.finditer(folded.text), _MOST_MARKS))
+        if matches:
 
-            def make(places: list[tuple[int, int]] = places) -> Sample:
-                marks = [(start, end, Mark.HERE, None) for start, end in places]
-                return _sample(text, marks, None, _token(text, *places[0]))
+            def make(name: str = name, matches: list[re.Match[str]] = matches) -> Sample:
+                marks = [(*folded.original(match.start(), match.end()), Mark.HERE, None) for match in matches]
+                return _sample(text, marks, None, _word_of(text, folded, name, matches[0]))
 
-            review.add(Of(Part.LEFT, "", name), text, len(places), make)
+            review.add(Of(Part.LEFT, "", name), text, len(matches), make)
+
+
+def _word_of(text: str, folded: Folded, trigger: str, match: re.Match[str]) -> str:
+    if trigger in _TOKENS:
+        return _token(text, *folded.original(match.start(), match.end()))
+    if "word" in match.re.groupindex and match["word"]:
+        start, end = folded.original(*match.span("word"))
+        return "" if is_everyday(match["word"]) else text[start:end]
+    return ""
 
 
 def _token(text: str, start: int, end: int) -> str:
