@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.presidio import Borrowed, Form
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import SPACED, either
 
 _DIGITS = re.compile(r"\d+")
 _NEAR = 48
@@ -182,39 +183,111 @@ class BankAccountRecognizer(_Windowed):
 
 
 _VERSIONED = """
-version ver v update patch build firmware release driver ios ipados macos android windows chrome firefox safari edge
-opera python java php node nodejs ruby rust golang linux kernel ubuntu debian unity unreal minecraft app software sdk
-api
+version ver v update patch build firmware release driver drivers ios ipados macos android windows chrome firefox safari
+edge opera python java php node nodejs ruby rust golang linux kernel ubuntu debian unity unreal minecraft app software
+sdk api ui after since section chapter step rule article fw os beta rc dlc hotfix
 """
 _VERSION_BEFORE = re.compile(rf"\b(?:{'|'.join(_VERSIONED.split())})\.?\s?(?:to\s)?$", re.I)
+_ADDRESS_WORDS = """
+ip ips ipul ipv4 ipv6 ip_address server servers srv host ping dns addr address adress adresse direccion endereco
+indirizzo adres
+connect join port proxy vpn router gateway ddos dos dox doxx doxxed leak leaked subnet localhost lan wan ssh
+rdp telnet at айпи ип сервер адрес آي_بي سيرفر آيبي आईपी
+"""
+_ADDRESSED = re.compile(
+    rf"(?:(?<![{SPACED}])"
+    rf"(?:{either(' '.join(w for w in _ADDRESS_WORDS.split() if re.match(f'[{SPACED}]', w)))})(?![{SPACED}])"
+    r"|服务器|地址|サーバー|アドレス|서버|아이피|주소)",
+    re.I,
+)
+_GLUED_ADDRESS = re.compile(r"(?:ip|server|host|addr|address|айпи)$", re.I)
+_FEW = 6
+"""Digits up to which four numbers with dots are as well a version as an address."""
 
 
-class IpAddressRecognizer(_Windowed):
-    """Finds addresses of computers, IPv4 and IPv6."""
+class IpAddressRecognizer(TextRecognizer):
+    """Finds addresses of computers: IPv4, IPv6, and those of network cards (MAC)."""
 
     kind = Kind.IP_ADDRESS
-    _candidate = re.compile(
-        r"(?<!\w)(?<!\w\.)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?::\d{1,5})?(?!\w|\.\d)"
-        r"|(?<![\w.:])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{6,45}(?:%\w+)?(?![\w:])"
-    )
 
     def may_hold(self, glance: Glance) -> bool:
-        """An address has three dots or two colons, and digits."""
-        return glance.digits >= 1 and (glance.text.count(".") >= 3 or glance.text.count(":") >= 2)
+        """An address has three signs between its parts, and digits."""
+        text = glance.text
+        return glance.digits >= 1 and (
+            any(text.count(sign) >= 3 for sign in ".,-")
+            or text.count(":") >= 2
+            or (glance.digits >= 4 and (text.count(".") >= 2 or text.lower().count("dot") >= 3))
+        )
 
     def find(self, text: str) -> Iterator[Finding]:
-        """Candidates, checked by Presidio; addresses of version 6 by the standard library, and whole."""
+        """Whole addresses, as the standard library reads them."""
         for match in _VERSION_6.finditer(text):
-            if any(char.isdecimal() for char in match[0]) and _is_address(match[0]):
-                yield match.start(), match.end(), 0.9, "version 6"
-        for finding in self._in_windows(text, self._candidate, _IP):
-            if not _VERSION_BEFORE.search(text[max(0, finding[0] - 24) : finding[0]]):
-                yield finding
+            end = _end_of_version_6(match)
+            if end:
+                yield match.start(), end, 0.9, "version 6"
+        for match in _VERSION_4.finditer(text):
+            if _is_version_4(text, match):
+                yield match.start(), match.end(), 0.7, "version 4"
+        for match in _VEILED_4.finditer(text):
+            octets = [int(octet) for octet in _DIGITS.findall(match[0])]
+            around = text[max(0, match.start() - 24) : match.start()] + " | " + text[match.end() : match.end() + 16]
+            if max(octets) < 256 and _ADDRESSED.search(around) and "ip" in around.lower():
+                yield match.start(), match.end(), 0.7, "version 4, written otherwise"
+        for match in _MAC.finditer(text):
+            lettered = any(char.isalpha() for char in match[0])
+            if lettered or "mac" in text[max(0, match.start() - 20) : match.end() + 20].lower():
+                yield match.start(), match.end(), 0.85, "network card"
 
 
-_VERSION_6 = re.compile(
-    r"(?<![\w.:])(?=[0-9A-Fa-f]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{2,45}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:]|\.\d)"
+_VERSION_4 = re.compile(
+    r"(?<![0-9_])(?<!\w\.)(?P<address>(?:\d{1,3}\.){3}\d{1,3})(?P<net>/\d{1,2})?(?P<port>:\d{1,5})?(?!\w|\.\d)"
 )
+_VEILED_4 = re.compile(
+    r"(?<![\w.,])(?<!\d-)\d{1,3}(?:(?: ?[.,-] ?| ?[\[({]\s?(?:\.|dot|punto"
+    r"|ponto|punkt)\s?[\])}] ?| (?:dot|punto|ponto|punkt) )\d{1,3}){3}"
+    r"(?!\w|[.,-]\d)",
+    re.I,
+)
+_VERSION_6 = re.compile(
+    r"(?<![\w.])(?:(?<=[A-Za-z]:)|(?<=v6:)|(?<!:))(?P<address>[0-9A-Fa-f]{0,4}"
+    r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?<=:\d)|(?<=:\d\d)|(?<=:\d\d\d))?"
+    r"(?:(?:\.\d{1,3}){3})?)(?P<zone>%\w{1,15})?(?P<net>/\d{1,3})?(?![\w:]|\.\d)"
+)
+_MAC = re.compile(
+    r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}"
+    r"(?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
+    r"(?![\w:-]|\.\w)"
+)
+_FEWEST_HEX = 4
+
+
+def _end_of_version_6(match: re.Match[str]) -> int:
+    """Where an address of version 6 ends that begins a match; 0 if it is none."""
+    address, end = match["address"], match.end()
+    if address.endswith(":") and not address.endswith("::") and match.end("address") == end:
+        address, end = address[:-1], end - 1
+    if not any(char.isdecimal() for char in address) or not _is_address(address):
+        return 0
+    # "1::2" is no address that anybody has; "::1" is everybody's own.
+    short = sum(char.isalnum() for char in address) < _FEWEST_HEX and not address.startswith("::")
+    return 0 if short else end
+
+
+def _is_version_4(text: str, match: re.Match[str]) -> bool:
+    """Whether four numbers with dots are an address and no version: by the word before, and by how many digits."""
+    start = match.start()
+    before = text[max(0, start - 24) : start]
+    if not _is_address(match["address"]):
+        return False
+    if before and (before[-1].isalpha() and before[-1].isascii()):
+        return _GLUED_ADDRESS.search(before) is not None
+    if _VERSION_BEFORE.search(before):
+        return False
+    if sum(char.isdecimal() for char in match["address"]) > _FEW or match["port"] or match["net"]:
+        return True
+    if not before.strip() or _ADDRESSED.search(before) or _ADDRESSED.search(text[match.end() : match.end() + 16]):
+        return True
+    return not before.rstrip()[-1:].isalpha()
 
 
 def _is_address(text: str) -> bool:
@@ -225,22 +298,32 @@ def _is_address(text: str) -> bool:
     return True
 
 
+_CASES = re.compile(r"[a-z][A-Z]|[A-Z][a-z]")
+_MOST_CASES = 8
+
+
+def _is_mixed(word: str) -> bool:
+    """Whether a long word is no speech: with small letters and digits, or with capitals all over."""
+    if any(char.isdecimal() for char in word) and any(char.islower() for char in word):
+        return True
+    return len(_CASES.findall(word)) >= _MOST_CASES
+
+
 class WalletRecognizer(_Windowed):
     """Finds addresses of cryptocurrency wallets: Bitcoin's by checksum, others by their form."""
 
     kind = Kind.CRYPTO_WALLET
     _candidate = re.compile(r"(?<!\w)[0-9A-Za-z]{25,120}(?!\w)")
-    _mixed = re.compile(r"(?=.*\d)(?=.*[a-z])")
 
     def may_hold(self, glance: Glance) -> bool:
-        """A wallet is a long word with digits."""
-        return glance.digits >= 2 and max(map(len, glance.words), default=0) >= 25
+        """A wallet is a long word."""
+        return max(map(len, glance.words), default=0) >= 25
 
     def find(self, text: str) -> Iterator[Finding]:
         """Long words of mixed letters and digits that have a wallet's form."""
         for match in self._candidate.finditer(text):
             word = match[0]
-            if len(set(word)) < 10 or not self._mixed.match(word):
+            if len(set(word)) < 10 or not _is_mixed(word):
                 continue
             for recognizer in (_CRYPTO, _WALLETS):
                 for result in recognizer.look(word):
@@ -266,10 +349,6 @@ class NationalIdRecognizer(_Windowed):
         for candidate, words, recognizer in _documents():
             yield from self._in_windows(text, candidate, recognizer, words)
         yield from self._in_windows(text, _OWN_CANDIDATE, _OWN_IDS)
-        for rule, words, candidate in _NAMED_NUMBERS:
-            for match in candidate.finditer(text):
-                if words.search(text[max(0, match.start() - _NEAR) : match.start()]):
-                    yield match.start(), match.end(), 0.85, rule
         for match in _CHINESE.finditer(text):
             if _is_chinese_id(match[0]):
                 yield match.start(), match.end(), 0.9, "resident identity number"
@@ -278,49 +357,6 @@ class NationalIdRecognizer(_Windowed):
 _OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")
 
 
-def _said_before(listed: str) -> re.Pattern[str]:
-    """Any of the words, and no end of a sentence between them and the end."""
-    words = "|".join(words.replace("_", r"[ -]?") for words in listed.split())
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)[^.!?]{{0,32}}$", re.I)
-
-
-_WITH_DIGITS = r"(?=[A-Za-z]*\d)(?=(?:[A-Za-z]*\d){4})"
-_NAMED_NUMBERS = tuple(
-    (
-        rule,
-        re.compile(
-            rf"(?<!\w)(?:{'|'.join(words.replace('_', r'[ -]?') for words in listed.split())})(?!\w)[^.!?]{{0,32}}$",
-            re.I,
-        ),
-        re.compile(rf"(?<![\w.,/-])(?:{candidate})(?![\w%]|[.,]\d)"),
-    )
-    for rule, listed, candidate in (
-        (
-            "passport",
-            "passport pasaporte passaporte passaporto passeport reisepass paspoort pasaport паспорт пасспорт paszport",
-            rf"{_WITH_DIGITS}(?:[A-Za-z]{{0,3}}\d{{6,9}}[A-Za-z]?|[A-Za-z0-9]{{8,9}})",
-        ),
-        (
-            "driving licence",
-            "driving_licen[cs]e driver'?s?_licen[cs]e licencia_de_conducir permis_de_conduire fuhrerschein "
-            "patente_di_guida carteira_de_motorista cnh rijbewijs",
-            rf"{_WITH_DIGITS}[A-Za-z0-9]{{7,18}}",
-        ),
-        ("national insurance", "ni_number national_insurance nino", r"[A-Za-z]{2} ?(?:\d{2} ?){3}[A-Da-d]"),
-        (
-            "bank account",
-            "account_(?:no|number|num) acc_no a/c_(?:no|number)? bank_account kontonummer numero_de_cuenta "
-            "compte_bancaire conta_corrente rekening_?nummer sort_code routing_(?:no|number)",
-            r"\d(?:[ -]?\d){5,17}",
-        ),
-        (
-            "payment id",
-            "pay_id payment_id binance_id binance_pay upi_id paypal_id bybit_uid okx_uid uid cash_?app_id wallet_id",
-            r"\d{6,12}",
-        ),
-    )
-)
-"""What is known only by the word before it: the rule, the words, what the number looks like."""
 _CHINESE = re.compile(
     r"(?<![0-9A-Za-z])[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx](?![0-9A-Za-z])"
 )

@@ -43,11 +43,11 @@ _GAP = (
     r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
     r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
 )
-_RUN = re.compile(rf"(?<![0-9_])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
-_WORD_BEFORE = re.compile(rf"(?<![{SPACED}@#/.&-])[^\W\d_]{{2,16}}$")
+_RUN = re.compile(rf"(?<![0-9])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_WORD_BEFORE = re.compile(rf"(?<![{SPACED}@#/.&-])(?P<word>(?:(?![0-9_])[{SPACED}]){{2,16}})_?$")
 _WORD_BEHIND = re.compile(r"[^\W\d_]{2,16}(?![\w@.-])")
-_CODE_BEHIND = re.compile(r"(?P<number>\d(?:[ .-]?\d){4,11}) ?\((?P<code>\+\d{1,4}|\d{1,4}\+|\d{2,4})\)")
-"""A number with the code of its country or area in brackets behind it."""
+_CODE_BEHIND = re.compile(r" ?\((?P<code>\+\d{1,4}|\d{1,4}\+|\d{3})\)| (?P<open>\+\d{1,3})(?![\d ])")
+"""The code of a country or area behind a number."""
 _ALTERNATIVE = re.compile(r" ?/ ?\d{1,4}(?![\w/.:-])")
 """The last digits of another line of the same house: "312-515-2239/40"."""
 _EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
@@ -88,7 +88,7 @@ _NUMBER_NOUNS = frozenset(NUMBER_NOUNS.split())
 _JOINED = re.compile(rf"\)?\s{{0,2}}(?:[,/;&|+.-]|\b(?:{either(JOINING_WORDS)})\b)\s{{0,2}}\(?\+?", re.I)
 _NEAR, _SOON = 45, 60
 """Characters before a number in which a word of calling counts, and in which nothing but little words may follow it."""
-_UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°+]|(?:{either(UNITS)})\b)", re.I)
+_UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°]|\+(?!\d)|(?:{either(UNITS)})\b)", re.I)
 _MONEY_BEFORE = re.compile(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
 _US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
 _DATE = re.compile(
@@ -103,7 +103,9 @@ _YEARS = re.compile(
 )
 _CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
 _RANGES = re.compile(r"\d{1,3}-\d{1,3} ?[/,&;] ?\d{1,3}-\d{1,3}")
-_SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES)
+_LIST_OF_YEARS = re.compile(r"\d{1,2}(?: (?:19|20)\d{2})+")
+_SAME = re.compile(r"(\d{1,6})(?:\D{1,3}\1)+|(\d{1,3}\D{1,3}\d{1,3})(?:\D{1,3}\2)+|(?:(\d)\3{1,3}(?:\D{1,3}|$)){3,}")
+_SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES, _LIST_OF_YEARS)
 """What is written like a number and is none."""
 _ZIP_BEFORE = re.compile(r"[A-Z]{2},? $")
 _HOUR_BEHIND = re.compile(r":\d\d(?!\d)")
@@ -151,10 +153,11 @@ def _unglued(text: str, run: re.Match[str]) -> int:
         return start
     word = _WORD_BEFORE.search(text[max(0, start - 18) : start])
     if word is not None:
-        if word[0].lower() in _CALLED:
+        if word["word"].lower() in _CALLED or _CALLED_STEMS.search(word["word"]):
             return start
         first = _GROUP.search(run[0])
-        if is_ordinary(word[0]) and first is not None and (len(first[0]) >= 10 or _US_SHAPE.match(run[0])):
+        whole = first is not None and (len(first[0]) >= 10 or _US_SHAPE.match(run[0]))
+        if whole and is_ordinary(word["word"]) and text[start - 1] != "_":
             return start
     rest = _AFTER_GROUP.match(text, start, run.end())
     return rest.end() if rest is not None else run.end()
@@ -240,12 +243,15 @@ def _in_run(text: str, start: int, end: int, joined: bool) -> Iterator[Finding]:
     groups = [match.span() for match in _GROUP.finditer(text, start, end)]
     if len(groups) > 3 * LONGEST and all(end - start == 1 for start, end in groups):
         return  # a list of figures
+    if len(groups) <= LONGEST and _SAME.fullmatch(text, groups[0][0], groups[-1][1]):
+        return  # "420 69 420 69"
     parted = [True, *(_PARTING.search(text, a[1], b[0]) is not None for a, b in pairwise(groups)), True]
-    for place in _between_numbers(text, groups):
+    walls = frozenset(_between_numbers(text, groups))
+    for place in walls:
         parted[place] = True
     first = 0
     while first < len(groups):
-        reading = _longest(text, start, groups, parted, first, joined) if parted[first] else None
+        reading = _longest(text, start, groups, parted, walls, first, joined) if parted[first] else None
         if reading is None:
             first += 1
             continue
@@ -275,21 +281,31 @@ def _between_numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[int]:
 
 
 def _longest(
-    text: str, start: int, groups: list[tuple[int, int]], parted: list[bool], first: int, joined: bool
+    text: str,
+    start: int,
+    groups: list[tuple[int, int]],
+    parted: list[bool],
+    walls: frozenset[int],
+    first: int,
+    joined: bool,
 ) -> tuple[int, Finding] | None:
     """The longest number that begins with group `first`, and its last group; the longest unsure one if none is sure."""
+    opening = _opening(text, start, groups[first][0])
     digits, last = 0, first
     while last < len(groups) and digits + groups[last][1] - groups[last][0] <= LONGEST + 2:
+        if last > first and last in walls:
+            break
         digits += groups[last][1] - groups[last][0]
+        behind = _with_code_behind(text, groups[first : last + 1]) if digits >= SHORTEST_CALLED else None
+        if behind is not None:
+            through = last + 1 if last + 1 < len(groups) and groups[last + 1][0] < behind else last
+            return through, (opening, behind, 0.8, "code behind")
         last += 1
-    opening = _opening(text, start, groups[first][0])
     unsure: tuple[int, Finding] | None = None
     while last > first and digits >= SHORTEST:
         last -= 1
-        if parted[last + 1]:
-            behind = _with_code_behind(text, groups, first, last)
-            if behind is not None:
-                return last, (opening, behind, 0.8, "code behind")
+        size = groups[last][1] - groups[last][0]
+        if parted[last + 1] and not (last > first and size <= 3 and _LETTER.match(text, groups[last][1])):
             end = _closing(text, groups[last][1])
             number = text[opening : _closing_bracket(text, groups[last][1])]
             score, rule = _judge(text, opening, end, number, [text[a:b] for a, b in groups[first : last + 1]], joined)
@@ -297,28 +313,32 @@ def _longest(
                 return last, (opening, end, score, rule)
             if score and unsure is None:
                 unsure = last, (opening, end, score, rule)
-        digits -= groups[last][1] - groups[last][0]
+        digits -= size
     return unsure
 
 
-def _with_code_behind(text: str, groups: list[tuple[int, int]], first: int, last: int) -> int | None:
-    """Where a number ends whose country or area code stands in brackets behind it."""
-    if last == first or text[groups[last][0] - 1] not in "(+":
+def _with_code_behind(text: str, groups: list[tuple[int, int]]) -> int | None:
+    """Where a number ends whose country's or area's code stands behind it, as in "550123456 (966+)"."""
+    match = _CODE_BEHIND.match(text, groups[-1][1])
+    if match is None:
         return None
-    match = _CODE_BEHIND.match(text, groups[first][0])
-    if match is None or match.end("code") - groups[last][1] not in (0, 1):
+    digits = "".join(text[start:end] for start, end in groups)
+    code = match["code"] or match["open"]
+    if _is_round(digits) or len(set(digits)) < 3 or _YEARS.fullmatch(text, groups[0][0], groups[-1][1]):
         return None
-    digits = re.sub(r"\D", "", match["number"])
-    code = match["code"].strip("+")
-    if _is_round(digits) or len(set(digits)) < 3 or _YEARS.fullmatch(match["number"]):
-        return None
-    if "+" in match["code"]:
-        return match.end() if _is_international("", code + digits, [code, digits]) else None
-    return (
-        match.end()
-        if len(code) == 3 and len(digits) == 7 and _US_SHAPE.fullmatch(code + digits[:3] + "-" + digits[3:])
-        else None
-    )
+    if "+" in code:
+        return match.end() if _is_valid(code.strip("+") + digits.lstrip("0")) else None
+    american = len(digits) == 7 and _US_SHAPE.fullmatch(f"{code}{digits[:3]}-{digits[3:]}") is not None
+    return match.end() if american else None
+
+
+def _is_valid(digits: str) -> bool:
+    import phonenumbers
+
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse("+" + digits, None))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _opening(text: str, floor: int, at: int) -> int:
@@ -359,7 +379,11 @@ def _judge(text: str, start: int, end: int, written: str, groups: list[str], joi
         return 0.0, ""
     said = _evidence(text, start)
     formed = _is_evenly_parted(written, groups) and _is_national_form(digits, tuple(map(len, groups)))
-    if digits in _LADDER and said is not Said.DIRECTLY and not formed:
+    if (
+        (digits in _LADDER or (len(digits) < 10 and digits in _LADDER[::-1]))
+        and said is not Said.DIRECTLY
+        and not formed
+    ):
         return 0.0, ""
     if said is Said.COUNTED:
         return 0.0, ""
@@ -402,7 +426,7 @@ def _is_glued_word(after: str, digits: str, written: str) -> bool:
     return (
         word is not None
         and (len(digits) >= 10 or _US_SHAPE.fullmatch(written) is not None)
-        and (word[0].lower() in _CALLED or is_ordinary(word[0]))
+        and (word[0].lower() in _CALLED or is_ordinary(word[0]) or (digits[0] == "0" and _in_a_plan(digits)))
     )
 
 
@@ -526,7 +550,7 @@ def _in_a_plan(digits: str) -> bool:
 
 
 def _is_decimal(written: str, groups: list[str]) -> bool:
-    trunk = groups[0][0] == "0" and len(groups[0]) > 2
+    trunk = groups[0][0] == "0" and len(groups[0]) > 1
     return len(groups) == 2 and not trunk and re.fullmatch(r"\d{1,4}[.,]\d+", written) is not None
 
 

@@ -16,6 +16,12 @@ from csmv.pipeline.scrub.emails import MailAddressRecognizer
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.handles import HandleRecognizer
 from csmv.pipeline.scrub.links import LinkRecognizer
+from csmv.pipeline.scrub.named_numbers import (
+    NamedAccountRecognizer,
+    NamedIdRecognizer,
+    PlaceNumberRecognizer,
+    SecretRecognizer,
+)
 from csmv.pipeline.scrub.names import model_recognizers
 from csmv.pipeline.scrub.phones import PhoneNumberRecognizer
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
@@ -32,6 +38,10 @@ PATTERNS: tuple[type[TextRecognizer], ...] = (
     WalletRecognizer,
     NationalIdRecognizer,
     AddressRecognizer,
+    NamedIdRecognizer,
+    NamedAccountRecognizer,
+    SecretRecognizer,
+    PlaceNumberRecognizer,
 )
 
 

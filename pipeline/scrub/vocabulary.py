@@ -163,6 +163,25 @@ JOINING_WORDS = """
 and or n y o u e ou et und oder ed oppure of en i lub albo ve veya ya_da и или та або чи و أو او atau dan hoac va och
 eller sau si nebo vagy es और या 或 或者 和 跟 と か 또는
 """
+GAP_WORDS = """
+is are was its it's my ur your his her the a no nr num number numbers nos id code codes for to of and here like
+es el la mi mis tu su numero de del n nro num
+est le ma mon mes c'est cest du un
+ist lautet mein meine meiner die der das nummer
+il mio e' e o um meu minha numero do da com
+van mijn nummer het
+to jest moj numer moja nr
+benim numaram numarasi numara no
+это мой моя мои номер номера серия и равен код
+мій моя номер серія
+هو رقم رقمي هي
+है नंबर मेरा hai mera ka number
+adalah saya aku nomor ini nya
+la so cua minh toi em
+ar mitt nummer min mit
+card carta karte bank banco banque banca google whatsapp bca bri bni
+"""
+"""Words that may stand between a word such as "passport" and its number."""
 UNITS = """
 usd eur gbp dollar dollars bucks k m mil million billion trillion view views like likes follower followers subs
 subscribers year years yr yrs minute minutes min mins hour hours hr hrs day days week weeks month months second
@@ -172,7 +191,7 @@ gram grams mg ml ft feet inch inches cm mm degrees st nd rd th goal goals option
 dolares lira tl rub руб рублей grand place x am pm
 """
 MONEY_BEFORE = """
-usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score
+usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score seed
 """
 
 SLANG = """

@@ -9,6 +9,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from csmv.pipeline.scrub import Scrubber, ScrubPolicy
 
+DATA = Path(__file__).parents[2] / "data"
 EXAMPLES: list[tuple[str, list[str], list[str]]] = [
     ("linkhttps://www.facebook.com/mirelo.vance83 ok", ["mirelo.vance83"], ["link"]),
     ("siehe…mirelo83.com", ["mirelo83.com"], ["siehe"]),
@@ -153,6 +154,35 @@ def test_the_cases_that_people_met(scrubber: Scrubber, shared: Path) -> None:
     for line in path.read_text(encoding="utf-8").splitlines():
         case = json.loads(line)
         test_a_kind(scrubber, case["text"], case.get("gone") or [], case.get("stay") or [])
+
+
+def examples_by_kind() -> dict[str, list[tuple[str, list[str], list[str]]]]:
+    """The rows of the table of numbers by section: text, what must be gone, what must stay."""
+    sections: dict[str, list[tuple[str, list[str], list[str]]]] = {}
+    for line in (DATA / "scrub_numbers.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("[") and " || " not in line:
+            rows = sections.setdefault(line[1:-1], [])
+        elif line and not line.startswith("# "):
+            text, gone, stay = [*line.split(" || "), ""][:3]
+            rows.append((text, gone.split(";"), stay.split(";")))
+    return sections
+
+
+@pytest.mark.parametrize("section", examples_by_kind())
+def test_numbers_and_places_of_every_kind_go(scrubber: Scrubber, section: str) -> None:
+    rows = examples_by_kind()[section]
+    assert rows
+    for (text, gone, stay), out in zip(rows, scrubber.scrub([text for text, _, _ in rows]), strict=True):
+        assert not [part for part in gone if part in out.text], (text, out.text)
+        assert not [part for part in stay if part not in out.text], (text, out.text)
+
+
+def test_what_only_looks_like_a_number_of_somebody_stays(scrubber: Scrubber) -> None:
+    lines = [
+        line for line in (DATA / "scrub_harmless.txt").read_text(encoding="utf-8").splitlines() if line[:2] != "# "
+    ]
+    assert len(lines) > 300
+    assert not [(line, out.text) for line, out in zip(lines, scrubber.scrub(lines), strict=True) if out.spans]
 
 
 FRAMES = (
