@@ -18,8 +18,8 @@ _PLAIN = re.compile(
     re.I,
 )
 _COMMA = re.compile(rf"{_FREE}{_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
-_SENTENCE = re.compile(r"\w\.\s")
-"""A full stop with a space after it alone: a sentence ends there."""
+_REPOSITORY = re.compile(r":[\w.-]+/[\w.-]*\w")
+"""What stands behind the address of a Git server."""
 _QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
 _NO_ENDING = re.compile(
@@ -93,14 +93,20 @@ def _plain(text: str) -> Iterator[Finding]:
     for match in _PLAIN.finditer(text):
         spaced = " " in match["at"] or " " in match["domain"]
         has_ending = match["end"].lower() in COMMON_ENDINGS if spaced else is_ending(match["end"])
-        if spaced and _SENTENCE.search(match["domain"]) and match["end"].lower() not in ("com", "net", "org"):
-            continue  # "love this @kayla. My favourite"
+        first = match["domain"].split(".")[0].strip().lower()
+        provider = first in MAIL_PROVIDERS and (len(first) > 3 or not spaced)  # "don't @ me. It's true"
+        if spaced and not provider and _is_sentence(match):
+            continue
         if not has_ending and len(match["local"]) > 1 and is_ordinary(match["local"].strip("_.+-")):
             continue  # "by@first.last" is a mention that lost its space
         start = _start(match)
+        repository = _REPOSITORY.match(text, match.end())
+        if repository is not None and has_ending and not spaced:
+            yield start, repository.end(), 0.95, "address"
+            continue
         if has_ending or not spaced:
             yield start, match.end(), 0.95 if has_ending and not spaced else 0.7, "address"
-        elif match["domain"].split(".")[0].strip().lower() in MAIL_PROVIDERS:
+        elif provider:
             yield start, match.end(), 0.7, "address"
     for rule, pattern in (("quoted local part", _QUOTED), ("comma for a dot", _COMMA)):
         for match in pattern.finditer(text):
@@ -110,6 +116,18 @@ def _plain(text: str) -> Iterator[Finding]:
             yield _start(match), match.end(), 0.7, "provider without ending"
     for match in _SPACED.finditer(text):
         yield match.start(), match.end(), 0.8, "letter by letter"
+
+
+def _is_sentence(match: re.Match[str]) -> bool:
+    """Whether it is a mention and the sentence behind it: "love this @kayla. My favourite", "from @kayla . It"."""
+    ending, domain = match["end"], match["domain"]
+    if " " not in domain:
+        return is_ordinary(match["local"].strip("_.+-")) and ending.lower() not in ("com", "net", "org")
+    if ending.lower() in ("com", "net", "org"):
+        return ending.istitle()
+    # Written apart throughout it is an address: "name @ host . de"; a space on one side alone ends a sentence.
+    apart = match["at"] == " @ " and " . " in domain and ending.islower()
+    return not apart or is_ordinary(match["local"].strip("_.+-"))
 
 
 def _start(match: re.Match[str]) -> int:

@@ -22,7 +22,7 @@ _DELETED = set(
         ),
     )
 )
-_DOTS = dict.fromkeys("。｡·•∙‧", ".")
+_DOTS = dict.fromkeys("。｡·•∙‧・･⋅", ".")
 _QUOTES = dict.fromkeys("‘’‛`´", "'") | dict.fromkeys("“”„", '"')
 _SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
 _ON_BLACK = {chr(first + at): chr(0x41 + at) for first in (0x1F150, 0x1F170) for at in range(26)}

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from csmv.pipeline.scrub.folding import fold
 from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
-from csmv.pipeline.scrub.vocabulary import GIVEN_NAMES, WORD
+from csmv.pipeline.scrub.vocabulary import GIVEN_NAMES
+from csmv.pipeline.scrub.vocabulary import WORD as WORD
 
 SPACE = re.compile(r"\s+")
 SHORTEST_UNSPACED = 3

@@ -8,13 +8,20 @@ import re
 from collections.abc import Iterator
 
 from csmv.pipeline.scrub.domains import ENDING, LABEL, is_ending
-from csmv.pipeline.scrub.ordinary import is_ordinary
+from csmv.pipeline.scrub.ordinary import (
+    is_clearly_shaped,
+    is_ordinary,
+    is_product,
+    is_shaped,
+    is_written_like_handle,
+)
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from csmv.pipeline.scrub.vocabulary import (
     CLEAR_PLATFORMS,
     CREDITS,
     FOLLOW_VERBS,
+    GAMES,
     LINK_WORDS,
     NAME_FILLERS,
     NAMED,
@@ -25,6 +32,7 @@ from csmv.pipeline.scrub.vocabulary import (
     REVERSED_CALLS,
     SHORT_PLATFORMS,
     SPACED,
+    UNSPACED_FILLERS,
     VAGUE_PLATFORMS,
     WORD,
     either,
@@ -48,32 +56,42 @@ _PASSED_ON = frozenset(
 )
 _OTHERS = frozenset(("them", "they", "her", "him", "she", "your", "yours", "yall", "we're", "all", "both", "you"))
 """With whom a slash joins a short "you"."""
-_SIGN = r"[:;=|»>\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇~]+|-+>|=>|/\s|\(|[*\"`](?=[A-Za-z0-9_.]{3,40}[*\"`])"
-_DASH = r"\s-{1,2}\s?|-{1,2}\s"
+_ARROW = r"\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇☞➕"
+_SIGN = rf"[:;=|»>{_ARROW}~]+|-+>|=>|//?\s|[\[({{「『【《«‹]|<(?=[\w.]{{3,40}}>)|[*\"`](?=[A-Za-z0-9_.]{{3,40}}[*\"`])"
+_EMOJI = r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_DASH = r"\s-{1,2}\s?|-{1,2}\s?"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
 _PLATFORM = re.compile(
     rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])"
-    rf"|(?P<short>{either(SHORT_PLATFORMS)})|(?P<vague>{either(VAGUE_PLATFORMS)})(?=\s?[:=@]))"
-    rf"(?:\s?[/&+,]\s?{_ANY_PLATFORM}(?![{SPACED}]))*"
-    rf"(?:(?<=[^{SPACED}])|(?![{SPACED}]))(?!#)(?!\.\w)",
+    rf"|(?P<short>{either(SHORT_PLATFORMS)})|(?P<vague>{either(VAGUE_PLATFORMS)})(?=\s?[:=@(\[{_ARROW}{_EMOJI}]))"
+    rf"(?:(?:\s?[/&+,|]\s?|\s(?:and|und|y|e|et|i|и|or|n)\s(?:(?:{either(POSSESSIVES)})\s)?){_ANY_PLATFORM}(?![{SPACED}]))*"
+    rf"(?:(?<=[^{SPACED}])|(?![{SPACED}]))(?!#)",
     re.I,
 )
 _AFTER = re.compile(
-    r"(?:'?s\b)?(?:账号|帐号|帳號|号码|号|號|アカウント|アカ|名)?[是は]?\s?[)\]]?(?:\s?[\u2600-\u27bf\U0001f300-\U0001faff]{1,3}?(?=\s?[:;=|>@\u2190-\u21ff\u2794-\u27be👉►▶👇⬇-]))?"
-    rf"\s*(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{0,4}}(?:[a-z]{{2,12}}(?=\s?[:=]))?(?P<sign>\s*(?:{_SIGN})+\s*)?"
-    rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?"
-    rf"\s*[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
+    rf"(?:'?s\b)?(?:(?:{either(UNSPACED_FILLERS)}){{0,3}})(?P<close>[)\]】」])?(?:\s?[{_EMOJI}]{{1,3}}?(?=\s?[:;=|>@{_ARROW}-]))?"
+    rf"(?P<weak>(?:\s?(?![{_ARROW}])[{_EMOJI}.,!]){{1,5}})?"
+    rf"\s*(?P<filler>(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{1,4}})?(?P<free>[a-z]{{2,12}}(?=\s?[:=]))?"
+    rf"(?P<sign>\s*(?:{_SIGN})+\s*)?"
+    rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?[\s{_EMOJI}]{{0,6}}"
+    rf"[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,
 )
 _CALLED_BY_VERB = re.compile(rf"\b(?:{either(FOLLOW_VERBS)})\b[^.!?\n]{{0,30}}$", re.I)
+_CALLED_NEAR = re.compile(
+    rf"\b(?:{either(FOLLOW_VERBS)})(?:\s(?!a\b|an\b)[^\W\d]{{1,12}}){{0,2}}"
+    r"(?:\s(?:on|in|at|via|over|through|en|no|na|por|sur|auf|su|di|op|w|i|в|во|на|to)(?:\s(?:my|the|mi|meu|mein))?)?\s?$",
+    re.I,
+)
 _CALLED_MINE = re.compile(rf"\b(?:{either(POSSESSIVES)})\s+(?:\w+\s+)?$", re.I)
 _NAMED = re.compile(
-    rf"(?<![{SPACED}@])(?:{either(NAMED)})\s*(?P<sign>(?:[:=>→-]|(?:is|es|est|ist|e|to)\b)+)\s*[\"'(@]{{0,2}}"
+    rf"(?:(?<![{SPACED}@])(?:{either(NAMED)})|(?<!\\S)@(?=\s?(?:is\b|:)))\s*(?P<sign>(?:[:=>→]|-+>|(?<=\s)-|-(?=\s)|(?:is|es|est|ist|e|to)\b)+)\s*[\"'(@]{{0,2}}"
     rf"(?P<name>{_NAME})",
     re.I,
 )
 _CREDIT = re.compile(
-    rf"(?<![{SPACED}@#])(?:{either(CREDITS)})(?:(?P<sign>\s?[:=>→-]+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})", re.I
+    rf"(?<![{SPACED}@#])(?:{either(CREDITS)})(?:(?P<sign>\s?(?:[:=>→]|-+>|(?<=\s)-|-(?=\s))+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})",
+    re.I,
 )
 _REVERSED = re.compile(
     rf"(?<![{SPACED}@.#/-])(?P<name>{_NAME})"
@@ -83,7 +101,51 @@ _REVERSED = re.compile(
     re.I,
 )
 _REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
-_TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{2,32}) ?#(?P<digits>\d{4})(?!\w)")
+_TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{1,31}\w) ?#(?P<digits>\d{4,7})(?!\w)")
+_COUNTED = frozenset(
+    [
+        "day",
+        "episode",
+        "ep",
+        "part",
+        "pt",
+        "song",
+        "number",
+        "no",
+        "team",
+        "chapter",
+        "ch",
+        "take",
+        "try",
+        "attempt",
+        "level",
+        "lvl",
+        "room",
+        "track",
+        "page",
+        "video",
+        "season",
+        "week",
+        "lesson",
+        "issue",
+        "bus",
+        "lot",
+        "model",
+        "order",
+        "comment",
+        "reason",
+        "question",
+        "rule",
+        "tip",
+        "fact",
+        "player",
+        "agent",
+        "round",
+        "game",
+        "book",
+        "card",
+    ]
+)
 _PASSWORD = re.compile(
     rf"(?<![{SPACED}])(?:{either(PASSWORDS)})\s{{0,2}}(?:(?P<sign>[:=])|(?:is|es|ist|est|e)(?=\s))\s{{0,2}}(?P<name>[^\s<>\ue000]{{4,64}})",
     re.I,
@@ -91,15 +153,28 @@ _PASSWORD = re.compile(
 _REDDIT = re.compile(r"(?<![\w/.])/?u/(?P<name>[\w-]{3,24}(?:\.[\w-]{1,24})?)(?![\w/])")
 _DEFAULT_NAME = re.compile(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
 _SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
-_COLON_BEFORE = re.compile(r"\b(?:name|nick|id|account|acc|me|here|tag|gamertag|ign)\b\s?[:=]\s?$", re.I)
+_COLON_BEFORE = re.compile(
+    rf"(?<![{SPACED}])(?P<told>name|nick|id|account|acc|me|here|tag|gamertag|ign|main|alt|mine|profile|channel|user|ours"
+    r"|nombre|usuario|nome|имя|ник|канал|follow|add|sub|page|pagina|isim|imie|nama|akun)?"
+    rf"[{SPACED}\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]*\s?[:=]\s?$",
+    re.I,
+)
+_FILE = re.compile(
+    r"\.(?:docx?|pdf|png|jpe?g|gif|mp[34]|txt|zip|rar|py|js|ts|html?|css|xlsx?|pptx?|csv|json|ya?ml|mov|wav|apk|exe)$",
+    re.I,
+)
 _LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
 _AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
 _ENDS_OR_ASKS = re.compile(
     r"\s*(?:$|[^\w\s']|(?:add|follow|if|for|dm|hmu|pls|plz|please|and follow|go follow)\b)", re.I
 )
-_VAGUE_LINKED = re.compile(r"[:=@]")
+_VAGUE_LINKED = re.compile(rf"[:=@(\[{_ARROW}{_EMOJI}]")
 _CLAUSE_ENDS = re.compile(r"\s*(?:$|[^\w\s])")
 
+_DOING = re.compile(r"(?<!th)(?<!spr)(?<!str)(?<![bkrswz])ing$|(?:eak|ook|ork|ill|rk)ing$", re.I)
+_PLAIN_LINK = re.compile(r"[:=]$")
+_PLATFORM_NAMES = frozenset(CLEAR_PLATFORMS.replace("_", "").split()) | frozenset(GAMES.replace("_", "").split())
+_GAMES = frozenset(GAMES.replace("_", " ").split()) | frozenset(GAMES.replace("_", "").split())
 _PLATFORM_HEADS = heads(CLEAR_PLATFORMS, SHORT_PLATFORMS)
 _UNSPACED_PLATFORMS = re.compile("|".join(name for name in _PLATFORM_HEADS if not re.match(rf"[{SPACED}]", name)), re.I)
 """Names of platforms in scripts that put no space before or after them."""
@@ -154,8 +229,10 @@ class HandleRecognizer(TextRecognizer):
         if "#" in text:
             for match in _TAGGED.finditer(text):
                 year = match["digits"][:2] in ("19", "20")
-                if " #" in match[0] and not _is_shaped(match["name"]):
+                if " #" in match[0] and not is_shaped(match["name"]):
                     continue  # "Charizard #0006"
+                if match["name"].lower() in _COUNTED or (len(match["digits"]) > 4 and is_ordinary(match["name"])):
+                    continue  # "day#1013"
                 if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
                     yield match.start(), match.end(), 0.85, "tag with digits"
         if not words.isdisjoint(_PASSWORD_HEADS):
@@ -175,7 +252,9 @@ class HandleRecognizer(TextRecognizer):
             yield match.start(), match.end(), 0.9, "default name"
         for match in _SHAPED.finditer(text):
             if "_" in match[0]:
-                told = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()]) is not None
+                before = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()])
+                told = before is not None and (before["told"] or _has_unusual_part(match[0]))
+                told = told and text[match.end() : match.end() + 1] != ":" and not _FILE.search(match[0])
                 yield match.start(), match.end(), 0.6 if told else 0.35, "looks like a handle"
 
 
@@ -192,7 +271,12 @@ def _mentions(text: str) -> Iterator[Finding]:
         before = text[start - 1] if start else " "
         if (name[0].isdecimal() and len(name) < 8 and _AMOUNT.fullmatch(name)) or name.lower() in _NOT_PEOPLE:
             continue
-        if (before == "@" and start != end) or (match["gap"] and not _written_like_handle(name)):
+        if before == "@" and start != end:
+            continue
+        # "@ Wembley Park", "@ Самара": a place; people hardly ever put a space before a handle.
+        if match["gap"] and not (
+            is_shaped(name) or (name.isascii() and name.islower() and is_written_like_handle(name))
+        ):
             continue
         if len(name) == 1 and text[match.end() : match.end() + 1] == "@":
             continue  # a face: "@w@"
@@ -202,6 +286,8 @@ def _mentions(text: str) -> Iterator[Finding]:
             if not _lost_its_space(left[0], name):
                 continue
             score = 0.6
+        elif left is not None and not name.isascii() and len(name) < 4:
+            continue  # a curse made harmless, in any script
         server = _SERVER.match(text, match.end())
         end = match.end()
         if server is not None and is_ending(server["end"]) and not _is_speech(server["host"], server["end"]):
@@ -218,11 +304,12 @@ def _lost_its_space(left: str, name: str) -> bool:
         return True
     if is_ordinary(f"{bare}a{name}"):
         return False
-    if left.lower() in _PASSED_ON and (len(left) > 1 or _is_shaped(name)):
+    if left.lower() in _PASSED_ON and (len(left) > 1 or is_shaped(name)):
         return True
-    if not _written_like_handle(name):
+    if not is_written_like_handle(name):
         return False
-    return (is_ordinary(bare) and not (len(bare) == 1 and bare.isalpha())) or _is_shaped(name)
+    bare = bare.rstrip("0123456789") or bare
+    return (is_ordinary(bare) and not (len(bare) == 1 and bare.isalpha())) or is_shaped(name)
 
 
 def _is_speech(host: str, ending: str) -> bool:
@@ -246,30 +333,86 @@ def _platform_score(text: str, platform: re.Match[str], match: re.Match[str], na
     """How sure it is that `name` is a handle, by what links it to the platform's name before it."""
     if match["at"] == "$" and not (platform["clear"] and name[0].isalpha()):
         return 0.0
-    signed = bool(match["sign"] or match["sign2"] or match["at"])
+    signs = (match["sign"] or "") + (match["sign2"] or "")
+    signed = bool(signs or match["at"])
     if len(name) < 3 or (_AMOUNT.fullmatch(name) and not (signed and name.isdecimal() and len(name) >= 5)):
         return 0.0
-    shaped, unusual = _is_shaped(name), not is_ordinary(name)
-    if platform["vague"] and not shaped:
-        signed = signed and bool(match["at"])
-    if signed:
-        return 0.85 if shaped or unusual else 0.0
+    if not match["at"] and (is_product(name) or name.lower() in _PLATFORM_NAMES):
+        return 0.0  # "wattpad and ao3", "xbox > ps5"
+    shaped, unusual = is_shaped(name), not is_ordinary(name)
+    weak = match["weak"] or ""
+    if platform["vague"] and platform[0][:1] not in "iI" and not match["at"]:
+        sure = is_clearly_shaped(name) if weak or not _PLAIN_LINK.match(signs.strip()) else shaped
+        return 0.7 if sure and (signed or weak.strip(" .,!")) else 0.0
+    if weak[:1] in (".", ",", "!") and not signed:
+        # A sentence may have ended there, and "yess.im" be the next one.
+        return 0.6 if "_" in name and unusual else 0.0
     before = text[max(0, platform.start() - 40) : platform.start()]
     by_verb = _CALLED_BY_VERB.search(before) is not None
     called = by_verb or _CALLED_MINE.search(before) is not None
-    if called and (shaped or (unusual and match["word"])):
+    ends = _ENDS_OR_ASKS.match(text, end) is not None
+    if match["close"] and platform.start() and text[platform.start() - 1] in "([【「" and unusual and ends:
+        return 0.7
+    if signed:
+        if shaped:
+            return 0.85
+        if signs.strip() == ">" and (platform[0].lower() in _GAMES or name.isupper()):
+            return 0.0  # "Genshin > BOTW"
+        if not unusual or (match["free"] and not (platform["clear"] or called)):
+            return 0.0
+        if match["at"] or called or ends:
+            return 0.85
+        return 0.0 if _is_speech_after(text, platform, name, end) else 0.85
+    if match["word"] and _is_doing(name):
+        return 0.0
+    told = bool(match["word"] or match["filler"])
+    if called and (shaped or (unusual and told)):
         return 0.8
-    if match["dash"] and (shaped or (unusual and _CLAUSE_ENDS.match(text, end))):
-        return 0.65
+    if match["dash"]:
+        if shaped and (" " in match["dash"] or is_clearly_shaped(name)):
+            return 0.65
+        apart = " " in match["dash"] or called or _is_alone(text, platform.start(), end)
+        if unusual and apart and _CLAUSE_ENDS.match(text, end):
+            return 0.65
     numbered = shaped and name[0].isalpha() and sum(char.isdecimal() for char in name) > 1
     if (
-        _is_clearly_shaped(name)
+        is_clearly_shaped(name)
         or (match["word"] and numbered)
-        or (platform["clear"] and match["word"] and unusual and len(name) > 4 and _ENDS_OR_ASKS.match(text, end))
+        or (platform["clear"] and match["word"] and unusual and len(name) > 4 and ends)
     ):
         return 0.6
+    plain = unusual and name.isascii() and len(name) > 4 and bool(platform["clear"])
+    if plain and weak and " " not in weak and _CLAUSE_ENDS.match(text, end):
+        return 0.55  # "insta🌸kaylarose"
+    if weak == " ." and unusual and name.isascii() and len(name) > 4 and _CLAUSE_ENDS.match(text, end):
+        return 0.55  # "ig • kaylarose"
+    if plain and platform[0] in PLATFORM_SIGNS and _is_alone(text, platform.start(), end):
+        return 0.55
     # "add me on insta kaylarose", but not "ig thats true", where ig means I guess.
-    return 0.55 if by_verb and unusual and name.isascii() and len(name) >= 4 and platform["clear"] else 0.3
+    if weak and not _CLAUSE_ENDS.match(text, end):
+        return 0.3
+    if not (by_verb and unusual and name.isascii() and len(name) >= 4 and platform["clear"]):
+        return 0.3
+    return 0.55 if ends or _CALLED_NEAR.search(before) else 0.3
+
+
+def _is_speech_after(text: str, platform: re.Match[str], name: str, end: int) -> bool:
+    """Whether a game or platform "says" something behind a colon: "fortnite: whasap dady", "TikTok: lalala lalala"."""
+    following = WORD.match(text, end + 1)
+    if following is None:
+        return False
+    return following[0].lower() == name.lower() or platform[0].lower() in _GAMES
+
+
+def _is_doing(name: str) -> bool:
+    """Whether what stands behind "is" is what the platform does, as in "is glitching", and no name like "kayking"."""
+    return name.isalpha() and _DOING.search(name) is not None
+
+
+def _is_alone(text: str, start: int, end: int) -> bool:
+    """Whether there is no other word in the line."""
+    line = text[max(text.rfind("\n", 0, start) + 1, start - 40) : start] + text[end : end + 40].split("\n", 1)[0]
+    return not any(char.isalnum() for char in line)
 
 
 def _before_platforms(text: str) -> Iterator[Finding]:
@@ -279,7 +422,13 @@ def _before_platforms(text: str) -> Iterator[Finding]:
             continue
         called = _REVERSED_CALL.search(text[max(0, match.start() - 30) : match.start()]) is not None
         span = match.start(), match.start() + len(name)
-        if _is_clearly_shaped(name) or (called and _is_shaped(name)):
+        if name.lower() in _PLATFORM_NAMES or is_product(name):
+            continue
+        if (
+            is_clearly_shaped(name)
+            or (called and is_shaped(name))
+            or (text[span[0] - 1 : span[0]] == "$" and name[0].isalpha())
+        ):
             yield *span, 0.75 if called else 0.6, "before a platform's name"
         elif not is_ordinary(name) and name.isascii() and len(name) >= 4:
             yield *span, 0.65 if called and match["gap"].strip() else 0.4, "before a platform's name"
@@ -288,8 +437,18 @@ def _before_platforms(text: str) -> Iterator[Finding]:
 def _named(text: str) -> Iterator[Finding]:
     for match in _NAMED.finditer(text):
         name = match["name"].rstrip("-.")
-        if _written_like_handle(name) and not _AMOUNT.fullmatch(name):
-            yield match.start("name"), match.start("name") + len(name), 0.75, "called a handle"
+        if not is_written_like_handle(name) or _AMOUNT.fullmatch(name):
+            continue
+        if match[0].lower().startswith("user") and not match[0].lower().startswith(("username", "user_n", "user n")):
+            # "RT USER: Gerade gelesen" is a mention that somebody made anonymous, and what was said.
+            speaks = match[0].startswith("USER") or not _CLAUSE_ENDS.match(text, match.start("name") + len(name))
+            if (
+                speaks
+                and not is_clearly_shaped(name)
+                and not _CALLED_MINE.search(text[max(0, match.start() - 20) : match.start()])
+            ):
+                continue
+        yield match.start("name"), match.start("name") + len(name), 0.75, "called a handle"
 
 
 def _credited(text: str) -> Iterator[Finding]:
@@ -297,33 +456,11 @@ def _credited(text: str) -> Iterator[Finding]:
         name = match["name"].rstrip("-.")
         if len(name) < 4 or _AMOUNT.fullmatch(name):
             continue
-        if _is_clearly_shaped(name):
+        if is_clearly_shaped(name):
             yield match.start("name"), match.start("name") + len(name), 0.6, "credited"
         elif match["sign"] and not is_ordinary(name):
             yield match.start("name"), match.start("name") + len(name), 0.55, "credited"
 
 
-def _is_shaped(name: str) -> bool:
-    """Whether a word is written as handles are: letters with digits, an underscore, or a dot inside."""
-    letters = any(char.isalpha() for char in name)
-    return letters and ("_" in name or any(char.isdecimal() for char in name) or _is_dotted(name))
-
-
-def _is_clearly_shaped(name: str) -> bool:
-    """Whether it is shaped like a handle and not like a product or a part: "iphone12", "ps5", "part2"."""
-    if not _is_shaped(name) or name[0].isdecimal():
-        return False
-    if "_" in name or _is_dotted(name):
-        return True
-    letters = name.rstrip("0123456789")
-    return len(letters) > 3 and not is_ordinary(letters) and "-" not in name
-
-
-def _is_dotted(name: str) -> bool:
-    """Whether there is a dot between parts that are no sentence's end and beginning."""
-    parts = name.split(".")
-    return len(parts) > 1 and all(parts) and not all(is_ordinary(part) for part in parts)
-
-
-def _written_like_handle(name: str) -> bool:
-    return len(name) >= 3 and (_is_shaped(name) or not is_ordinary(name))
+def _has_unusual_part(name: str) -> bool:
+    return not all(is_ordinary(part) for part in re.split(r"[_.]", name) if part)

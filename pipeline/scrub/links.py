@@ -206,6 +206,10 @@ def _veiled(text: str) -> Iterator[Finding]:
         is_short = plain in _SHORT_HOSTS
         profile = plain in _PROFILE_HOSTS and match["path"] is not None
         before_dot = text[match.start() : match.start("dot")]
+        if match["end"].istitle() and not worded and not profile and not before_dot.istitle():
+            continue  # "na escola . Com ela" is two sentences
+        if is_short and len(plain) < 6 and not match["path"]:
+            continue  # "a . co"
         if not (is_short or profile or _BRACKETED.search(match["dot"])):
             # "at this point dot com bubble"; but "visit amazon dot com".
             if worded and is_everyday(before_dot, _COMMON) and not _is_invited(text, match.start()):
@@ -259,7 +263,8 @@ def _is_invited(text: str, at: int) -> bool:
 def _is_sentence_join(host: str) -> bool:
     """ "...lol.Com" never occurs, "great.Live" does: a capital after the dot begins a sentence, unless all are."""
     before, _, ending = host.rpartition(".")
-    return ending[0].isupper() and not ending.isupper() and before.islower() and ending.lower() not in _ABBREVIATED
+    capital = ending[0].isupper() and not ending.isupper() and ending.lower() not in _ABBREVIATED
+    return capital and (before.islower() or (before.istitle() and len(ending) < 4))
 
 
 _SPEECH_ENDINGS = frozenset(SPEECH_ENDINGS.split())

@@ -24,11 +24,13 @@ from csmv.pipeline.scrub.named_numbers import (
 )
 from csmv.pipeline.scrub.names import model_recognizers
 from csmv.pipeline.scrub.phones import PhoneNumberRecognizer
+from csmv.pipeline.scrub.players import PlayerRecognizer
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
 from csmv.pipeline.scrub.recognizer import TextRecognizer
 
 PATTERNS: tuple[type[TextRecognizer], ...] = (
     HandleRecognizer,
+    PlayerRecognizer,
     MailAddressRecognizer,
     PhoneNumberRecognizer,
     LinkRecognizer,

@@ -15,44 +15,87 @@ WORD = re.compile(rf"[{SPACED}]+|[^\W{SPACED}]+")
 
 CLEAR_PLATFORMS = """
 instagram insta insta_gram instagam instgram inst instg instag snap_chat snap snapp tik_tok tktk twitter you_tube
-telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest
-reddit cash_app venmo pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky
-github kakao kakaotalk zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte
-pubg free_fire codm genshin mlbb brawl_stars clash_royale clash_of_clans
-epic_games fortnite valorant depop etsy wattpad bandcamp substack mastodon rumble yubo wizz hoop kick ao3
-letterboxd strava duolingo инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап
-ютуб твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信
-薇信 威信 抖音 小红书 微博
+telegram discord facebook face_book whats_app watsapp twitch only_fans linked_in we_chat weixin vsco pinterest reddit
+cash_app venmo pay_pal psn gamer_tag xbox steam roblox sound_cloud spotify tumblr be_real lemon8 blue_sky github kakao
+kakaotalk zalo viber skype patreon ko-fi threads messenger clapper triller likee kwai vkontakte pubg free_fire codm
+genshin mlbb brawl_stars clash_royale clash_of_clans epic_games fortnite valorant depop etsy wattpad bandcamp substack
+mastodon rumble yubo wizz hoop kick ao3 letterboxd strava duolingo xbl link_tree line_id lineid messenger_id fansly
+locket bigo weverse btag battle_tag instagramim instagramım instam snapim discordum instagrami insta_m 1nsta !nsta
+inst@ instaqram ινστα инстаграме тт_канал телеграмм_канал телеграме дискорде роблокс роблоксе пабг пабге ютубе твич
+стим انستغرام انستجرام انستقرامي انستاي انستا_قرام سنابي سناب_شات تيك_توك تيكتوك تلجرام تيليجرام تليجرام تلغرام واتساب
+فيسبوك يوتيوب ديسكورد ببجي روبلوكس فري_فاير टेलीग्राम व्हाट्सएप फेसबुक यूट्यूब स्नैपचैट डिस्कॉर्ड ट्विटर टिकटॉक पबजी
+אינסטגרם אינסטה טלגרם דיסקורד טוויטר ツイ垢 インスタグラム ラインid lineのid ティックトック ディスコード テレグラム
+カカオ 인스타그램 인별 카톡 카카오톡 디스코드 디코 텔레그램 틱톡 페이스북 페북 유튜브 스냅챗 로블록스 로블 배그 롤_닉
+라인_아이디 오픈톡 快手 b站 哔哩哔哩 知乎 贴吧 加微 加薇 加v信 扣扣 ins账号 我的ins 推特 油管 脸书 ไลน์ ไอดีไลน์ เฟซ
+ทวิต ติ๊กต่อก ดิสคอร์ด инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб
+твиттер дискорд インスタ ツイッター 인스타 트위터 انستا انستقرام سناب تويتر इंस्टा इंस्टाग्राम ไอจี เฟส 微信 薇信 威信
+抖音 小红书 微博
 """
 SHORT_PLATFORMS = """
-ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq bsky signal snp epic riot bnet minecraft mc
-valo rblx fn wechatid wx vx 加v 加vx
+ig igs sc tt yt tg fb dc disc tele kik wa wpp gt vk тг вк qq bsky signal snp epic riot bnet minecraft mc valo rblx fn
+wechatid wx vx 加v 加vx ins ➕v ➕vx +v +vx v信 ff bgmi ml
 """
-VAGUE_PLATFORMS = "x of line medium"
-PLATFORM_SIGNS = "👻📸📷"
+VAGUE_PLATFORMS = "x of line medium i.g i_g"
+PLATFORM_SIGNS = "👻📸📷🐦🎮"
+GAMES = """
+pubg bgmi roblox rblx free_fire ff fortnite valorant valo lol league league_of_legends minecraft mc codm cod_mobile
+cod call_of_duty warzone apex genshin mlbb mobile_legends ml brawl_stars clash_royale clash_of_clans coc among_us
+efootball fc_mobile rocket_league overwatch osu growtopia stumble_guys fall_guys geometry_dash blox_fruits haxball
+pokemon_go standoff csgo cs cs2 dota dota2 hsr rust terraria steam xbox psn playstation ps4 ps5 nintendo switch epic
+riot tft activision game_center supercell пабг пабге роблокс
+роблоксе бравл_старс бравл майнкрафт майнкрафте майне фри_фаер фортнайт фортнайте стандофф стиме доте дота кс
+валоранте ببجي روبلوكس فري_فاير ماين_كرافت فورتنايت पबजी फ्री_फायर 배그 배틀그라운드 로블록스 로블 메이플
+롤 발로 原神 王者荣耀 王者 和平精英 吃鸡 荒野行动 フォートナイト マイクラ 荒野 プレイヤー
+"""
+GAME_WORDS = "game the_game juego jogo jeu spiel gioco oyun oyunda игре اللعبة गेम 게임 游戏 ゲーム"
+PLAYER_NAMES = """
+name names nick nickname nik nicks user username user_name id ign tag acc account handle gamertag gamer_tag gt nombre
+usuario nome pseudo nom ник никнейм никнэйм имя айди ид юзер юз аккаунт اسمي اسم ايدي يوزر يوزري حسابي isim ismim adim
+adım nickim nickım ismi nazwa nama akun akunku नाम आईडी 닉네임 닉 아이디 名前 昵称 名字 用户名 uid 游戏名 游戏id
+ゲームid id名 名 码 号
+"""
+PLAYER_HANDLES = """
+ign gamertag gamer_tag battletag battle_tag btag riot_id psn_id xbox_gt epic_id epic_name activision_id steam_id nick
+nickname nik ник никнейм никнэйм 닉네임 닉 昵称 游戏名 游戏id ゲームid ゲーム名 プレイヤー名 게임_닉
+"""
+PLAYER_REGIONS = "euw eune euw1 eun1 na na1 kr kr1 lan las la1 la2 br br1 tr tr1 oce oc1 ru ru1 jp jp1 sea vn2"
+PLAYER_NUMBERS = """
+uid friend_code friend_id fc friendcode player_id user_id game_id char_id ايديي フレンドコード 好友码 游戏id ゲームid
+친구_코드 codigo_de_amigo code_ami freundescode код_друга
+"""
 
 FOLLOW_VERBS = """
-follow following followed folow add adding dm text message msg find search searching look hit hmu write contact
-check subscribe sub reach tag join ping inbox friend chat talk slide hmu pm stalk watch catch see sigueme seguime
-seguidme sigannos seguinos siganme sigue sigan agregame buscame busquenme segue sigam siga suis suivez ajoute
-ajoutez folg folge folgt adde schreib schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle
-folj follaa подпишись пиши добавь подписывайтесь ikuti cek seguici rejoins abonne tafuta
+follow following followed folow add adding dm text message msg find search searching look hit hmu write contact check
+subscribe sub reach tag join ping inbox friend chat talk slide pm stalk watch catch see sigueme seguime seguidme
+sigannos seguinos siganme sigue sigan agregame buscame busquenme segue sigam siga suis suivez ajoute ajoutez folg
+folge folgt adde schreib schreibt seguimi seguitemi cercami aggiungimi volg obserwuj dodaj takip ekle folj follaa
+подпишись пиши добавь подписывайтесь adiciona adicione add_me agrega anademe ajouter adde_mich ищи найди добавляй
+ikuti cek seguici rejoins abonne tafuta
 """
 POSSESSIVES = """
-my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio
+my our mine mi meu minha mon mein meine mio mia mijn moj moje benim min mitt мой моя мое nosso notre unser il_mio mera
+mere meri his her their moi мои моего моей у_меня मेरा मेरी 내 제 나의 我的 私の 俺の 僕の bizim nas muj mans mano
+minu
 """
 NAME_FILLERS = """
 user_name user_names username usernames user handle handles account accounts acc acct name id page profile tag nick
 nickname nik usuario konto cuenta conta compte profil perfil akun hesabim hesabi profilo аккаунт ник main alt gaming
-art spam private priv new other business personal back_up backup and or too also aku gua gue saya ku pls plz please
-called named just me ini nya addy link username_is
+art spam private priv new other business personal back_up backup too also aku gua gue saya ku pls plz please called
+named just me ini nya addy link username_is канал акк айди ид юз юзер adim adım ismim nickim id_si kullanici_adim
+cua_minh cua_toi minh アカウント 아이디 닉네임 닉 계정 아이디는 닉은 आईडी नाम हैंडल ايدي يوزر حسابي اسمي ไอดี
+"""
+UNSPACED_FILLERS = """
+账号 帐号 帳號 号码 号 號 アカウント アカ 垢 名 搜索 搜一下 搜 昵称 名字 叫 id是 id ID アイディ 아이디 닉네임 닉 계정
+는 은 是 は の ไอดี
 """
 LINK_WORDS = """
-is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst heißt это at by with via
+is iz it's its as under es e est c'est cest ist to adalah itu jest er ar heter heisst heißt это at by with via called
+la ni は です hai है هو هي
 """
 NAMED = """
-user_name usrname username handle gamer_tag gtag screen_name nickname my_@ the_@ user_id account_name
-acc_name usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code user
+user_name usrname username handle gamer_tag gtag screen_name nickname my_@ the_@ user_id account_name acc_name her_@
+his_@ their_@ usuario benutzername pseudo nome_utente nazwa kullanici_adi ник юзернейм логин my_user ign friend_code
+user
 """
 CREDITS = """
 cr credit credits ib inspo dance_by edit_by edited_by via shout_out shout_out_to shoutout_to s/o s/o_to so_to
@@ -63,7 +106,8 @@ REVERSED_CALLS = """
 follow add dm text message msg find search search_up look_up write write_to contact check check_out subscribe_to
 sub_to hit_up hmu thanks_to thank_you pm i'm i_am im call_me as its it's it_is named called go_to reach am by at
 sigan_a sigue_a segue suivez folgt folge seguite volg ikuti soy sou je_suis ich_bin sono watch stalk see it's_me
-recommend met under helped_by contacted with to
+recommend met under helped_by contacted with to me_llamo me_chamo je_m'appelle mi_chiamo ich_heisse ich_heiße
+меня_зовут nazywam_sie bana
 """
 PASSWORDS = """
 password passwords passwd passcode pass_word pwd contrasena senha passwort kennwort mot_de_passe wachtwoord parola sifre
@@ -200,7 +244,7 @@ livestream livestreams unboxing vlogger vlogs grwm ootd ootn asmr pfp oomf oomfs
 bff bffs bussin sheesh rizz skibidi amogus amongus gyatt gyat delulu bffr istg ngl iykyk unalive corecore plss lmaoo
 lmaooo lolol lmfaooo ily ilysm ikr gng frfr nocap brooo bruhh sksksk yeet simp simps pog poggers periodt baddie
 baddies smth tysm imy wyd hbu hmu tbt ggs ratioed ghosted cringey bruv hodl hodler altcoin altcoins shitcoin memecoin
-nft nfts
+nft nfts tryna brudah bruddah pls plss plsss plz plzz twerking
 """
 """What people write in comments that lists of word frequencies know too little of."""
 
