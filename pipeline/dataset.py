@@ -18,6 +18,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_rows import Vectors
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub import ScrubPolicy
+from csmv.pipeline.scrub.model_files import state_of
 from csmv.pipeline.sources.base import Reach, Source
 from csmv.pipeline.sources.registry import source_of
 from csmv.pipeline.stage import Section, Stage, StageStatus, Unit, UnitReport, named, shard_name
@@ -134,7 +135,9 @@ class Dataset:
 
     def overview(self) -> Overview:
         """How far each stage is, of each hashtag too, and who works on what."""
-        settings = [self.config.model_dump_json(), self._changed, self._changes, self.retry_failed]
+        # The files of a scrub's models decide what is stale, too, and lie outside the root.
+        models = state_of(self.scrub)
+        settings = [self.config.model_dump_json(), models, self._changed, self._changes, self.retry_failed]
         return look(self, STAGES, json.dumps(settings, default=str))
 
     # ------------------------------------------------------------------ what stages see

@@ -20,6 +20,7 @@ _USUAL = {
     Kind.CRYPTO_WALLET: "crypto crypto_wallet bitcoin_address bitcoinaddress ethereumaddress litecoinaddress",
     Kind.NATIONAL_ID: "ssn us_ssn national_id national_id_number id_number idcardnum socialnum social_security_number "
     "passport passport_number driver_license driver_license_number driverlicensenum tax_id taxnum",
+    Kind.IDENTIFIER: "secret password passwd pin api_key access_token",
 }
 _KIND_OF = {_plain: kind for kind, labels in _USUAL.items() for _plain in labels.split()}
 

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     STREET_ADDRESS = "STREET_ADDRESS"
     PERSON = "PERSON"
     LOCATION = "LOCATION"
-    IDENTIFIER = "IDENTIFIER"  # found by patterns of the policy's own alone
+    IDENTIFIER = "IDENTIFIER"  # found by patterns of the policy's own and by models
 
 
 NER_KINDS = (Kind.PERSON, Kind.LOCATION)

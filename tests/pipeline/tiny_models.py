@@ -63,7 +63,36 @@ def token_classifier(
         id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)},
     )
-    model = BertForTokenClassification(config)
+    return _trained(BertForTokenClassification(config), tokenizer, tags, folder)
+
+
+def privacy_filter(folder: Path, tags: Mapping[str, str]) -> Path:
+    """As `token_classifier`, of the class of OpenAI's privacy filter, with the labels that it has."""
+    import torch
+    from transformers import OpenAIPrivacyFilterConfig, OpenAIPrivacyFilterForTokenClassification
+
+    torch.manual_seed(7)
+    tokenizer = wordpiece([*PLAIN, *tags])
+    config = OpenAIPrivacyFilterConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        head_dim=16,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        pad_token_id=0,
+        eos_token_id=3,
+    )
+    return _trained(OpenAIPrivacyFilterForTokenClassification(config), tokenizer, tags, folder)
+
+
+def _trained(model: Any, tokenizer: Any, tags: Mapping[str, str], folder: Path) -> Path:
+    import torch
+
+    labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
     by_token = {tokenizer.convert_tokens_to_ids(token): labels.index(tag) for token, tag in tags.items()}
     target_of = torch.tensor([by_token.get(number, labels.index("O")) for number in range(len(tokenizer))])
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)

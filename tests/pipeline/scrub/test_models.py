@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_models import NAMES, PLAIN, spacy_folder, token_classifier
+from tiny_models import NAMES, PLAIN, privacy_filter, spacy_folder, token_classifier
 
+from csmv.pipeline.config import DatasetConfig, FolderSource
+from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.scrub import EntityRule, Kind, NerModel, Scrubber, ScrubPolicy
 from csmv.pipeline.scrub.label_kinds import PROMPTS, TagScheme, kinds_of
@@ -149,6 +151,23 @@ def test_the_digest_of_a_policy_covers_the_files_of_its_models(tmp_path: Path) -
     assert state_of(ScrubPolicy()) == ScrubPolicy().model_dump_json()
 
 
+def test_tables_are_stale_once_a_models_files_are_others(tmp_path: Path) -> None:
+    comments = tmp_path / "videos" / "comments.jsonl"
+    comments.parent.mkdir()
+    (comments.parent / "v1.mp4").write_bytes(b"never decoded here")
+    comments.write_text('{"id": "7300000000000000001", "video": "v1", "text": "we met Zorvina"}\n')
+    folder = spacy_folder(tmp_path / "model", {"Zorvina": "PERSON"})
+    policy = ScrubPolicy(person=ON, ner=NerModel(name=str(folder)))
+    source = FolderSource(path=str(comments.parent))
+    dataset = Dataset.create(str(tmp_path / "root"), DatasetConfig(name="x", n_shards=1, source=source, scrub=policy))
+    dataset.run("tables")
+    assert dataset.comments()["text"].to_pylist() == ["we met <PERSON>"]
+    assert not [status for status in dataset.status() if status.name == "tables" and (status.stale or status.missing)]
+    (folder / "entity_ruler" / "patterns.jsonl").write_text('{"label": "PERSON", "pattern": "Quillon"}\n')
+    status = Dataset.open(str(tmp_path / "root")).status()
+    assert [one for one in status if one.name == "tables" and one.stale]
+
+
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:
     folder = spacy_folder(tmp_path / "model", {"Zorvina": "PERSON"})
     with pytest.raises(CsmvError, match=f"sha256: {sha256_of(folder)}"):
@@ -215,14 +234,15 @@ def test_a_failure_of_the_model_is_no_clean_text(classifier: Path, monkeypatch: 
     assert "Zorvina" not in str(told.value)
 
 
-def test_a_span_that_labels_end_and_stand_alone_by_is_one_finding(tmp_path: Path) -> None:
-    labels = ["O", *(f"{mark}-private_{kind}" for kind in ("person", "url", "date") for mark in "BIES")]
+def test_openais_privacy_filter_is_read_with_its_own_class_and_labels(tmp_path: Path) -> None:
+    """Of the class that its authors' model has, with its marks (E ends a span, S is one); the weights are ours."""
     tags = {"Zorvina": "B-private_person", "Mardle": "I-private_person", "Plenk": "E-private_person"}
     tags |= {"Quillon": "S-private_person", "linkish": "S-private_url", "Friday": "S-private_date"}
-    folder = token_classifier(tmp_path / "privacy-filter", tags, labels)
-    policy = policy_of(models=(by(folder),), url=ON)
-    found = Scrubber(policy).scrub(["we met Zorvina Mardle Plenk and Quillon Quillon at linkish Friday"])[0]
-    assert found.text == "we met <PERSON> and <PERSON> <PERSON> at <URL> Friday"
+    tags |= {"hunterish": "S-secret"}
+    folder = privacy_filter(tmp_path / "privacy-filter", tags)
+    policy = policy_of(models=(by(folder),), url=ON, identifier=ON)
+    found = Scrubber(policy).scrub(["we met Zorvina Mardle Plenk and Quillon Quillon at linkish Friday hunterish"])[0]
+    assert found.text == "we met <PERSON> and <PERSON> <PERSON> at <URL> Friday <IDENTIFIER>"
     assert found.spans[0].recognizer == "ModelRecognizer/privacy-filter:private_person"
 
 
