@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from csmv.extractors.base import Extractor
+from csmv.extractors.contract import check_finite
 from csmv.extractors.cutting import Plan, samples_of
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import register
@@ -32,6 +33,9 @@ class AudioExtractor(Extractor):
                 f"{self.name} takes float32 sound at {RATE} Hz of shape (B, {need}), "
                 f"not {batch.dtype} of {tuple(batch.shape)}."
             )
+        if 0 in batch.shape:
+            raise ExtractorError(f"{self.name} was given no sound: a batch of shape {tuple(batch.shape)}.")
+        check_finite(self.name, batch)
 
     def normalise(self, clips: Tensor) -> Tensor:
         return clips

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from csmv.extractors.contract import check_declared, check_finite, usable_device
 from csmv.extractors.cutting import Plan
 from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.extractors.precision import (
@@ -104,9 +105,15 @@ class Extractor(ABC):
             raise UnknownChoiceError(f"{self.name} has no granularity '{granularity}': it has {granularities}.")
         if dtype not in DTYPES:
             raise UnknownChoiceError(f"There is no dtype '{dtype}': choose one of {', '.join(DTYPES)}.")
-        self.granularity, self.device = granularity, torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ExtractorError("device 'cuda' was asked for, but this machine shows no usable GPU: try 'cpu'.")
+        self.granularity, self.device = granularity, usable_device(device)
+        shape = getattr(self, "transform", None)
+        check_declared(
+            self.name,
+            getattr(self, "dim", None),
+            self.granularities,
+            None if shape is None else getattr(shape, "size", "nothing"),
+            getattr(shape, "dtype", None),
+        )
         loaded = self._load(weights, sha256, seed)
         self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
         module = self.folded(self._filled(loaded).eval().requires_grad_(False))
@@ -171,7 +178,7 @@ class Extractor(ABC):
         """`embed` for a batch that is on the device already; float32 result on the device, nothing waited for."""
         with matmul_mode(self.dtype):
             result: Tensor = self._run(batch)
-            return result.float()
+            return result.float() if isinstance(result, Tensor) and result.is_floating_point() else result
 
     def vectors(self, batch: Tensor) -> Tensor:
         """(B, T, H, W, 3) of 0..255 on the device to (B, N, D)."""
@@ -192,12 +199,15 @@ class Extractor(ABC):
     def check(self, batch: Tensor) -> None:
         """ExtractorError unless `batch` is what `embed` takes."""
         size = self.transform.size
+        if 0 in batch.shape:
+            raise ExtractorError(f"{self.name} was given no frames: a batch of shape {tuple(batch.shape)}.")
         if batch.ndim != 5 or tuple(batch.shape[2:]) != (*size, 3):
             raise ExtractorError(
                 f"{self.name} takes clips of shape (B, T, {size[0]}, {size[1]}, 3), not {tuple(batch.shape)}."
             )
         if batch.dtype not in (torch.uint8, torch.float32):
             raise ExtractorError(f"{self.name} takes uint8 frames (or float32 of 0..255), not {batch.dtype}.")
+        check_finite(self.name, batch)
 
     def plan(self) -> Plan:
         """What decoding has to deliver: extractors with equal plans share their windows."""

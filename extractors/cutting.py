@@ -31,7 +31,7 @@ from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.sampling import ClipRule, FpsFilter, nearest
 from csmv.extractors.sound import sound
 from csmv.extractors.streams import jumps_of, may_jump, start_of
-from csmv.extractors.transforms import FrameTransform
+from csmv.extractors.transforms import FrameTransform, check_frame
 
 Window = NDArray[Any]
 
@@ -111,6 +111,7 @@ class FrameCutter:
                 return
             if small is None and self._needed():
                 small = self.plan.transform(show(frame))
+                check_frame(self.plan.transform, small)
             if small is not None:
                 self._frames.append(small)
             self._sampled += 1

@@ -194,13 +194,21 @@ class _Shelf:
         failures = {
             name: job.cut.failures[p] for p, g in self._groups.items() if p in job.cut.failures for name, _ in g
         }
-        features = {
-            name: np.concatenate([job.pieces[name][at] for at in sorted(job.pieces[name])])
-            for name in names
-            if name not in failures
-        }
+        features = {}
+        for name in names:
+            if name not in failures:
+                vectors = np.concatenate([job.pieces[name][at] for at in sorted(job.pieces[name])])
+                if np.isfinite(vectors).all():
+                    features[name] = vectors
+                else:
+                    failures[name] = (MediaFailure.NOT_FINITE, _not_finite(vectors))
         damage = {name: job.cut.damage[p] for p, g in self._groups.items() if p in job.cut.damage for name, _ in g}
         return VideoResult(job.path, features, failures, damage, job.cut.seconds)
+
+
+def _not_finite(vectors: Vectors) -> str:
+    windows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    return f"{len(windows)} of {len(vectors)} vectors hold numbers that are not finite, the first at place {windows[0]}"
 
 
 class _Stop(Exception):
@@ -291,19 +299,42 @@ def extract(
 ) -> Iterator[VideoResult]:
     """Features of files by several extractors in one pass, a VideoResult a file, in order.
 
-    `extractors` are names (then loaded with the options given here) or loaded ones. Files that give nothing have
-    their reason in the result. ExtractorError for an extractor that cannot be had.
+    Args:
+        paths: the files.
+        extractors: names (then loaded with the options given here) or loaded ones; or these by the name that their
+            results shall have.
+        weights: as `create` takes them.
+        device: where the networks run.
+        dtype: numbers that they compute with.
+        granularity: "clip" or "temporal".
+        settings: how the engine works.
+
+    Returns:
+        The results as they come. Files that give nothing have their reason in theirs.
+
+    Raises:
+        ExtractorError: an extractor cannot be had, or breaks what it promised.
     """
-    if isinstance(extractors, dict):
-        loaded = extractors
-    else:
-        loaded = {}
-        for one in extractors:
-            network = (
-                create(one, weights, device=device, dtype=dtype, granularity=granularity)
-                if isinstance(one, str)
-                else one
-            )
-            loaded[network.name] = network
+    if isinstance(paths, str | Path):
+        raise ExtractorError(
+            f"extract takes a list of files, and got the one name '{str(paths)[:80]}': put it into []."
+        )
+    if isinstance(extractors, str):
+        raise ExtractorError(
+            f"extract takes a list of extractors, and got the one name '{extractors}': put it into []."
+        )
+    loaded: dict[str, Extractor] = {}
+    for name, one in extractors.items() if isinstance(extractors, dict) else ((None, one) for one in extractors):
+        if isinstance(one, str):
+            one = create(one, weights, device=device, dtype=dtype, granularity=granularity)
+        if not isinstance(one, Extractor):
+            raise ExtractorError(f"extract takes names of extractors or loaded ones, and got a {type(one).__name__}.")
+        loaded[one.name if name is None else name] = one
+    return _extracted(paths, loaded, settings)
+
+
+def _extracted(
+    paths: Iterable[str | Path], loaded: dict[str, Extractor], settings: Settings | None
+) -> Iterator[VideoResult]:
     with Engine(loaded, settings) as engine:
         yield from engine.run(paths)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csmv.extractors.base import Extractor
+from csmv.extractors.contract import check_vectors
 from csmv.extractors.cutting import Plan, Window
 
 
@@ -104,7 +105,7 @@ class Runner:
         on_device = self._moved(batch.tensor)
         vectors = {name: self._embed(name, one, on_device) for name, one in self._extractors[batch.plan]}
         if not self._cuda:
-            return Pending(batch, vectors, None)
+            return Pending(batch, {name: value.cpu() for name, value in vectors.items()}, None)
         inputs = {}
         for name, value in vectors.items():
             inputs[name] = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
@@ -115,7 +116,7 @@ class Runner:
 
     def _moved(self, tensor: Tensor) -> Tensor:
         if not self._cuda:
-            return tensor
+            return tensor.to(self._device)
         with torch.cuda.stream(self._copies):
             moved = tensor.to(self._device, non_blocking=True)
         torch.cuda.current_stream(self._device).wait_stream(self._copies)
@@ -128,6 +129,8 @@ class Runner:
             parts = self._parts.get(name, 1)
             try:
                 pieces = [extractor.embed_device(piece) for piece in windows.chunk(parts)]
+                for piece, vectors in zip(windows.chunk(parts), pieces, strict=True):
+                    check_vectors(name, vectors, len(piece), extractor.vectors_per_window, extractor.dim)
                 return torch.cat(pieces) if parts > 1 else pieces[0]
             except torch.OutOfMemoryError:
                 if parts >= len(windows):

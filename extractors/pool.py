@@ -191,6 +191,8 @@ class DecodePool:
             raise ExtractorError(
                 f"A decoding worker could not load an extractor's transform ({rest[0]}): its class must be importable."
             )
+        elif kind == "wrong":
+            raise ExtractorError(rest[1])
         elif kind == "done":
             worker.job = None
             yield DoneEvent(*rest)

@@ -21,3 +21,4 @@ class MediaFailure(StrEnum):
     UNSUPPORTED_CODEC = "unsupported_codec"
     DECODER_LIMIT = "decoder_limit"
     NO_AUDIO = "no_audio"
+    NOT_FINITE = "not_finite"

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from csmv.extractors.extractor_errors import ExtractorError
+
 Frames = NDArray[Any]
 Size = tuple[int, int]
 
@@ -28,6 +30,17 @@ class FrameTransform(Protocol):
     def dtype(self) -> Literal["uint8", "float32"]: ...
 
     def __call__(self, frames: Frames) -> Frames: ...
+
+
+def check_frame(transform: FrameTransform, frame: Any) -> None:
+    """Raises ExtractorError unless a transform gave one frame (h, w, 3) as it promised."""
+    wanted, kind = (*transform.size, 3), transform.dtype
+    if not isinstance(frame, np.ndarray) or frame.shape != wanted or frame.dtype != kind:
+        gave = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else f"a {type(frame).__name__}"
+        raise ExtractorError(
+            f"The transform {type(transform).__name__} promised frames of {kind} {wanted} and gave {gave}: mend its "
+            "`size`, `dtype` or `__call__`."
+        )
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ import numpy as np
 
 from csmv.extractors.cutting import Plan, Window, cut, probe_file
 from csmv.extractors.decoders import DecoderName
-from csmv.extractors.extractor_errors import MediaError
+from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.orphans import leave_with
 from csmv.extractors.reasons import MediaFailure
 
@@ -91,6 +91,8 @@ class Worker:
             self._send("failed", job, error.reason, error.detail)
         except MemoryError:
             self._send("failed", job, MediaFailure.TOO_LARGE, "decoding needs more memory than a worker may use")
+        except ExtractorError as error:
+            self._send("wrong", job, str(error))
         except Gone:
             raise
         except Exception as error:

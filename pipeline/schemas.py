@@ -92,6 +92,7 @@ class FailureReason(StrEnum):
     UNSUPPORTED_CODEC = MediaFailure.UNSUPPORTED_CODEC, FailureClass.MEDIA, "the codec is not supported", True
     DECODER_LIMIT = MediaFailure.DECODER_LIMIT, FailureClass.MEDIA, "the chosen decoder does not read the file", True
     NO_AUDIO = MediaFailure.NO_AUDIO, FailureClass.MEDIA, "the file has no audio stream", True
+    NOT_FINITE = MediaFailure.NOT_FINITE, FailureClass.MEDIA, "its vectors hold numbers that are not finite", True
     MISSING_MEDIA = "missing_media", FailureClass.MEDIA, "the root has no usable file of this video", True
 
     GONE = "gone", FailureClass.GONE, "deleted", True
