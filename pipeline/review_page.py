@@ -21,7 +21,7 @@ from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.files import PRIVATE
 from csmv.pipeline.manifest import HEADER_FILE
-from csmv.pipeline.privacy.review import NEARLY_FROM, Group, Of, Part, Review, likeliest_names, review
+from csmv.pipeline.privacy.review import NEARLY_FROM, Group, Of, Part, Review, Told, likeliest_names, review
 from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEW_PAGE, REVIEWS, ReviewSettings
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import load_key
@@ -89,7 +89,7 @@ def review_stream(settings: StreamSettings, sampling: ReviewSettings, file: Path
     root = None if settings.root is None else Store.open(settings.root)
     place = _place(page, root, STREAM_PAGE)
     with stream_pool(settings) as pool, track("review", None) as tick:
-        gathered = review(_ticked(stream_texts(settings, file), tick), pool, sampling)
+        gathered = review(_ticked(((text, None) for text in stream_texts(settings, file)), tick), pool, sampling)
     shown = "standard input" if file is None or str(file) == "-" else file.name
     return place.write(gathered, shown, settings.root)
 
@@ -117,7 +117,7 @@ def review_root(
         )
     policy = read_config(store).scrub
     with stream_pool(settings) as pool, track("review", None) as tick:
-        texts = (text for shard in store.shards() for text in texts_before_scrubbing(store, source, shard))
+        texts = (told for shard in store.shards() for told in texts_before_scrubbing(store, source, shard))
         gathered = review(_ticked(texts, tick), pool, sampling)
     reviewed = place.write(gathered, store.header.name, store.root)
     if settings.policy is None and settings.names is None:
@@ -128,10 +128,10 @@ def review_root(
     return reviewed
 
 
-def _ticked(texts: Iterable[str], tick: Any) -> Iterator[str]:
-    for text in texts:
+def _ticked(texts: Iterable[Told], tick: Any) -> Iterator[Told]:
+    for told in texts:
         tick(1)
-        yield text
+        yield told
 
 
 # ---------------------------------------------------------------------- where
@@ -211,6 +211,7 @@ def page_of(gathered: Review, about: str, root: str | None) -> str:
     """The page as HTML: it asks for nothing outside itself, and no text in it can become markup or a script."""
     template, style, script = _template()
     spared = likeliest_names(gathered.of(Part.SPARED))
+    place = shlex.quote(root) if root else "ROOT"
     page: str = template.render(
         about=about,
         review=gathered,
@@ -221,7 +222,8 @@ def page_of(gathered: Review, about: str, root: str | None) -> str:
         spared=_numbered("spared", spared[:_MOST_SPARED]),
         spared_names=len(spared),
         spared_more=len(spared[_MOST_SPARED:]),
-        command=f"csmv words --root {shlex.quote(root) if root else 'ROOT'} --from decisions.json",
+        command=f"csmv words --root {place} --from decisions.json",
+        again=f"csmv run tables --root {place}",
         style=style,
         script=script,
         policy=_content_policy(style, script),

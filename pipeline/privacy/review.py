@@ -157,11 +157,15 @@ class Review:
         return group
 
 
-def review(texts: Iterable[str], pool: ScrubPool, settings: ReviewSettings) -> Review:
+Told = tuple[str, str | None]
+"""A text and its language, where it is known."""
+
+
+def review(texts: Iterable[Told], pool: ScrubPool, settings: ReviewSettings) -> Review:
     """Gather what `pool` does to texts, on all its processes, and which of its names it spares.
 
     Args:
-        texts: before scrubbing; they are read once, a few hundred at a time.
+        texts: before scrubbing, with their languages; they are read once, a few hundred at a time.
         pool: the scrubber.
         settings: how many samples there should be, and the seed.
     """
@@ -169,26 +173,27 @@ def review(texts: Iterable[str], pool: ScrubPool, settings: ReviewSettings) -> R
     spared = _SparedNames(pool.names)
     for batch, gathered in pool.map(partial(_gathered, settings), _batches(texts)):
         whole.merge(gathered)
-        spared.look(batch, whole)
+        spared.look((text for text, _ in batch), whole)
     return whole
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def _batches(texts: Iterable[Told]) -> Iterator[list[Told]]:
     rest = iter(texts)
     while batch := list(islice(rest, _BATCH)):
         yield batch
 
 
-def _gathered(settings: ReviewSettings, scrubber: Scrubber, texts: Sequence[str]) -> Review:
-    review = Review(settings, texts=len(texts))
-    everything = scrubber.scrub(texts)
-    nearly = scrubber.candidates(texts, NEARLY_FROM, [scrubbed.spans for scrubbed in everything])
-    for text, scrubbed, candidates in zip(texts, everything, nearly, strict=True):
+def _gathered(settings: ReviewSettings, scrubber: Scrubber, batch: Sequence[Told]) -> Review:
+    review = Review(settings, texts=len(batch))
+    texts, languages = [text for text, _ in batch], [language for _, language in batch]
+    everything = scrubber.scrub(texts, languages)
+    nearly = scrubber.candidates(texts, NEARLY_FROM, [scrubbed.spans for scrubbed in everything], languages)
+    for (text, language), scrubbed, candidates in zip(batch, everything, nearly, strict=True):
         if candidates:
             _add_nearly(review, text, scrubbed, candidates)
         if scrubbed.spans:
             review.touched += 1
-            _add_removed(review, scrubber, text, scrubbed)
+            _add_removed(review, text, scrubbed, partial(scrubber.replacement, text=text, language=language))
         else:
             _add_left(review, text)
     return review
@@ -197,12 +202,12 @@ def _gathered(settings: ReviewSettings, scrubber: Scrubber, texts: Sequence[str]
 # ---------------------------------------------------------------------- removed, and nearly
 
 
-def _add_removed(review: Review, scrubber: Scrubber, text: str, scrubbed: Scrubbed) -> None:
+def _add_removed(review: Review, text: str, scrubbed: Scrubbed, replacement: Callable[[Span], str]) -> None:
     for of, spans in _by_rule(Part.REMOVED, scrubbed.spans).items():
 
         def make(spans: list[Span] = spans) -> Sample:
             marks = [
-                (span.start, span.end, Mark.HERE if span in spans else Mark.ALSO, scrubber.replacement(span, text))
+                (span.start, span.end, Mark.HERE if span in spans else Mark.ALSO, replacement(span))
                 for span in scrubbed.spans
             ]
             return _sample(text, marks, max(span.score for span in spans))

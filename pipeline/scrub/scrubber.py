@@ -123,9 +123,7 @@ class Scrubber:
         """
         if self.policy.language_models:
             read_ahead(self._recognizers, [fold(self._inert(text)).text for text in texts])
-        if languages is None or not self.policy.by_language:
-            return [self._scrub(text, self._views[None]) for text in texts]
-        views = (self._views[self.policy.language_of(language)] for language in languages)
+        views = self._views_of(texts, languages)
         return [self._scrub(text, view) for text, view in zip(texts, views, strict=True)]
 
     def only(self, chosen: Callable[[TextRecognizer], bool]) -> "Scrubber":
@@ -140,22 +138,39 @@ class Scrubber:
         return [scrubbed.spans for scrubbed in self.scrub(texts)]
 
     def candidates(
-        self, texts: Sequence[str], at_least: float = 0.25, removed: Iterable[Sequence[Span]] | None = None
+        self,
+        texts: Sequence[str],
+        at_least: float = 0.25,
+        removed: Sequence[Sequence[Span]] | None = None,
+        languages: Sequence[str | None] | None = None,
     ) -> list[tuple[Span, ...]]:
         """What was nearly cut out of each text: findings that score `at_least` this and less than the policy asks.
 
-        Of findings that overlap the surest stays; what lies over something that is cut out is left out. `removed` are
-        the texts' spans, for whoever has them already.
+        Of findings that overlap the surest stays; what lies over something that is cut out is left out.
+
+        Args:
+            texts: before scrubbing.
+            at_least: the lowest score.
+            removed: what is cut out of each, for whoever has it already.
+            languages: as for `scrub`.
         """
-        removed = self.find(texts) if removed is None else removed
+        if removed is None:
+            removed = [scrubbed.spans for scrubbed in self.scrub(texts, languages)]
+        views = self._views_of(texts, languages)
         return [
-            _apart(self._look(text, self._views[None], at_least), spans)
-            for text, spans in zip(texts, removed, strict=True)
+            _apart(self._look(text, view, at_least), spans)
+            for text, view, spans in zip(texts, views, removed, strict=True)
         ]
 
-    def replacement(self, span: Span, text: str) -> str:
+    def replacement(self, span: Span, text: str, language: str | None = None) -> str:
         """What `scrub` puts in the place of a span of this text."""
-        return self._views[None].replacements.of(span.kind, text[span.start : span.end])
+        (view,) = self._views_of([text], [language])
+        return view.replacements.of(span.kind, text[span.start : span.end])
+
+    def _views_of(self, texts: Sequence[str], languages: Sequence[str | None] | None) -> "list[_View]":
+        if languages is None or not self.policy.by_language:
+            return [self._views[None]] * len(texts)
+        return [self._views[self.policy.language_of(language)] for language in languages]
 
     def _scrub(self, text: str, view: _View) -> Scrubbed:
         spans = self._look(text, view)

@@ -134,12 +134,14 @@ def comments_of(store: Store, source: Source, policy: ScrubPolicy, key: SecretSt
     return _Writer(texts, Pseudonymiser(key), forgotten).comments(rows.comments)
 
 
-def texts_before_scrubbing(store: Store, source: Source, shard: int) -> list[str]:
-    """A shard's comments and descriptions as the scrubber gets them, raw, without what was forgotten."""
+def texts_before_scrubbing(store: Store, source: Source, shard: int) -> list[tuple[str, str | None]]:
+    """A shard's comments and descriptions raw, without what was forgotten, with their languages."""
     forgotten = Forgotten.of(store)
     rows = _remembered(source.rows(store, shard), forgotten)
-    texts = [*(row.text for row in rows.comments), *(row.description for row in rows.videos if row.description)]
-    return [text for text, _ in forgotten.clean([text.replace("\0", "") for text in texts])]
+    texts = [(row.text, row.language) for row in rows.comments]
+    texts += [(row.description, row.language) for row in rows.videos if row.description]
+    cleaned = forgotten.clean([text.replace("\0", "") for text, _ in texts])
+    return [(text, language) for (text, _), (_, language) in zip(cleaned, texts, strict=True)]
 
 
 def _write(

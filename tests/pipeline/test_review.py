@@ -38,7 +38,7 @@ def reviewed(
     **settings: int,
 ) -> Review:
     with ScrubPool(policy, names=names, jobs=jobs) as pool:
-        return review(texts, pool, ReviewSettings(**settings))
+        return review([(text, None) for text in texts], pool, ReviewSettings(**settings))
 
 
 def text_of(pieces: tuple[object, ...]) -> str:
@@ -83,6 +83,16 @@ def test_a_sample_marks_its_spans_and_says_what_becomes_of_them() -> None:
     assert text_of(sample.before) == "see @kayla_rose22 or a@b.com"
     assert text_of(sample.after) == "see <USERNAME> or <EMAIL>"
     assert (sample.word, times) == ("@kayla_rose22", 1)
+
+
+def test_a_text_is_judged_by_the_rules_for_its_language() -> None:
+    policy = ScrubPolicy.model_validate({"languages": {"de": {"username": {"threshold": 0.99}}}})
+    told = [("see @kayla_rose22", "en"), ("siehe @kayla_rose23", "de")]
+    with ScrubPool(policy, jobs=1) as pool:
+        found = review(told, pool, ReviewSettings())
+    assert found.groups[MENTION].texts == 1
+    ((nearly, _),) = found.groups[MENTION._replace(part=Part.NEARLY)].samples.in_order()
+    assert nearly.word == "@kayla_rose23"
 
 
 def test_a_long_text_is_shown_around_what_was_found() -> None:
