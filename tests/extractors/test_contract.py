@@ -167,7 +167,7 @@ def test_vectors_that_are_no_numbers_cost_only_their_file(film: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: extract("film.mp4", ["mfcc"]), r"list of files, and got the one name 'film.mp4': write"),
+        (lambda: extract("film.mp4", ["mfcc"]), r"list of files, and got the one name 'film.mp4': put it into"),
         (lambda: extract(Path("film.mp4"), ["mfcc"]), "list of files"),
         (lambda: extract(["film.mp4"], "mfcc"), "list of extractors, and got the one name 'mfcc'"),
         (lambda: extract(["film.mp4"], [3]), "got a int"),
