@@ -6,10 +6,10 @@ Only forms that name both are found: a lone "Main Street" says where something i
 import re
 from collections.abc import Iterator
 
-from csmv.pipeline.scrub.forms import WORD
 from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
+from csmv.pipeline.scrub.vocabulary import WORD
 
 _AFTER = (
     "street st avenue ave av road rd boulevard blvd lane ln drive dr court ct way place pl terrace ter circle cir "

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from csmv.pipeline.scrub.forms import WORD
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
-from csmv.pipeline.scrub.vocabulary import GAP_WORDS, SPACED, UNITS, either, entries
+from csmv.pipeline.scrub.vocabulary import GAP_WORDS, SPACED, UNITS, WORD, either, entries
 
 _SIGNS = r"(?:\s?[^\w\s<>]{1,3}|\s){0,3}"
 _GAP = re.compile(
