@@ -6,6 +6,7 @@ Only forms that name both are found: a lone "Main Street" says where something i
 import re
 from collections.abc import Iterator
 
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.ordinary import is_everyday, is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -40,13 +41,13 @@ def _any(words: str) -> str:
 
 
 _NAMED = rf"(?!(?i:{_any(_SPEECH)})\b)(?:[A-ZÀ-ÞА-Я][\w'.-]{{0,24}}|\d+(?:st|nd|rd|th))"
-_ENGLISH = re.compile(
+_ENGLISH = Expression(
     rf"(?<![\w.,$€£-])\d{{1,5}}[a-zA-Z]?,?\s+(?:[NSEWnsew]\.?\s+|(?:North|South|East|West)\s+)?(?:{_NAMED}\s+){{1,3}}"
     rf"(?:(?i:{_any(_AFTER)}))\b\.?(?:,?\s+(?i:apt|apartment|unit|suite|ste|flat|#)\.?\s?\w{{1,5}})?"
     rf"(?:,\s*{_NAMED}(?:\s+{_NAMED}){{0,2}})?(?:,?\s+[A-Z]{{2}}\b)?"
     r"(?:,?\s+(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[\dA-Z]? ?\d[A-Z]{2})\b)?"
 )
-_LOWER_ENGLISH = re.compile(
+_LOWER_ENGLISH = Expression(
     r"(?i:\b(?:addy|adress|stay|staying|live|lives|living|address"
     r"|house|home|pull up|come|deliver|send|ship|mail|located|find me)\b"
     r"[\w\s:,']{0,20}?)"
@@ -60,48 +61,48 @@ def _set(words: str) -> frozenset[str]:
 
 _PARTICLES = r"(?:(?:de|del|de la|de los|des|du|da|das|do|dos|della|delle|degli|dei|di|la|le|les|los|las)\s+){0,2}"
 _HOUSE = r"(?:(?i:n[°º.o]|no|nr|num|numero|número|дом|д|буд)\.?:?\s*)?"
-_ROMANCE = re.compile(
+_ROMANCE = Expression(
     rf"(?<!\w)(?:(?i:{_any(_BEFORE)})\b\.?|[Cc]/|R\.(?=\s))\s*(?<=[\s/])"
     rf"{_PARTICLES}(?:{_NAMED}\s+){{0,3}}{_NAMED}(?:\s*,\s*|\s+){_HOUSE}(?P<number>{_NUMBER})(?!\w|[.,]\d|%)"
     r"(?:,?\s(?i:apto|apt|piso|кв|m)\.?\s?\d{1,4})?"
 )
-_LOWER_ROMANCE = re.compile(
+_LOWER_ROMANCE = Expression(
     r"(?i:\b(?:vivo|vive|viven|moro|mora|direccion|endereco|abito"
     r"|indirizzo|habite|adresse|adres|alamat|manda|envia|ven)\b"
     r"[\w\s:,']{0,12}?)"
     rf"(?P<address>\b(?:{_any(_BEFORE)})\.?\s+{_PARTICLES}"
     rf"(?:[\w'-]{{2,20}}\s+){{0,3}}[\w'-]{{2,20}},?\s+{_HOUSE}\d{{1,5}}(?!\w|[.,]\d|%))"
 )
-_FRENCH = re.compile(
+_FRENCH = Expression(
     r"(?<![\w.,$€£-])\d{1,4}(?:\s?(?:bis|ter))?,?\s+"
     r"(?i:rue|avenue|boulevard|chemin|impasse|allee|quai|place|route)\s+"
     rf"(?:(?:de|du|des|la|le|les|l'|d')\s*){{0,2}}{_NAMED}(?:[\s-]{_NAMED}){{0,3}}(?:,?\s\d{{5}}\s{_NAMED})?"
 )
-_GERMAN = re.compile(
+_GERMAN = Expression(
     rf"(?<!\w)(?P<name>[A-ZÄÖÜ][\w-]{{2,30}}?)(?P<gap>\s)?(?P<type>"
     rf"(?i:{_any(_GERMANIC)}))\.?\s+(?P<number>{_NUMBER})(?!\w|[.,]\d|%|:)"
     rf"(?P<place>,?\s+\d{{4,5}}\s+{_NAMED})?"
 )
-_GERMAN_AT = re.compile(
+_GERMAN_AT = Expression(
     r"(?<!\w)(?:Am|Im|Zum|Zur|Beim|An der|An den|An dem|In der|In den|Auf der|Auf dem|Unter den|Hinter der|Vor dem)\s"
     rf"(?:{_NAMED}\s){{0,2}}{_NAMED}\s\d{{1,3}}\s?[a-z]?,\s\d{{4,5}}\s{_NAMED}"
 )
-_TURKISH = re.compile(
+_TURKISH = Expression(
     r"(?<!\w)(?:[A-ZÀ-Þİ][\w'.-]{1,24}\s+){1,4}(?i:caddesi|cad|cd|sokak|sokagi|sok|sk|bulvari|blv|mahallesi|mah)\b\.?"
     r"(?:\s+(?:[A-ZÀ-Þİ][\w'.-]{1,24}\s+){1,3}(?i:caddesi|cad|sokak|sokagi"
     r"|sok)\b\.?)?\s*,?\s*(?:(?i:no)\s?[:.]?\s?)?\d{1,4}(?!\w|[.,]\d|%)"
 )
-_SLAVIC = re.compile(
+_SLAVIC = Expression(
     r"(?<!\w)(?:(?i:пр|пр-т|просп|пер|ш|наб|б-р|бул|вул|ул|провулок|переулок|бульвар|шоссе|площадь|пл)\b\.?\s*"
     rf"(?:{_NAMED}\s+){{0,2}}{_NAMED}(?:\s*,\s*|\s+){_HOUSE}\d{{1,4}}"
     rf"|[А-ЯІЇЄ][\w-]{{3,24}}\s(?:проспект|шоссе|бульвар|улица|переулок|проезд|вулиця)"
     rf"(?:\s*,\s*|\s+){_HOUSE}\d{{1,4}})\s?[а-яa-z]?(?!\w|[.,]\d|%)"
 )
-_ARABIC = re.compile(
+_ARABIC = Expression(
     r"شارع(?:\s[\u0620-\u064a]{2,14}){1,4}\s?[,،-]?\s?(?:رقم\s)?\d{1,5}(?![\d%])"
     r"|(?<![\d.,])\d{1,5}\s?[,،-]?\s?شارع(?:\s[\u0620-\u064a]{2,14}){1,3}"
 )
-_ASIAN = re.compile(
+_ASIAN = Expression(
     r"[\w一-鿿]{1,12}[路街道巷]\s?\d{1,5}\s?[号號弄]|\d{1,4}[-−]\d{1,4}[-−]\d{1,4}\s?[一-鿿]{2,8}[区市町]"
     r"|[一-鿿]{1,6}[区市町村郡][一-鿿ぁ-んァ-ヶ]{1,10}\s?\d{1,4}(?:-\d{1,4}){1,3}(?!\d)"
     r"|[一-鿿ぁ-んァ-ヶ]{2,14}\d{1,2}丁目\d{1,3}番(?:地)?(?:\d{1,3}号?)?"
@@ -110,37 +111,37 @@ _ASIAN = re.compile(
     r"|(?<![\d.,/])(?:(?i:so|nha)\s)?\d{1,4}(?:/\d{1,4})*\s(?i:đuong|duong|pho|ngo|hem)\s(?:[A-ZĐ]\w{0,10}\s?){1,4}"
     r"|(?<![\d.,/])\d{1,4}(?:/\d{1,4})*\s(?:[A-ZĐ]\w{0,10}\s?){1,4},\s?(?:Quan|Q\.?|Phuong|P\.|Huyen)\s?\w{1,12}"
 )
-_INDIAN = re.compile(
+_INDIAN = Expression(
     r"(?<!\w)(?i:(?:house|flat|plot|door|shop)\s?(?:no|number|#)\.?\s?[:-]?\s?)[A-Za-z]?-?\d{1,5}[A-Za-z]?(?:/\d{1,4})?"
     r"(?:\s?,\s?[\w' .-]{2,30}){1,4}"
 )
 _DEGREES = r"[-+]?\d{1,3}\.\d{%s,}\s?(?:°|deg)?\s?"
-_COORDINATES = re.compile(
+_COORDINATES = Expression(
     rf"(?<![\w.,-])(?P<lat>{_DEGREES % 4})[NSns]?(?:\s?[,;/|]\s?|\s)(?P<lon>{_DEGREES % 4})[EWOeow]?(?![\w]|\.\d)"
 )
-_NAMED_COORDINATES = re.compile(
+_NAMED_COORDINATES = Expression(
     rf"(?i:(?<!\w)(?:coords?|coordinates?|coordenadas|coordonnees"
     rf"|koordinaten|coordinate|gps|lat|latitude|локация|координаты|坐标|座標)"
     rf"\W{{0,4}})(?P<place>{_DEGREES % 1}[NSns]?(?:\s?[,;/|]\s?|\s)(?:(?i:lon"
     rf"|long|lng|longitude)\W{{0,3}})?{_DEGREES % 1}[EWOeow]?)(?![\w]|\.\d)"
 )
-_COMPASS = re.compile(
+_COMPASS = Expression(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,8})?\s?°\s?(?:\d{1,2}\s?['′]\s?(?:\d{1,2}(?:\.\d{1,4})?\s?(?:\"|″|'')\s?)?)?[NS]"
     r"\s?[,;/]?\s?\d{1,3}(?:\.\d{1,8})?\s?°\s?(?:\d{1,2}\s?['′]\s?"
     r"(?:\d{1,2}(?:\.\d{1,4})?\s?(?:\"|″|'')\s?)?)?[EWO](?!\w)"
 )
-_THREE_WORDS = re.compile(
+_THREE_WORDS = Expression(
     r"///(?P<a>[a-z]{3,18}\.[a-z]{3,18}\.[a-z]{3,18})(?![\w.])|(?i:\b(?:w3w"
     r"|what3words?)\b\W{1,5})(?P<b>[A-Za-z]{3,18}\.[A-Za-z]{3,18}\.[A-Za-z]{3,18})(?![\w.])"
 )
-_PLUS_CODE = re.compile(
+_PLUS_CODE = Expression(
     r"(?<![\w+])(?=[2-9CFGHJMPQRVWX]{0,8}[2-9])(?=[2-9CFGHJMPQRVWX]{0,8}[CFGHJMPQRVWX])"
     r"(?:[2-9CFGHJMPQRVWX]{8}|[2-9CFGHJMPQRVWX]{4})"
     r"\+[2-9CFGHJMPQRVWX]{2,3}(?![\w+])"
 )
 """Open Location Codes, whole or with a town behind them. Source: github.com/google/open-location-code, its alphabet."""
 _TYPES = frozenset((*_AFTER.split(), *_BEFORE.split(), *_OTHER_TYPES.split()))
-_GLUED = re.compile(_any(_GERMANIC) + "|[路街道巷区市町村郡目]|[로길]|ถ|ซ|坐标|座標|координат", re.I)
+_GLUED = Expression(_any(_GERMANIC) + "|[路街道巷区市町村郡目]|[로길]|ถ|ซ|坐标|座標|координат", re.I)
 
 
 _FEW_WORDS = frozenset(("platz", "weg", "ring", "gate", "vej", "veg", "damm", "ufer", "laan", "plein", "gang"))
@@ -151,7 +152,7 @@ _MEASURES = _set(
     "star stars percent cent cents dollar dollars euro euros times people star points direction pac inch"
 )
 _PUBLIC = _set("cinema cinemas stadium station theater theatre hotel mall gate room screen show fire")
-_YEAR = re.compile(r"(?:19|20)\d\d(?:[-/]\d{2,4})?")
+_YEAR = Expression(r"(?:19|20)\d\d(?:[-/]\d{2,4})?")
 _ARTICLES = _set("der die das den dem auf in im am an zu meine mein deine unsere diese jede erste zweite dritte danke")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.presidio import Borrowed, Form
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -187,20 +188,20 @@ version ver v update patch build firmware release driver drivers ios ipados maco
 edge opera python java php node nodejs ruby rust golang linux kernel ubuntu debian unity unreal minecraft app software
 sdk api ui after since section chapter step rule article fw os beta rc dlc hotfix
 """
-_VERSION_BEFORE = re.compile(rf"\b(?:{'|'.join(_VERSIONED.split())})\.?\s?(?:to\s)?$", re.I)
+_VERSION_BEFORE = Expression(rf"\b(?:{'|'.join(_VERSIONED.split())})\.?\s?(?:to\s)?$", re.I)
 _ADDRESS_WORDS = """
 ip ips ipul ipv4 ipv6 ip_address server servers srv host ping dns addr address adress adresse direccion endereco
 indirizzo adres
 connect join port proxy vpn router gateway ddos dos dox doxx doxxed leak leaked subnet localhost lan wan ssh
 rdp telnet at айпи ип сервер адрес آي_بي سيرفر آيبي आईपी
 """
-_ADDRESSED = re.compile(
+_ADDRESSED = Expression(
     rf"(?:(?<![{SPACED}])"
     rf"(?:{either(' '.join(w for w in _ADDRESS_WORDS.split() if re.match(f'[{SPACED}]', w)))})(?![{SPACED}])"
     r"|服务器|地址|サーバー|アドレス|서버|아이피|주소)",
     re.I,
 )
-_GLUED_ADDRESS = re.compile(r"(?:ip|server|host|addr|address|айпи)$", re.I)
+_GLUED_ADDRESS = Expression(r"(?:ip|server|host|addr|address|айпи)$", re.I)
 _FEW = 6
 """Digits up to which four numbers with dots are as well a version as an address."""
 
@@ -239,21 +240,21 @@ class IpAddressRecognizer(TextRecognizer):
                 yield match.start(), match.end(), 0.85, "network card"
 
 
-_VERSION_4 = re.compile(
+_VERSION_4 = Expression(
     r"(?<![0-9_])(?<!\w\.)(?P<address>(?:\d{1,3}\.){3}\d{1,3})(?P<net>/\d{1,2})?(?P<port>:\d{1,5})?(?!\w|\.\d)"
 )
-_VEILED_4 = re.compile(
+_VEILED_4 = Expression(
     r"(?<![\w.,])(?<!\d-)\d{1,3}(?:(?: ?[.,-] ?| ?[\[({]\s?(?:\.|dot|punto"
     r"|ponto|punkt)\s?[\])}] ?| (?:dot|punto|ponto|punkt) )\d{1,3}){3}"
     r"(?!\w|[.,-]\d)",
     re.I,
 )
-_VERSION_6 = re.compile(
+_VERSION_6 = Expression(
     r"(?<![\w.])(?:(?<=[A-Za-z]:)|(?<=v6:)|(?<!:))(?P<address>[0-9A-Fa-f]{0,4}"
     r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?<=:\d)|(?<=:\d\d)|(?<=:\d\d\d))?"
     r"(?:(?:\.\d{1,3}){3})?)(?P<zone>%\w{1,15})?(?P<net>/\d{1,3})?(?![\w:]|\.\d)"
 )
-_MAC = re.compile(
+_MAC = Expression(
     r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}"
     r"(?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![\w:-]|\.\w)"
@@ -357,7 +358,7 @@ class NationalIdRecognizer(_Windowed):
 _OWN_CANDIDATE = re.compile(r"(?<![\w.-])(?:[\d.]{9,11}-[\dkK]{1,2}|[A-Za-z]{4}\d{6}[A-Za-z0-9]{8})(?![\w-])")
 
 
-_CHINESE = re.compile(
+_CHINESE = Expression(
     r"(?<![0-9A-Za-z])[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[0-9Xx](?![0-9A-Za-z])"
 )
 

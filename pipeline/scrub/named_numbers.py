@@ -9,29 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
 from csmv.pipeline.scrub.vocabulary import GAP_WORDS, SPACED, UNITS, WORD, either, entries
 
 _SIGNS = r"(?:\s?[^\w\s<>]{1,3}|\s){0,3}"
-_GAP = re.compile(
+_GAP = Expression(
     rf"{_SIGNS}(?:(?:{either(GAP_WORDS)})(?![{SPACED}]){_SIGNS}){{0,5}}(?:[是为為はがの은는이가]\s?)?[：:]?\s?", re.I
 )
 """What may stand between a word and its number: signs and little words."""
-_TOLD = re.compile(r"[:=：]|\b(?:is|es|est|ist|e|jest|ar|er|это)\b|[是は]", re.I)
+_TOLD = Expression(r"[:=：]|\b(?:is|es|est|ist|e|jest|ar|er|это)\b|[是は]", re.I)
 """What between a word and a number says that the one is the other."""
 _NEARBY = 36
-_BETWEEN = re.compile(r"(?:[^.!?\n]|(?<=\b[Nn][ro])\.){0,32}")
-_BEFORE = re.compile(
+_BETWEEN = Expression(r"(?:[^.!?\n]|(?<=\b[Nn][ro])\.){0,32}")
+_BEFORE = Expression(
     r"\s?[(,:=-]?\s?(?:(?:is|are|was|es|est|ist|e|это|هو|adalah|la)\s|[是は])?"
     r"(?:(?:my|mi|mon|mein|meine|meu|minha|mio|moj|benim|мой|ur|your|the|his|her|our|as|a)\s|我的|as your ){0,2}"
     r"(?:(?:google|whatsapp|facebook|instagram|telegram|tiktok|new)\s)?",
     re.I,
 )
 """What may stand between a number and its word behind it."""
-_UNIT = re.compile(rf" ?(?:[%€$£¥₹°]|(?:{either(UNITS)})\b)", re.I)
-_YEAR = re.compile(r"(?:19|20)\d\d")
-_ROUND = re.compile(r"\d+000|(\d)\1+")
+_UNIT = Expression(rf" ?(?:[%€$£¥₹°]|(?:{either(UNITS)})\b)", re.I)
+_YEAR = Expression(r"(?:19|20)\d\d")
+_ROUND = Expression(r"\d+000|(\d)\1+")
 _TOKEN = r"(?=(?:[^\W\d_]{{0,9}}\d){{{0}}})[^\W_]{{{1},{2}}}"
 
 
@@ -276,14 +277,14 @@ class _Rule:
         listed = entries(named.words)
         unspaced = [word for word in listed if not _SPACED.match(word)]
         spaced = [word for word in listed if _SPACED.match(word)]
-        self.unspaced = re.compile(either(" ".join(unspaced))) if unspaced else None
+        self.unspaced = Expression(either(" ".join(unspaced))) if unspaced else None
         words = [rf"(?:{either(' '.join(unspaced))})(?:号码|號碼|号|號|番号|번호)?"] if unspaced else []
         words.append(rf"(?<![{SPACED}@#])(?:{either(' '.join(spaced))})(?:'?s)?(?![{SPACED}@])")
-        self.words = re.compile("|".join(words), re.I)
-        self.behind = re.compile(rf"(?:{named.behind})(?![{SPACED}%]|[.,]\d)")
+        self.words = Expression("|".join(words), re.I)
+        self.behind = Expression(rf"(?:{named.behind})(?![{SPACED}%]|[.,]\d)")
         form = named.nearby or named.behind
-        self.nearby = re.compile(rf"(?<![\w.,/@#-])(?:{form})(?![{SPACED}%]|[.,]\d)")
-        self.before = re.compile(rf"(?<![\w.,/@#-])(?P<number>{form})(?:{_BEFORE.pattern})$", re.I)
+        self.nearby = Expression(rf"(?<![\w.,/@#-])(?:{form})(?![{SPACED}%]|[.,]\d)")
+        self.before = Expression(rf"(?<![\w.,/@#-])(?P<number>{form})(?:{_BEFORE.pattern})$", re.I)
 
     def may_hold(self, text: str, words: frozenset[str]) -> bool:
         """Whether a text has one of the words."""
@@ -332,7 +333,7 @@ class _Rule:
         return floor + number.start("number"), floor + number.end("number")
 
 
-_SPACED = re.compile(f"[{SPACED}]")
+_SPACED = Expression(f"[{SPACED}]")
 
 
 def _is_a_count(text: str, number: re.Match[str], told: bool) -> bool:
@@ -353,8 +354,8 @@ def _heads(kind: Kind) -> frozenset[str]:
 
 
 @cache
-def _unspaced(kind: Kind) -> re.Pattern[str]:
-    return re.compile("|".join(rule.unspaced.pattern for rule in _rules(kind) if rule.unspaced is not None) or "(?!)")
+def _unspaced(kind: Kind) -> Expression:
+    return Expression("|".join(rule.unspaced.pattern for rule in _rules(kind) if rule.unspaced is not None) or "(?!)")
 
 
 class _NamedNumbers(TextRecognizer):
@@ -403,8 +404,8 @@ class NamedIdRecognizer(_NamedNumbers):
             yield from _plates(text)
 
 
-_KEY = re.compile(r"(?<![\w-])[A-Z0-9]{5}(?:-[A-Z0-9]{5}){3,5}(?![\w-])")
-_VEHICLE = re.compile(r"(?<!\w)(?=[A-Z]{0,16}\d)(?=\d{0,16}[A-Z])[A-HJ-NPR-Z0-9]{17}(?!\w)")
+_KEY = Expression(r"(?<![\w-])[A-Z0-9]{5}(?:-[A-Z0-9]{5}){3,5}(?![\w-])")
+_VEHICLE = Expression(r"(?<!\w)(?=[A-Z]{0,16}\d)(?=\d{0,16}[A-Z])[A-HJ-NPR-Z0-9]{17}(?!\w)")
 _VEHICLE_VALUES = {str(digit): digit for digit in range(10)} | {
     letter: value
     for letters in ("ABCDEFGH", "JKLMN-P-R", "-STUVWXYZ")
@@ -433,8 +434,8 @@ _PLATE_RULE = _Rule(
         r"(?!)",
     )
 )
-_PLATE = re.compile(r"[^\W_]{1,8}(?:(?:[ .·-]|- )[^\W_]{1,6}){0,3}")
-_PLATE_TOKEN = re.compile(r"[A-ZА-ЯÀ-Þ]{1,4}|(?=[^\W\d_]{0,4}\d)[^\W_]{1,9}|[一-鿿ก-ฮ가-힣]{1,2}")
+_PLATE = Expression(r"[^\W_]{1,8}(?:(?:[ .·-]|- )[^\W_]{1,6}){0,3}")
+_PLATE_TOKEN = Expression(r"[A-ZА-ЯÀ-Þ]{1,4}|(?=[^\W\d_]{0,4}\d)[^\W_]{1,9}|[一-鿿ก-ฮ가-힣]{1,2}")
 
 
 def _plates(text: str) -> Iterator[Finding]:
@@ -474,7 +475,7 @@ class NamedAccountRecognizer(_NamedNumbers):
                 yield match.start(), match.end(), 0.95, "payment address"
 
 
-_PAYMENT_ADDRESS = re.compile(
+_PAYMENT_ADDRESS = Expression(
     r"(?<![\w.@-])[A-Za-z0-9][\w.-]{1,48}@(?:ok(?:axis|sbi|hdfcbank"
     r"|icici|bizaxis)|[yi]bl|axl|apl|paytm|pt(?:yes|axis|hdfc|sbi)"
     r"|upi|yes(?:bank|pay|g)|axis(?:bank|b|gold)?|hdfcbank|icici"
@@ -508,7 +509,7 @@ class SecretRecognizer(_NamedNumbers):
             yield match.start(), match.end(), 0.9, "key of a service"
 
 
-_SERVICE_KEY = re.compile(
+_SERVICE_KEY = Expression(
     r"(?<![\w-])(?:gh[opsur]_[A-Za-z0-9]{30,255}|github_pat_\w{40,90}"
     r"|AKIA[A-Z0-9]{16}|sk-(?:[a-z]{2,8}-)?[A-Za-z0-9]{20,80}"
     r"|xox[abp]-[A-Za-z0-9-]{20,80}|AIza[\w-]{35}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,80}|hf_[A-Za-z0-9]{30,40}"

@@ -11,6 +11,7 @@ from enum import IntEnum
 from functools import cache
 from itertools import islice, pairwise, product
 
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -43,22 +44,22 @@ _GAP = (
     r"(?: ?[-./()\[\]~_*|,]{1,3} ?| {1,3}| ?(?:dash|minus|hyphen|dot|punto|guion|tiret) ?"
     r"| ?[🔸🔹▪•➖💠⭐✨]{1,2} ?)"
 )
-_RUN = re.compile(rf"(?<![0-9])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
-_WORD_BEFORE = re.compile(rf"(?<![{SPACED}@#/.&-])(?P<word>(?:(?![0-9_])[{SPACED}]){{2,16}})_?$")
-_WORD_BEHIND = re.compile(r"[^\W\d_]{2,16}(?![\w@.-])")
-_CODE_BEHIND = re.compile(r" ?\((?P<code>\+\d{1,4}|\d{1,4}\+|\d{3})\)| (?P<open>\+\d{1,3})(?![\d ])")
+_RUN = Expression(rf"(?<![0-9])(?:\+ ?|\()?\(?\+?\d(?:{_GAP}?\d)*", re.I)
+_WORD_BEFORE = Expression(rf"(?<![{SPACED}@#/.&-])(?P<word>(?:(?![0-9_])[{SPACED}]){{2,16}})_?$")
+_WORD_BEHIND = Expression(r"[^\W\d_]{2,16}(?![\w@.-])")
+_CODE_BEHIND = Expression(r" ?\((?P<code>\+\d{1,4}|\d{1,4}\+|\d{3})\)| (?P<open>\+\d{1,3})(?![\d ])")
 """The code of a country or area behind a number."""
-_ALTERNATIVE = re.compile(r" ?/ ?\d{1,4}(?![\w/.:-])")
+_ALTERNATIVE = Expression(r" ?/ ?\d{1,4}(?![\w/.:-])")
 """The last digits of another line of the same house: "312-515-2239/40"."""
-_EXTENSION = re.compile(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
-_GROUP = re.compile(r"\d+")
-_AFTER_GROUP = re.compile(r"[+( ]*\d+(?:\D+(?=\d))?")
-_SPACED = re.compile(f"[{SPACED}]")
-_EVEN = re.compile(r"\(?\d+(?:\) ?\d+)?(?:[ .-]\d+|(?<=\d) \(\d+\)|/\d+)*|\d \(\d+\)(?:[ -]\d+)*")
-_YEAR = re.compile(r"(?:19|20)\d{2}")
-_COMMAS = re.compile(r"\d{1,3}(?:,\d{3})+")
-_PARTING = re.compile(r"[\s|]")
-_JOINT = re.compile(r"[,/;&]")
+_EXTENSION = Expression(r"\s?(?:x|ext\.?|extension|poste|durchwahl)\s?\d{1,6}(?!\w)", re.I)
+_GROUP = Expression(r"\d+")
+_AFTER_GROUP = Expression(r"[+( ]*\d+(?:\D+(?=\d))?")
+_SPACED = Expression(f"[{SPACED}]")
+_EVEN = Expression(r"\(?\d+(?:\) ?\d+)?(?:[ .-]\d+|(?<=\d) \(\d+\)|/\d+)*|\d \(\d+\)(?:[ -]\d+)*")
+_YEAR = Expression(r"(?:19|20)\d{2}")
+_COMMAS = Expression(r"\d{1,3}(?:,\d{3})+")
+_PARTING = Expression(r"[\s|]")
+_JOINT = Expression(r"[,/;&]")
 _WHOLE = 9
 """Digits of one group that are a number by themselves."""
 _WORD_DIGITS = {
@@ -71,48 +72,48 @@ _WORD_DIGITS = {
 }  # fmt: skip
 _NUMBER_WORD = "|".join(sorted(_WORD_DIGITS, key=len, reverse=True))
 _SPELLED_DIGIT = rf"(?:{_NUMBER_WORD}|\d{{1,4}})"
-_SPELLED = re.compile(
+_SPELLED = Expression(
     rf"(?<!\w)(?:(?:double|triple) )?{_SPELLED_DIGIT}"
     rf"(?:[\s,.-]{{1,3}}(?:(?:double|triple|dash|plus) )?{_SPELLED_DIGIT}){{4,20}}(?!\w)",
     re.I,
 )
 _SPELLED_PART = re.compile(rf"(?:(double|triple) )?(?<!\w)({_NUMBER_WORD}|\d{{1,4}})(?!\w)", re.I)
 _CALLED = Listed(CALLED_BEFORE)
-_CALLED_STEMS = re.compile(either(CALLED_BEFORE_STEMS), re.I)
+_CALLED_STEMS = Expression(either(CALLED_BEFORE_STEMS), re.I)
 _CALLED_AFTER = Listed(CALLED_AFTER)
-_SIGN_AFTER = re.compile(r"\W{0,4}[☎📞📱📲]")
+_SIGN_AFTER = Expression(r"\W{0,4}[☎📞📱📲]")
 _OFFERED = Listed(OFFERED_BEFORE)
 _COUNTED = Listed(COUNTED_BEFORE)
 _SMALL = frozenset(SMALL_WORDS.split())
 _NUMBER_NOUNS = frozenset(NUMBER_NOUNS.split())
-_JOINED = re.compile(rf"\)?\s{{0,2}}(?:[,/;&|+.-]|\b(?:{either(JOINING_WORDS)})\b)\s{{0,2}}\(?\+?", re.I)
+_JOINED = Expression(rf"\)?\s{{0,2}}(?:[,/;&|+.-]|\b(?:{either(JOINING_WORDS)})\b)\s{{0,2}}\(?\+?", re.I)
 _NEAR, _SOON = 45, 60
 """Characters before a number in which a word of calling counts, and in which nothing but little words may follow it."""
-_UNIT = re.compile(rf"^ ?(?:[%€$£¥₹°]|\+(?!\d)|(?:{either(UNITS)})\b)", re.I)
-_MONEY_BEFORE = re.compile(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
-_US_SHAPE = re.compile(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
-_DATE = re.compile(
+_UNIT = Expression(rf"^ ?(?:[%€$£¥₹°]|\+(?!\d)|(?:{either(UNITS)})\b)", re.I)
+_MONEY_BEFORE = Expression(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
+_US_SHAPE = Expression(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
+_DATE = Expression(
     r"(?:\d{1,2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}(?:1[4-9]|2[01])\d{2}"
     r"|(?:1[4-9]|2[01])\d{2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}\d{1,2})(?:\D{1,3}\d{1,2})?"
     r"|\d{1,2}[./-]\d{1,2}[./-]\d{2}\D{1,3}\d{1,2}"
     r"|\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?\s?[-/]\s?\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?"
 )
-_YEARS = re.compile(
+_YEARS = Expression(
     r"(?:19|20)\d{2}(?:\D+(?:19|20)?\d{2})+|1[4-9]\d{2} ?[-/] ?(?:1[4-9]|20)\d{2}|(?:19|20)\d{2}\D\d{4}"
     r"|(?:19|20)\d{2}\).*"
 )
-_CLOCKS = re.compile(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
-_RANGES = re.compile(r"\d{1,3}-\d{1,3} ?[/,&;] ?\d{1,3}-\d{1,3}")
-_LIST_OF_YEARS = re.compile(r"\d{1,2}(?: (?:19|20)\d{2})+")
-_SAME = re.compile(r"(\d{1,6})(?:\D{1,3}\1)+|(\d{1,3}\D{1,3}\d{1,3})(?:\D{1,3}\2)+|(?:(\d)\3{1,3}(?:\D{1,3}|$)){3,}")
+_CLOCKS = Expression(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
+_RANGES = Expression(r"\d{1,3}-\d{1,3} ?[/,&;] ?\d{1,3}-\d{1,3}")
+_LIST_OF_YEARS = Expression(r"\d{1,2}(?: (?:19|20)\d{2})+")
+_SAME = Expression(r"(\d{1,6})(?:\D{1,3}\1)+|(\d{1,3}\D{1,3}\d{1,3})(?:\D{1,3}\2)+|(?:(\d)\3{1,3}(?:\D{1,3}|$)){3,}")
 _SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES, _LIST_OF_YEARS)
 """What is written like a number and is none."""
-_ZIP_BEFORE = re.compile(r"[A-Z]{2},? $")
-_HOUR_BEHIND = re.compile(r":\d\d(?!\d)")
-_LIST = re.compile(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
-_LETTER = re.compile(r"[A-Za-z]")
-_HAS_WORD = re.compile(r"[^\W_]")
-_SCORES = re.compile(r"\d{1,3}-\d{1,3}(?:,? +\d{1,3}-\d{1,3})+")
+_ZIP_BEFORE = Expression(r"[A-Z]{2},? $")
+_HOUR_BEHIND = Expression(r":\d\d(?!\d)")
+_LIST = Expression(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
+_LETTER = Expression(r"[A-Za-z]")
+_HAS_WORD = Expression(r"[^\W_]")
+_SCORES = Expression(r"\d{1,3}-\d{1,3}(?:,? +\d{1,3}-\d{1,3})+")
 _STEPS = {*range(-10, 11), 20, 25, 50, 100}
 _LADDER = "01234567890123456789"
 

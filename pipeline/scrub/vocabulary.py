@@ -6,6 +6,8 @@ accents, since the text is folded before it is compared.
 
 import re
 
+from csmv.pipeline.scrub.expressions import Expression
+
 SPACED = r"0-9A-Za-z_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff\u10a0-\u10ff\u1e00-\u1fff"
 """Letters and digits of scripts that part words by spaces, for use inside [...]. A Latin name may stand right beside
 Chinese, Japanese, Korean or Thai letters, and is a word of its own there."""
@@ -298,7 +300,7 @@ class Listed:
         self._words = frozenset(entry for entry in single if entry[-1] != "*")
         self._beginnings = tuple(entry[:-1] for entry in single if entry[-1] == "*")
         phrases = either(" ".join(entry for entry in listed if "_" in entry))
-        self._phrase = re.compile(rf"(?<![{SPACED}])(?:{phrases or '(?!)'})(?![{SPACED}])", re.I)
+        self._phrase = Expression(rf"(?<![{SPACED}])(?:{phrases or '(?!)'})(?![{SPACED}])", re.I)
 
     def __contains__(self, word: str) -> bool:
         return word in self._words or word.startswith(self._beginnings)
