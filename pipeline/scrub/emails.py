@@ -30,7 +30,7 @@ _OPEN, _CLOSE = r"[\[({<*|_~-]+\s?", r"\s?[\])}>*|_~-]+"
 _AT = (
     rf"(?:\s?{_OPEN}(?:at|at sign|a|@|arroba|ett|aet|et|chiocciola|malpa)(?:\s?{_CLOSE})\s?"
     r"|\s+(?:at|arroba|aet|klammeraffe|chiocciola|malpa|kukac|zavinac|snabel-?a|et|at the rate(?: of)?|at sign"
-    r"|собака|собачка)\s+|\s?@\s?)"
+    r"|собака|собачка|арроба)\s+|\s?@\s?)"
 )
 _DOT = (
     rf"(?:\s?{_OPEN}(?:dot|d|\.|punto|ponto|point|punkt|d0t|kropka|tecka|nokta|titik)(?:{_CLOSE})\s?"
@@ -59,7 +59,7 @@ _BRACKET = re.compile(r"[\[({<*|_~@]")
 _SURE_DOT = re.compile(r"[\[({<*|_~-]|dot|d0t|punto|ponto|kropka|tecka|nokta|titik|точка", re.I)
 _SURE = 0.85
 _AT_WORDS = """
-at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel собака собачка sign rate
+at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel собака собачка арроба sign rate
 """
 _AT_HEADS = frozenset(_AT_WORDS.split())
 

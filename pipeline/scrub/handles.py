@@ -56,7 +56,7 @@ _PASSED_ON = frozenset(
 )
 _OTHERS = frozenset(("them", "they", "her", "him", "she", "your", "yours", "yall", "we're", "all", "both", "you"))
 """With whom a slash joins a short "you"."""
-_ARROW = r"\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶👇⬇☞➕"
+_ARROW = r"\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff👉►▶▸▹▷▻‣👇⬇☞➕"
 _SIGN = rf"[:;=|»>{_ARROW}~]+|-+>|=>|//?\s|[\[({{「『【《«‹]|<(?=[\w.]{{3,40}}>)|[*\"`](?=[A-Za-z0-9_.]{{3,40}}[*\"`])"
 _EMOJI = r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s?"
@@ -71,9 +71,9 @@ _PLATFORM = re.compile(
 _AFTER = re.compile(
     rf"(?:'?s\b)?(?:(?:{either(UNSPACED_FILLERS)}){{0,3}})(?P<close>[)\]】」])?(?:\s?[{_EMOJI}]{{1,3}}?(?=\s?[:;=|>@{_ARROW}-]))?"
     rf"(?P<weak>(?:\s?(?![{_ARROW}])[{_EMOJI}.,!]){{1,5}})?"
-    rf"\s*(?P<filler>(?:(?:{either(NAME_FILLERS)})\b[\s@]*){{1,4}})?(?P<free>[a-z]{{2,12}}(?=\s?[:=]))?"
+    rf"\s*(?P<filler>(?:(?:{either(NAME_FILLERS)})(?![{SPACED}])[\s@]*){{1,4}})?(?P<free>[a-z]{{2,12}}(?=\s?[:=]))?"
     rf"(?P<sign>\s*(?:{_SIGN})+\s*)?"
-    rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})\b\s*)?(?P<sign2>(?:{_SIGN})+)?[\s{_EMOJI}]{{0,6}}"
+    rf"(?P<dash>{_DASH})?(?P<word>\s*(?:{either(LINK_WORDS)})(?![{SPACED}])\s*)?(?P<sign2>(?:{_SIGN})+)?[\s{_EMOJI}]{{0,6}}"
     rf"[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,
 )
@@ -283,7 +283,8 @@ def _mentions(text: str) -> Iterator[Finding]:
         left = None if start == end else _LEFT_WORD.search(text[max(0, start - 30) : start])
         score = 0.95
         if left is not None and left[0].isascii():
-            if not _lost_its_space(left[0], name):
+            thanks = text[max(0, start - len(left[0]) - 1) : start].startswith("/")  # "h/t@name"
+            if not thanks and not _lost_its_space(left[0], name):
                 continue
             score = 0.6
         elif left is not None and not name.isascii() and len(name) < 4:

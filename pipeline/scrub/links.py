@@ -171,10 +171,13 @@ def _host_start(match: re.Match[str]) -> int:
 
 def _with_spaced_path(text: str, match: re.Match[str]) -> int:
     """The end of a link, its first segment included where a space stands before that: "discord.gg / name"."""
-    if match["path"] not in (None, "/") or match["host"].lower() not in _SHORT_HOSTS:
+    host = match["host"].lower()
+    if match["path"] not in (None, "/") or host not in _PROFILE_HOSTS:
         return match.end()
     segment = _SPACED_PATH.match(text, match.end() - len(match["path"] or ""))
-    return segment.end() if segment and not is_ordinary(segment["name"]) else match.end()
+    if segment is None or is_ordinary(segment["name"]):
+        return match.end()
+    return segment.end() if host in _SHORT_HOSTS or not segment["name"].isalpha() else match.end()
 
 
 def _cut_short(text: str) -> Iterator[Finding]:

@@ -40,7 +40,9 @@ _HANDLE = rf"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]{{1,30}}[A-Za-z0-9_])(?P<tag>#[A
 _NAME_IN_GAME = re.compile(
     rf"{_FREE}(?:{either(PLAYER_NAMES)})\s(?P<within>{_IN}\s)?{_GAME}{_ENDS}{_LINK}{_HANDLE}", re.I
 )
-_GAME_NAME = re.compile(rf"{_FREE}(?:{either(GAMES)})\s?(?:{either(PLAYER_NAMES)}){_WORD_ENDS}{_LINK}{_HANDLE}", re.I)
+_GAME_NAME = re.compile(
+    rf"{_FREE}(?:{either(GAMES)})[의的の]?\s?(?:{either(PLAYER_NAMES)}){_WORD_ENDS}{_LINK}{_HANDLE}", re.I
+)
 _MY_HANDLE = re.compile(
     rf"{_FREE}(?P<my>(?:{either(POSSESSIVES)})\s)?(?:{_GAME}\s)?(?P<head>{either(PLAYER_HANDLES)})(?:'s)?{_WORD_ENDS}{_LINK}{_HANDLE}",
     re.I,
@@ -95,7 +97,7 @@ class PlayerRecognizer(TextRecognizer):
         for match in _MY_HANDLE.finditer(text):
             if match["head"].lower() in ("nick", "nik") and not (match["my"] or match["link"].strip()[:1] in _SIGNS):
                 continue  # "Nick Goodwell"
-            score = _score(text, match, told=match["my"] is not None)
+            score = _score(text, match, told=match["my"] is not None or _is_own(text, match))
             if score:
                 yield match.start("name"), match.end(), score, "player's handle"
         for match in _NUMBER.finditer(text):

@@ -26,7 +26,8 @@ locket bigo weverse btag battle_tag instagramim instagramım instam snapim disco
 inst@ instaqram ινστα инстаграме тт_канал телеграмм_канал телеграме дискорде роблокс роблоксе пабг пабге ютубе твич
 стим انستغرام انستجرام انستقرامي انستاي انستا_قرام سنابي سناب_شات تيك_توك تيكتوك تلجرام تيليجرام تليجرام تلغرام واتساب
 فيسبوك يوتيوب ديسكورد ببجي روبلوكس فري_فاير टेलीग्राम व्हाट्सएप फेसबुक यूट्यूब स्नैपचैट डिस्कॉर्ड ट्विटर टिकटॉक पबजी
-אינסטגרם אינסטה טלגרם דיסקורד טוויטר ツイ垢 インスタグラム ラインid lineのid ティックトック ディスコード テレグラム
+אינסטגרם אינסטה טלגרם דיסקורד טוויטר ツイ垢 ライン
+インスタグラム ラインid lineのid ティックトック ディスコード テレグラム
 カカオ 인스타그램 인별 카톡 카카오톡 디스코드 디코 텔레그램 틱톡 페이스북 페북 유튜브 스냅챗 로블록스 로블 배그 롤_닉
 라인_아이디 오픈톡 快手 b站 哔哩哔哩 知乎 贴吧 加微 加薇 加v信 扣扣 ins账号 我的ins 推特 油管 脸书 ไลน์ ไอดีไลน์ เฟซ
 ทวิต ติ๊กต่อก ดิสคอร์ด инстаграм инстаграмм инст инста инсте инсту телеграм телеграмм телега телеге тикток снап ютуб
@@ -40,6 +41,7 @@ wechatid wx vx 加v 加vx ins ➕v ➕vx +v +vx v信 ff bgmi ml
 VAGUE_PLATFORMS = "x of line medium i.g i_g"
 PLATFORM_SIGNS = "👻📸📷🐦🎮"
 GAMES = """
+포트나이트 마인크래프트 발로란트 マインクラフト ロブロックス エペ 스팀
 pubg bgmi roblox rblx free_fire ff fortnite valorant valo lol league league_of_legends minecraft mc codm cod_mobile
 cod call_of_duty warzone apex genshin mlbb mobile_legends ml brawl_stars clash_royale clash_of_clans coc among_us
 efootball fc_mobile rocket_league overwatch osu growtopia stumble_guys fall_guys geometry_dash blox_fruits haxball
@@ -57,6 +59,7 @@ adım nickim nickım ismi nazwa nama akun akunku नाम आईडी 닉네�
 ゲームid id名 名 码 号
 """
 PLAYER_HANDLES = """
+ingame_name in_game_name oyundaki_adım oyundaki_adim nickim nickım
 ign gamertag gamer_tag battletag battle_tag btag riot_id psn_id xbox_gt epic_id epic_name activision_id steam_id nick
 nickname nik ник никнейм никнэйм 닉네임 닉 昵称 游戏名 游戏id ゲームid ゲーム名 プレイヤー名 게임_닉
 """

@@ -478,6 +478,17 @@ EXAMPLES: list[tuple[str, list[str], list[str]]] = [
     ("meet at home.See you", [], ["meet at home.See you"]),
     ("follow a facebook akwai shegu", [], ["follow a facebook akwai shegu"]),
     ("subscribe to my YouTube 😔 tryna hit 10k", [], ["subscribe to my YouTube 😔 tryna hit 10k"]),
+    # more shapes of the same kinds
+    ("zorbeka арроба gmail точка com", ["zorbeka"], []),
+    ("h/t@zorbeka", ["zorbeka"], ["h/t"]),
+    ("ig ▸ zorbeka", ["zorbeka"], ["ig ▸ "]),
+    ("ライン→zorbeka9", ["zorbeka9"], ["ライン→"]),
+    ("इंस्टा आईडी zorbeka_9", ["zorbeka_9"], ["इंस्टा आईडी "]),
+    ("mein ingame name ist zorbeka", ["zorbeka"], ["mein ingame name ist"]),
+    ("oyundaki adım zorbeka", ["zorbeka"], ["oyundaki adım"]),
+    ("マイクラの名前 zorbeka9", ["zorbeka9"], ["マイクラの名前"]),
+    ("facebook.com / zorbeka.x", ["zorbeka.x"], []),
+    ("Pikachu > Raichu, insta<3, std::map<int>, @ practice. So tired", [], ["insta<3", "@ practice. So tired"]),
 ]
 """Text, what must be gone, what must stay."""
 
