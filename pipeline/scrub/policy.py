@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from csmv.pipeline.scrub.pattern_check import LONGEST, refusal
 from csmv.pipeline.validated import Validated
 
 
@@ -201,6 +202,41 @@ class NerModel(Sparse):
     )
 
 
+class OwnPattern(Sparse):
+    """Something that a policy describes itself: a regular expression, and how sure what fits it is.
+
+    A score below the kind's threshold counts only where a word of the context is near.
+    """
+
+    name: str = Field(pattern=r"^\w[\w .-]{0,59}$", description="what it is called in errors and figures")
+    kind: Kind = Field(description="what is found; identifier where none of the kinds fits")
+    regex: str = Field(min_length=1, max_length=LONGEST, description="a regular expression, in any casing")
+    context: tuple[str, ...] = Field(default=(), description="words that raise the score to the threshold, if near")
+    score: float = Field(default=0.5, ge=0, le=1)
+    language: str | None = Field(default=None, pattern="^[a-z]{2,3}$", description="a language's code, such as 'de'")
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _in_any_casing(cls, kind: Any) -> Any:
+        if isinstance(kind, str) and kind.upper() not in set(Kind):
+            known = ", ".join(sorted(Kind)).lower()
+            raise ValueError(f"there is no kind '{kind[:40]}'; the kinds are {known}")
+        return kind.upper() if isinstance(kind, str) else kind
+
+    @field_validator("context")
+    @classmethod
+    def _words(cls, context: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(any(map(str.isalnum, word)) for word in context):
+            raise ValueError("expected words, and found one without letters")
+        return context
+
+    @model_validator(mode="after")
+    def _safe(self) -> "OwnPattern":
+        if problem := refusal(self.regex):
+            raise ValueError(f"the pattern '{self.name}' {problem}")
+        return self
+
+
 OFF = EntityRule(enabled=False)
 
 
@@ -225,7 +261,9 @@ class LanguageRules(Sparse):
 
 _LISTED = "the SHA-256 of private/policy/{0}.txt; words are put there by `csmv words`, and never stand here"
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
-_NOBODY_KNOWS = ("un", "und", "zxx", "mul")
+OTHER = "other"
+"""Every language that a policy says nothing about."""
+_NOBODY_KNOWS = ("", "un", "und", "zxx", "mul")
 """What stands for a language that is not known."""
 
 
@@ -260,6 +298,8 @@ class ScrubPolicy(Sparse):
     public_ips_only: bool = Field(default=False, description="leave private, loopback and documentation addresses")
     languages: dict[str, LanguageRules] = Field(default={}, description="language -> what is otherwise in its texts")
 
+    patterns: tuple[OwnPattern, ...] = Field(default=(), description="what else is looked for, described here")
+
     always = frozenset(
         (
             *("threshold", "username", "email", "phone", "url", "ip_address", "credit_card", "iban", "crypto_wallet"),
@@ -286,9 +326,25 @@ class ScrubPolicy(Sparse):
         return languages
 
     @model_validator(mode="after")
+    def _patterns_that_look(self) -> "ScrubPolicy":
+        names = [pattern.name for pattern in self.patterns]
+        for pattern in self.patterns:
+            if names.count(pattern.name) > 1:
+                raise ValueError(f"two patterns are called '{pattern.name}'")
+            if not any(self.in_language(one).rule(pattern.kind).enabled for one in (None, *self.languages)):
+                kind = pattern.kind.lower()
+                raise ValueError(f"the pattern '{pattern.name}' finds the kind '{kind}', which is off: enable it")
+        return self
+
+    @model_validator(mode="after")
     def _model_for_names(self) -> "ScrubPolicy":
         policies = [self, *map(self.in_language, self.languages)]
-        wanted = [kind.lower() for kind in NER_KINDS if any(policy.rule(kind).enabled for policy in policies)]
+        described = {pattern.kind for pattern in self.patterns}
+        wanted = [
+            kind.lower()
+            for kind in NER_KINDS
+            if kind not in described and any(policy.rule(kind).enabled for policy in policies)
+        ]
         if wanted and not self.language_models:
             raise ValueError(
                 f"'{wanted[0]}' is enabled and needs a model: add `ner: {{framework: spacy, name: en_core_web_sm}}`"
@@ -327,21 +383,32 @@ class ScrubPolicy(Sparse):
     # ------------------------------------------------------------------ languages
 
     @property
+    def spoken(self) -> tuple[str, ...]:
+        """The languages that the policy says anything about."""
+        of_patterns = (pattern.language for pattern in self.patterns)
+        return tuple(dict.fromkeys((*self.languages, *(one for one in of_patterns if one is not None))))
+
+    @property
     def by_language(self) -> bool:
         """Whether it matters in which language a text is."""
-        return bool(self.languages)
+        return bool(self.spoken)
 
     def language_of(self, tag: str | None) -> str | None:
-        """The language that a tag such as `de-AT` is of, if the policy says anything about it."""
+        """The language of a tag such as `de-AT`: one of `spoken`, `OTHER`, or None where it is not known or all one."""
         code = re.split("[-_]", tag.strip().lower())[0] if tag else ""
-        return code if code in self.languages and code not in _NOBODY_KNOWS else None
+        if not self.by_language or code in _NOBODY_KNOWS:
+            return None
+        return code if code in self.spoken else OTHER
 
     def in_language(self, language: str | None) -> "ScrubPolicy":
-        """The policy for texts of one language, as `language_of` calls it."""
+        """The policy for texts of one language, as `language_of` calls it; of none, every pattern is looked for."""
+        patterns = self.patterns
+        if language is not None:
+            patterns = tuple(pattern for pattern in patterns if pattern.language in (None, language))
         rules = self.languages.get(language or "")
         if rules is None:
-            return self.model_copy(update={"languages": {}})
-        update: dict[str, Any] = {"languages": {}}
+            return self.model_copy(update={"languages": {}, "patterns": patterns})
+        update: dict[str, Any] = {"languages": {}, "patterns": patterns}
         if rules.threshold is not None:
             update["threshold"] = rules.threshold
         for kind in Kind:
@@ -383,7 +450,9 @@ class ScrubPolicy(Sparse):
             )
             for language, policy in zip(self.languages, policies[1:], strict=True)
         }
-        return self.model_copy(update=rules | without_key | {"ner": None, "models": (), "languages": languages})
+        patterns = tuple(pattern for pattern in self.patterns if pattern.language is None)
+        without_models = {"ner": None, "models": (), "languages": languages, "patterns": patterns}
+        return self.model_copy(update=rules | without_key | without_models)
 
     def own_texts(self) -> frozenset[str]:
         """The texts of one's own that stand in the place of findings."""

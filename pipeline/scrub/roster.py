@@ -23,6 +23,7 @@ from csmv.pipeline.scrub.named_numbers import (
     SecretRecognizer,
 )
 from csmv.pipeline.scrub.names import model_recognizers
+from csmv.pipeline.scrub.own_patterns import own_recognizers
 from csmv.pipeline.scrub.phones import PhoneNumberRecognizer
 from csmv.pipeline.scrub.players import PlayerRecognizer
 from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
@@ -60,6 +61,7 @@ def recognizers_for(policy: ScrubPolicy, names: Iterable[str], deny: Iterable[st
     """
     on = set(policy.kinds)
     recognizers = [recognizer for recognizer in _patterns() if recognizer.kind in on]
+    recognizers += [recognizer for recognizer in own_recognizers(policy) if recognizer.kind in on]
     recognizers += model_recognizers(policy)
     person_names = tuple(names)
     if person_names and Kind.USERNAME in on:

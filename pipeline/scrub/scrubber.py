@@ -18,7 +18,8 @@ from csmv.pipeline.scrub.deny_list import DenyList
 from csmv.pipeline.scrub.folding import fold
 from csmv.pipeline.scrub.gazetteer import Gazetteer
 from csmv.pipeline.scrub.names import read_ahead
-from csmv.pipeline.scrub.policy import Kind, ScrubPolicy
+from csmv.pipeline.scrub.own_patterns import OwnPatternRecognizer
+from csmv.pipeline.scrub.policy import OTHER, Kind, ScrubPolicy
 from csmv.pipeline.scrub.presidio import registry_of
 from csmv.pipeline.scrub.recognizer import Glance, TextRecognizer
 from csmv.pipeline.scrub.replacements import Inert, Replacements, is_bracketed, placeholders_inert
@@ -59,12 +60,11 @@ class _View:
     """A policy as it is for texts of one language: who looks, from what score on, and what is put in its place."""
 
     def __init__(self, policy: ScrubPolicy, recognizers: Iterable[TextRecognizer], key: SecretStr | None) -> None:
-        on = policy.kinds
         self.replacements = Replacements(policy, key)
         self.looking = [
             (recognizer, policy.threshold_of(recognizer.kind) if recognizer.threshold is None else recognizer.threshold)
             for recognizer in recognizers
-            if recognizer.kind in on or isinstance(recognizer, DenyList)
+            if _is_asked(recognizer, policy)
         ]
 
     def only(self, chosen: Callable[[TextRecognizer], bool]) -> "_View":
@@ -72,6 +72,13 @@ class _View:
         some = copy(self)
         some.looking = [(recognizer, threshold) for recognizer, threshold in self.looking if chosen(recognizer)]
         return some
+
+
+def _is_asked(recognizer: TextRecognizer, policy: ScrubPolicy) -> bool:
+    """Whether a policy, as it is for one language, asks a recogniser."""
+    if isinstance(recognizer, OwnPatternRecognizer) and recognizer.pattern not in policy.patterns:
+        return False
+    return policy.rule(recognizer.kind).enabled or isinstance(recognizer, DenyList)
 
 
 class Scrubber:
@@ -105,7 +112,7 @@ class Scrubber:
         self._spared = Spared(policy, words)
         self._views = {
             language: _View(policy.in_language(language), self._recognizers, key)
-            for language in (None, *policy.languages)
+            for language in (None, OTHER, *policy.spoken)
         }
         self._check_own_texts()
 

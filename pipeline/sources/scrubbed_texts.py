@@ -31,7 +31,7 @@ CACHE = f"{LANDED}/scrubbed"
 NAME_SETS = f"{LANDED}/name-sets"
 _DIGEST_BYTES = 16
 _FILE = re.compile(r"(\d{4})\.([0-9a-f]{32})\.([0-9a-f]{32})\.([0-9a-f]{32})\.([0-9a-f]{64})\.parquet")
-_BUILT_ON = ("phonenumbers", "presidio-analyzer", "tldextract", "wordfreq")
+_BUILT_ON = ("phonenumbers", "presidio-analyzer", "regex", "tldextract", "wordfreq")
 _SCHEMA = pa.schema(
     [
         pa.field("digest", pa.binary(_DIGEST_BYTES)),
