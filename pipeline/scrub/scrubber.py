@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scrubbed", "Scrubber", "Span", "holds"]
 
+_OWN = f"{OwnPatternRecognizer.__name__}/"
 _AROUND = ("{}", "so {} said")
 _GLUED = ("name{}mail.com", "name{}mail dot com", "name at gmail{}com")
 """What may stand around a text that is put in the place of a finding."""
@@ -299,10 +300,17 @@ def _span(recognizer: TextRecognizer, score: float, rule: str, start: int, end: 
     return Span(start, end, recognizer.kind.value, float(score), f"{recognizer.name}/{rule}")
 
 
+def _weight(span: Span) -> tuple[int, bool, bool, float]:
+    """What decides of two spans that overlap whose kind they get."""
+    is_own = span.recognizer.startswith(_OWN)
+    return span.end - span.start, is_own, span.kind != Kind.PHONE, span.score
+
+
 def _joined(spans: list[Span]) -> list[Span]:
     """Spans that overlap become one, of the longest one's kind; of equally long ones, the more particular one's.
 
-    An IP address and many a document's number can also be read as a phone number, never the other way round.
+    What a policy describes itself is more particular than what everybody looks for. An IP address and many a
+    document's number can also be read as a phone number, never the other way round.
     """
     spans.sort(key=lambda span: (span.start, -span.end))
     joined: list[Span] = []
@@ -311,7 +319,7 @@ def _joined(spans: list[Span]) -> list[Span]:
             joined.append(span)
             continue
         last = joined[-1]
-        best = max(last, span, key=lambda one: (one.end - one.start, one.kind != Kind.PHONE, one.score))
+        best = max(last, span, key=_weight)
         joined[-1] = Span(last.start, max(last.end, span.end), best.kind, best.score, best.recognizer)
     return joined
 
