@@ -19,7 +19,7 @@ from csmv.pipeline.known_names import KnownNames
 from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.policy_words import words_of
 from csmv.pipeline.privacy.contents import Look, Piece, Unread, read_pieces
-from csmv.pipeline.privacy.encodings import readings
+from csmv.pipeline.privacy.encodings import is_coded, readings
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.privacy.names_in_ids import NamesInIds
 from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
@@ -57,6 +57,7 @@ _LINKED_DATA = frozenset(
 )
 """Keys of JSON-LD, which are no mentions."""
 _ID = re.compile(r"[\w.-]{8,}")
+_DIGIT = re.compile(r"\d")
 _DIGITS = re.compile(r"\d{8,}")
 _ID_JOINTS = "._-"
 _SHORTEST_ID = 8
@@ -66,6 +67,9 @@ _WORTH_IT = 8 << 20
 _STRUCTURED_COLUMNS = frozenset(("comment_id", "video_id", "reply_to", "media_sha256", "key", "reason", "source"))
 _TEXT_COLUMNS = frozenset(("text", "description", "hashtags"))
 _PSEUDONYM_COLUMNS = frozenset(("author", "creator"))
+_ODD_COLUMNS = frozenset(("url",))
+"""Of which it is told what they may hold, not what they may not."""
+_READ_BY_RECOGNISERS = (Look.CELL, Look.PROSE, Look.LABEL)
 _Place = tuple[str, str, str]
 """File, place in it, kind."""
 _File = tuple[str | Path, str, str]
@@ -216,10 +220,14 @@ class _Search:
     def __init__(self, known: KnownNames, policy: ScrubPolicy, gone: Forgotten, words: WordLists) -> None:
         self._gone = gone
         self._names = AllowList(words.allow).without(known.names)
-        self._gazetteer = Gazetteer(self._names)
         self._names_in_ids = NamesInIds(self._names, gone.traces)
         self._ids = known.ids
+        self._ids_have_digits = all(_DIGIT.search(one) for one in known.ids)
         self._scrubber = Scrubber(policy.counting(), words=words)
+        # Most texts hold nothing, and one look for everything at once says so.
+        self._all_at_once = Scrubber(policy.counting(), names=self._names, words=words)
+        self._gazetteer = self._all_at_once.gazetteer or Gazetteer(self._names)
+        self._looks_for_names = not self._names or self._all_at_once.gazetteer is not None
         self._found = _FileResult()
 
     @cached_property
@@ -245,11 +253,27 @@ class _Search:
         for piece in read_pieces(name, data, self._is_personal, beside):
             if isinstance(piece, Unread):
                 self._found.unread.add(piece)
-            elif piece.text:
+            elif self._is_clean(piece):
+                self._found.values += piece.times
+            else:
                 self._piece(piece)
 
     def _is_personal(self, text: str) -> bool:
         return bool(self._in(Piece("", "", text, Look.LABEL)))
+
+    def _is_clean(self, piece: Piece) -> bool:
+        """Whether a text certainly holds nothing; False says nothing."""
+        text = piece.text
+        return (
+            piece.look in _READ_BY_RECOGNISERS
+            and self._looks_for_names
+            and not is_coded(text)
+            and piece.column not in _ODD_COLUMNS
+            and not self._all_at_once.holds(text)
+            and not (self._gone.digest and self._gone.traces.count(text))
+            and not self._ids_in(text)
+            and not (piece.column not in _TEXT_COLUMNS and self._names_in_ids.count(text))
+        )
 
     def _piece(self, piece: Piece) -> None:
         self._found.values += piece.times
@@ -279,10 +303,16 @@ class _Search:
     def _ids_in(self, text: str) -> int:
         if not self._ids and not self._gone.digest:
             return 0
+        if self._ids_have_digits and not self._gone.digest and _DIGIT.search(text) is None:
+            return 0
         return sum(self._is_id(word) for word in _ID.findall(text))
 
     def _is_id(self, word: str) -> bool:
-        parts = {word, *_DIGITS.findall(word)}
+        if word in self._ids or (self._gone.digest and self._gone.is_forgotten_id(word)):
+            return True
+        if word.isalpha():
+            return False
+        parts = set(_DIGITS.findall(word))
         for joint in _ID_JOINTS:
             if joint in word:
                 parts.update(part for part in word.split(joint) if len(part) >= _SHORTEST_ID)

@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
 from html.parser import HTMLParser
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -46,8 +46,7 @@ class Look(Enum):
     """What happens to be readable in bytes: names that are long enough, and ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A text, the file and the place in it, and how often it stands there."""
 
     file: str

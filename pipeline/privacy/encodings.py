@@ -87,9 +87,14 @@ def old_readings(data: bytes) -> Iterator[str]:
             yield text
 
 
+def is_coded(text: str) -> bool:
+    """Whether a text may have another reading than the one as it stands."""
+    return ("%" in text or "&" in text or "\\" in text) and _CODED.search(text) is not None
+
+
 def readings(text: str) -> tuple[str, ...]:
     """A text as it stands and, where that is another, with every layer of its encodings taken off."""
-    if _CODED.search(text) is None:
+    if not is_coded(text):
         return (text,)
     plain = text
     for _ in range(_MOST_LAYERS):

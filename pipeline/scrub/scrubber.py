@@ -118,6 +118,11 @@ class Scrubber:
         self._check_own_texts()
 
     @property
+    def gazetteer(self) -> Gazetteer | None:
+        """What finds the names that were given; None without any, and where the policy leaves handles alone."""
+        return next((one for one in self._recognizers if type(one) is Gazetteer), None)
+
+    @property
     def registry(self) -> "RecognizerRegistry":
         """The recognisers in use, as Presidio's own AnalyzerEngine takes them."""
         return registry_of(self._recognizers)
@@ -144,6 +149,10 @@ class Scrubber:
     def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """What would be cut out of each text."""
         return [scrubbed.spans for scrubbed in self.scrub(texts)]
+
+    def holds(self, text: str) -> bool:
+        """Whether anything would be cut out of a text."""
+        return bool(self._look(text, self._views[None]))
 
     def candidates(
         self,
