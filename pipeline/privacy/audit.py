@@ -57,6 +57,10 @@ _LINKED_DATA = frozenset(
 )
 """Keys of JSON-LD, which are no mentions."""
 _ID = re.compile(r"[\w.-]{8,}")
+_BARE_ID = re.compile(r"[cuv]?[0-9a-f]{32,128}|\d{1,20}")
+"""In which nothing but a known id can be."""
+_JOINED = re.compile(r"[@+./:]")
+"""One of these is in whatever of a person an id's column could hold by itself."""
 _DIGIT = re.compile(r"\d")
 _DIGITS = re.compile(r"\d{8,}")
 _ID_JOINTS = "._-"
@@ -264,16 +268,23 @@ class _Search:
     def _is_clean(self, piece: Piece) -> bool:
         """Whether a text certainly holds nothing; False says nothing."""
         text = piece.text
+        if piece.column not in _TEXT_COLUMNS and piece.look in _READ_BY_RECOGNISERS and _BARE_ID.fullmatch(text):
+            return not self._ids_in(text) and not (self._gone.digest and self._gone.traces.count(text))
         return (
             piece.look in _READ_BY_RECOGNISERS
             and self._looks_for_names
             and not is_coded(text)
             and piece.column not in _ODD_COLUMNS
-            and not self._all_at_once.holds(text)
+            and not self._may_be_found(piece)
             and not (self._gone.digest and self._gone.traces.count(text))
             and not self._ids_in(text)
             and not (piece.column not in _TEXT_COLUMNS and self._names_in_ids.count(text))
         )
+
+    def _may_be_found(self, piece: Piece) -> bool:
+        if piece.column in _STRUCTURED_COLUMNS and _JOINED.search(piece.text) is None:
+            return self._gazetteer.count(piece.text) > 0
+        return self._all_at_once.holds(piece.text)
 
     def _piece(self, piece: Piece) -> None:
         self._found.values += piece.times
@@ -337,6 +348,8 @@ class _Search:
         if column == "url":
             return Counter() if _CANONICAL.fullmatch(text) else Counter({Kind.URL.value: 1})
         if column in _PSEUDONYM_COLUMNS and _PSEUDONYM.fullmatch(text):
+            return Counter()
+        if column in _STRUCTURED_COLUMNS and _JOINED.search(text) is None:
             return Counter()
         spans = self._scrubber.find([text])[0]
         if column in _STRUCTURED_COLUMNS:
