@@ -1,15 +1,16 @@
-"""The one list of extractors: a decorator, a dictionary, and the entry points of other packages.
+"""The one list of extractors: the entry points of this package and of others, and classes registered as they load.
 
-An extractor elsewhere is a class named by an entry point, of the extractor's name, in the group `csmv.extractors`.
-Families such as `timm:NAME` make a class of any name after their prefix.
+An extractor is a class named by an entry point, of the extractor's name, in the group `csmv.extractors`; this package's
+own stand in pyproject.toml like anybody's. Families such as `timm:NAME` are functions in `csmv.extractor_families` that
+make the class of any name after their prefix. A name that two packages claim is refused, so none is taken silently.
 """
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,31 +20,13 @@ if TYPE_CHECKING:
     from csmv.extractors.base import Extractor
 
 GROUP = "csmv.extractors"
-HOUSE = {
-    "clip": "timm_frames",
-    "i3d": "i3d",
-    "i3d:full-frame": "i3d",
-    "mfcc": "audio",
-    "r2plus1d_18": "r2plus1d",
-    "r2plus1d_34_ig65m32": "ig65m",
-    "r2plus1d_34_ig65m8": "ig65m",
-    "r2plus1d_34_ig65m_kinetics32": "ig65m",
-    "r2plus1d_34_ig65m_kinetics8": "ig65m",
-    "resnet50": "resnet50",
-    "videomae_b": "videomae_b",
-    "videomaev2_b": "videomaev2",
-    "videomaev2_g": "videomaev2",
-    "videomaev2_s": "videomaev2",
-    "wav2vec2": "wav2vec2",
-}
-"""The extractors of this package and their modules, imported only when asked for: some take seconds."""
-FAMILIES = {"timm": "timm_frames"}
+FAMILIES = "csmv.extractor_families"
+PACKAGE = "csmv"
 
 CARDS = Path(__file__).parent / "cards.json"
-"""The cards of HOUSE, written by `python -m csmv.flows.generated`: listing them loads no network library."""
+"""The cards of this package's own, written by `python -m csmv.flows.generated`: listing them loads no network library."""
 
 _classes: "dict[str, type[Extractor]]" = {}
-_families: "dict[str, Callable[[str], type[Extractor]]]" = {}
 
 Class = TypeVar("Class", bound="type[Extractor]")
 
@@ -57,32 +40,76 @@ def register(cls: Class) -> Class:
     return cls
 
 
-def register_family(
-    prefix: str,
-) -> "Callable[[Callable[[str], type[Extractor]]], Callable[[str], type[Extractor]]]":
-    """Decorator for a function that makes the class of `prefix:NAME`."""
+@cache
+def _own(group: str) -> tuple[EntryPoint, ...]:
+    """This package's own entry points: in a checkout those of its pyproject.toml, elsewhere those that pip recorded.
 
-    def keep(make: "Callable[[str], type[Extractor]]") -> "Callable[[str], type[Extractor]]":
-        _families[prefix] = make
-        return make
+    A checkout that was installed before an extractor was added has older records, so they are not asked there.
+    """
+    described = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if described.is_file():
+        project = tomllib.loads(described.read_text(encoding="utf-8")).get("project", {})
+        if project.get("name") == PACKAGE:
+            named = project.get("entry-points", {}).get(group, {})
+            return tuple(EntryPoint(name, value, group) for name, value in named.items())
+    return _recorded(group)
 
-    return keep
 
-
-def _plugins() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def _load_plugin(point: Any) -> "type[Extractor]":
-    from csmv.extractors.base import Extractor
-
+def _recorded(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of this package as pip recorded them when it was installed."""
     try:
-        loaded = point.load()
+        return tuple(distribution(PACKAGE).entry_points.select(group=group))
+    except PackageNotFoundError:
+        return ()
+
+
+@cache
+def _others(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of other packages."""
+    own = {(point.name, point.value) for point in (*_own(group), *_recorded(group))}
+    return tuple(point for point in entry_points(group=group) if (point.name, point.value) not in own)
+
+
+def _point(name: str, group: str = GROUP) -> EntryPoint | None:
+    """The one entry point of that name; None if there is none.
+
+    Raises:
+        ExtractorError: several packages claim the name.
+    """
+    own = [point for point in _own(group) if point.name == name]
+    others = [point for point in _others(group) if point.name == name]
+    prefix, colon, _ = name.partition(":")
+    is_of_family = bool(colon) and any(point.name == prefix for point in _own(FAMILIES))
+    if others and (own or is_of_family or len(others) > 1):
+        packages = " and ".join(sorted({_package(point) for point in others}))
+        whose = "csmv's own" if own or is_of_family else "both of them"
+        raise ExtractorError(
+            f"The extractor name '{name}' is claimed by {packages}, but should be of one package and is {whose}: "
+            "uninstall that package, or have its entry point and its class call themselves otherwise."
+        )
+    return next(iter((*own, *others)), None)
+
+
+def _package(point: EntryPoint) -> str:
+    return f"the package '{point.dist.name}'" if point.dist else f"'{point.value}'"
+
+
+def _load(point: EntryPoint) -> Any:
+    if any(point == one for one in _own(point.group)):
+        return point.load()  # a missing library is then told with the extra that brings it
+    try:
+        return point.load()
     except Exception as error:
         raise ExtractorError(
             f"The extractor plugin '{point.name}' ({point.value}) could not be loaded "
             f"({type(error).__name__}: {error}): mend or uninstall that package."
         ) from error
+
+
+def _load_class(point: EntryPoint) -> "type[Extractor]":
+    from csmv.extractors.base import Extractor
+
+    loaded = _load(point)
     if not (isinstance(loaded, type) and issubclass(loaded, Extractor) and loaded.name == point.name):
         raise ExtractorError(
             f"The entry point '{point.name}' ({point.value}) should name an Extractor class of that name: "
@@ -91,17 +118,45 @@ def _load_plugin(point: Any) -> "type[Extractor]":
     return register(loaded)
 
 
+def families() -> list[str]:
+    """The prefixes of families, sorted."""
+    return sorted({point.name for point in (*_own(FAMILIES), *_others(FAMILIES))})
+
+
+def own_names() -> list[str]:
+    """The names of this package's own extractors, sorted; needs no network library.
+
+    Raises:
+        ExtractorError: what was recorded when it was installed is of an earlier version.
+    """
+    found = {point.name for point in _own(GROUP)}
+    if lacking := sorted(_house_cards().keys() - found):
+        raise ExtractorError(
+            f"csmv was installed before its extractor '{lacking[0]}' was added, so that it is not found: run "
+            "`pip install -e .` in its folder, or install its wheel again."
+        )
+    return sorted(found)
+
+
 def names() -> list[str]:
-    """Names of every extractor there is, this package's and plugins', sorted; families as `prefix:NAME`."""
-    return sorted({*HOUSE, *_classes, *_plugins()}) + [f"{prefix}:NAME" for prefix in sorted(FAMILIES)]
+    """Names of every extractor there is, this package's and plugins', sorted; families as `prefix:NAME`.
+
+    Raises:
+        ExtractorError: two packages claim one name.
+    """
+    plugins = {point.name for point in _others(GROUP)}
+    for name in plugins:
+        _point(name)
+    return sorted({*own_names(), *_classes, *plugins}) + [f"{prefix}:NAME" for prefix in families()]
 
 
 def card_of(name: str) -> Mapping[str, Any]:
     """The card of an extractor: one of this package's is read, and any other's class is loaded and asked.
 
     Raises:
-        ExtractorError: there is none of that name, or its plugin can't be loaded.
+        ExtractorError: there is none of that name, several packages claim it, or its plugin can't be loaded.
     """
+    _point(name)
     return _house_cards().get(name) or extractor_class(name).card()
 
 
@@ -123,22 +178,21 @@ def _house_cards() -> Mapping[str, Mapping[str, Any]]:
 
 def cards_text() -> str:
     """What `cards.json` should say."""
-    cards = {name: extractor_class(name).card() for name in sorted(HOUSE)}
+    cards = {name: extractor_class(name).card() for name in sorted(point.name for point in _own(GROUP))}
     return json.dumps(cards, indent=1, ensure_ascii=False) + "\n"
 
 
 def extractor_class(name: str) -> "type[Extractor]":
     """The class called `name`. ExtractorError names the nearest one there is."""
-    if name in HOUSE:
-        import_module(f"csmv.extractors.{HOUSE[name]}")
+    point = _point(name)
     if name in _classes:
         return _classes[name]
+    if point is not None:
+        return _load_class(point)
     prefix, colon, rest = name.partition(":")
-    if colon and prefix in FAMILIES:
-        import_module(f"csmv.extractors.{FAMILIES[prefix]}")
-        return _families[prefix](rest)
-    if name in (plugins := _plugins()):
-        return _load_plugin(plugins[name])
+    if colon and (family := _point(prefix, FAMILIES)) is not None:
+        made: type[Extractor] = _load(family)(rest)
+        return made
     near = get_close_matches(name, names(), 1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
     raise UnknownChoiceError(f"There is no extractor '{name}': {hint}")

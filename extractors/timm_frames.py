@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.frames import FrameExtractor
-from csmv.extractors.registry import register, register_family
+from csmv.extractors.registry import register
 from csmv.extractors.transforms import PillowShortSide
 from csmv.extractors.weights import State, Weights
 
@@ -65,7 +65,6 @@ class TimmFrames(FrameExtractor):
         return vectors
 
 
-@register_family("timm")
 def timm_extractor(model: str) -> type[TimmFrames]:
     """The extractor class of a timm model by name, its tag included if it has one."""
     empty = _empty(model)

@@ -56,6 +56,9 @@ def test_it_works_beside_other_packages_of_the_same_names(layer: Any, folder: Pa
     where = layer.run(layer.python, "-c", "import csmv.pipeline; print(csmv.pipeline.__file__)", cwd=folder)
     assert Path(where.stdout.strip()).is_relative_to(layer.folder), where.stderr
 
+    found = "from csmv.extractors.registry import extractor_class; print(extractor_class('i3d:full-frame').__module__)"
+    assert layer.run(layer.python, "-c", found, cwd=folder).stdout == "csmv.extractors.i3d\n"  # by its entry points
+
     described = {
         "name": "tiny",
         "n_shards": 2,
