@@ -7,7 +7,7 @@ make the class of any name after their prefix. A name that two packages claim is
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
@@ -24,7 +24,7 @@ FAMILIES = "csmv.extractor_families"
 PACKAGE = "csmv"
 
 CARDS = Path(__file__).parent / "cards.json"
-"""The cards of this package's own, written by `python -m csmv.flows.generated`: listing them loads no network library."""
+"""The cards of this package's own, by `python -m csmv.flows.generated`: listing them loads no network library."""
 
 _classes: "dict[str, type[Extractor]]" = {}
 
