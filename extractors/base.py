@@ -53,10 +53,10 @@ def standardised(clips: Tensor, mean: tuple[float, ...], std: tuple[float, ...])
     return (clips / 255 - centre) / spread
 
 
-def headed(network: nn.Module, classes: int) -> nn.Module:
-    """A torchvision network, without its classifier where a weights file has none."""
+def headed(network: nn.Module, classes: int, classifier: str = "fc") -> nn.Module:
+    """A torchvision network, without its last layer (at `classifier`) where a weights file has none."""
     if not classes:
-        network.fc = nn.Identity()
+        network.set_submodule(classifier, nn.Identity())
     return network
 
 

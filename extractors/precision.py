@@ -144,12 +144,17 @@ class OneDnnConvolution(nn.Module):
         )
 
 
+def _is_plain(conv: nn.Conv2d | nn.Conv3d) -> bool:
+    """Whether a convolution computes what torch's does, not something of its own such as standardised weights."""
+    own, plain = type(conv), nn.Conv3d if isinstance(conv, nn.Conv3d) else nn.Conv2d
+    return own.forward is plain.forward and own._conv_forward is plain._conv_forward
+
+
 def use_onednn(module: nn.Module) -> None:
     """Replace the plain convolutions of a network by `OneDnnConvolution`, in place."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            # Exact types: a subclass computes something of its own (padding "same", standardised weights).
-            if not isinstance(child, nn.Conv2d | nn.Conv3d) or type(child) not in (nn.Conv2d, nn.Conv3d):
+            if not isinstance(child, nn.Conv2d | nn.Conv3d) or not _is_plain(child):
                 continue
             if child.padding_mode == "zeros" and not isinstance(child.padding, str):
                 parent._modules[name] = OneDnnConvolution(child)

@@ -1,0 +1,132 @@
+"""Networks out of torchvision give what torchvision's own modules give, with the same weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from goldens import cosine, golden_frames, relative_l2
+
+from csmv.extractors import create
+from csmv.extractors.base import Extractor
+from csmv.extractors.extractor_errors import ExtractorError
+from csmv.extractors.precision import OneDnnConvolution
+from csmv.extractors.weights import random_state
+
+BOUND = 1e-5
+
+
+def original(name: str, network: Extractor) -> Any:
+    """torchvision's module of that name, with the random weights that `network` has."""
+    module: Any = getattr(torchvision.models.video, name)(weights=None).eval()
+    module.load_state_dict(random_state(module, network.random_rule))
+    return module
+
+
+def pixels(network: Extractor, clip: np.ndarray) -> torch.Tensor:
+    """The clip as torchvision's presets hand it to a module: (1, 3, T, H, W), normalised."""
+    return network.normalise(torch.from_numpy(clip)[None].permute(0, 4, 1, 2, 3).float())
+
+
+@dataclass
+class Seen:
+    """What went into a layer and came out of it."""
+
+    input: torch.Tensor
+    output: torch.Tensor
+
+
+@contextmanager
+def layers_of(module: torch.nn.Module, *names: str) -> Iterator[dict[str, Seen]]:
+    """What the layers of these names see while the module runs."""
+    seen: dict[str, Seen] = {}
+    handles = [
+        module.get_submodule(name).register_forward_hook(
+            lambda _layer, inputs, output, name=name: seen.update({name: Seen(inputs[0], output)})
+        )
+        for name in names
+    ]
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+def check_against_torchvision(name: str, trunk: str, classifier: str, frames: int) -> None:
+    """Vectors, rows over time and scores of one clip are those of torchvision's module, and of that clip alone."""
+    network = create(name, "random")
+    theirs = original(name, network)
+    clip, other = (golden_frames(k, frames, network.transform.size[0]) for k in (1, 0))
+    with torch.inference_mode(), layers_of(theirs, trunk, classifier) as seen:
+        scores = theirs(pixels(network, clip)).numpy()
+    maps, reaching = seen[trunk].output, seen[classifier].input
+    vectors = network.embed(clip[None]).numpy()
+    assert vectors.shape == (1, 1, network.dim)
+    difference = relative_l2(vectors, (reaching.mean((2, 3, 4)) if reaching.ndim == 5 else reaching).numpy())
+    print(f"{name}, {frames} frames: relative L2 {difference:.1e}")
+    assert difference < BOUND
+    assert relative_l2(network.embed(other[None]).numpy(), vectors) > 1e-2
+    assert relative_l2(network.logits(clip[None]).numpy(), scores) < BOUND
+    network.granularity = "temporal"
+    rows = network.embed(clip[None])[0]
+    assert frames != network.rule.frames or len(rows) == network.granularities["temporal"]
+    assert relative_l2(rows.numpy(), maps.mean((3, 4))[0].T.numpy()) < BOUND
+    modules = list(network.module.modules())
+    assert sum(isinstance(module, OneDnnConvolution) for module in modules) >= 20
+    assert not any(isinstance(module, torch.nn.BatchNorm3d | torch.nn.Conv3d) for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "classifier", "frames"),
+    [("mc3_18", "layer4", "fc", 2), ("s3d", "features", "classifier", 13)],
+)
+def test_vectors_rows_and_scores_are_torchvisions(name: str, trunk: str, classifier: str, frames: int) -> None:
+    check_against_torchvision(name, trunk, classifier, frames)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "trunk", "classifier", "frames"),
+    [
+        ("r3d_18", "layer4", "fc", 16),
+        ("r3d_18", "layer4", "fc", 17),
+        ("mc3_18", "layer4", "fc", 16),
+        ("s3d", "features", "classifier", 64),
+    ],
+)
+def test_whole_windows_give_what_torchvision_gives(name: str, trunk: str, classifier: str, frames: int) -> None:
+    check_against_torchvision(name, trunk, classifier, frames)
+
+
+@pytest.mark.slow
+def test_a_half_format_stays_close() -> None:
+    clip = golden_frames(0, 16, 224)[None]
+    vectors = [create("s3d", "random", dtype=dtype).embed(clip).numpy() for dtype in ("float32", "bfloat16")]
+    assert cosine(*vectors) >= 0.999
+    assert not np.array_equal(*vectors)
+
+
+def test_s3d_says_how_short_a_clip_may_be() -> None:
+    network = create("s3d", "random")
+    assert network.embed(golden_frames(0, 13, 224)[None]).shape == (1, 1, 1024)
+    with pytest.raises(ExtractorError, match="at least 13 frames"):
+        network.embed(golden_frames(0, 12, 224)[None])
+
+
+@pytest.mark.slow
+def test_files_with_other_classes_and_with_none_are_taken(tmp_path: Path) -> None:
+    network = create("s3d", "random")
+    module = torchvision.models.video.s3d(weights=None, num_classes=7)
+    state = random_state(module, network.random_rule)
+    torch.save(state, tmp_path / "seven.pt")
+    seven = create("s3d", tmp_path / "seven.pt")
+    clip = golden_frames(0, 13, 224)[None]
+    assert seven.logits(clip).shape == (1, 7)
+    torch.save({key: value for key, value in state.items() if "classifier" not in key}, tmp_path / "headless.pt")
+    headless = create("s3d", tmp_path / "headless.pt")
+    assert headless.classes == 0
+    assert torch.equal(headless.embed(clip), network.embed(clip))
