@@ -114,6 +114,7 @@ class Extractor(ABC):
             None if shape is None else getattr(shape, "size", "nothing"),
             getattr(shape, "dtype", None),
         )
+        self._templates: dict[int, nn.Module] = {}
         loaded = self._load(weights, sha256, seed)
         self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
         module = self.folded(self._filled(loaded).eval().requires_grad_(False))
@@ -249,9 +250,7 @@ class Extractor(ABC):
         if self.weightless:
             return Loaded({}, "none", state_sha256({}))
         if text == "random":
-            with torch.device("meta"):
-                shapes = self.build(self.classes)
-            state = random_state(shapes, self.random_rule, seed)
+            state = random_state(self._empty(self.classes), self.random_rule, seed)
             return Loaded(state, "random", state_sha256(state))
         if text == "default" and not self.weights:
             raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
@@ -265,10 +264,15 @@ class Extractor(ABC):
             raise ExtractorError(f"{path} has sha256 {digest}, but {sha256} was asked for.")
         return Loaded(state, text if text in ("default", *self.weights) else path.name, digest)
 
+    def _empty(self, classes: int) -> nn.Module:
+        """The network without any memory for its weights: their names and shapes."""
+        if classes not in self._templates:
+            with torch.device("meta"), without_initialisation():
+                self._templates[classes] = self.build(classes)
+        return self._templates[classes]
+
     def _filled(self, loaded: Loaded) -> nn.Module:
-        with torch.device("meta"):
-            template = self.build(max(self.classes, 1))
-            wanted = list(template.state_dict())
+        wanted = list(self._empty(max(self.classes, 1)).state_dict())
         state = without_prefix(self.translate(without_prefix(loaded.state, wanted)), wanted)
         classes = self.classes
         if self.head:

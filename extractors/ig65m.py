@@ -8,11 +8,10 @@ preset for R(2+1)D-18.
 from typing import ClassVar
 
 from torch import nn
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from csmv.extractors.base import headed
 from csmv.extractors.r2plus1d import R2Plus1D
 from csmv.extractors.registry import register
+from csmv.extractors.video_resnet import BLOCKS_34, Conv2Plus1D, VideoResNet
 from csmv.extractors.weights import Weights
 
 _HOME = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
@@ -35,15 +34,15 @@ class R2Plus1D34(R2Plus1D):
     classes = 400
 
     def build(self, classes: int) -> nn.Module:
-        network = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [3, 4, 6, 3], R2Plus1dStem, num_classes=max(classes, 1))
+        network = VideoResNet(BLOCKS_34, classes)
         for stage, width in (("layer2", 128), ("layer3", 256), ("layer4", 512)):
             # The original computes the middle width for each pair's own input, torchvision once for the block.
-            first = network.get_submodule(f"{stage}.0")
-            first.conv2[0] = Conv2Plus1D(width, width, width * 9 // 4)
+            second = network.get_submodule(f"{stage}.0.conv2")
+            second._modules["0"] = Conv2Plus1D(width, width, width * 9 // 4)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm3d):
                 module.eps = 1e-3
-        return headed(network, classes)
+        return network
 
 
 @register

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Dtype = Literal["float32", "tf32", "bfloat16", "float16"]
 
@@ -94,12 +93,17 @@ def fold_pair(parent: nn.Module, conv: str, norm: str) -> None:
 
 
 def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
-    """One convolution that does `norm(conv(x))` in evaluation mode."""
-    dtype = next(conv.parameters()).dtype
-    first: Any = conv.double()
-    second: Any = norm.double()
-    fused: Any = fuse_conv_bn_eval(first, second)
-    result: nn.Module = fused.to(dtype).requires_grad_(False)
+    """The convolution, changed to one that does `norm(conv(x))` in evaluation mode; computed in float64."""
+    first: Any = conv
+    second: Any = norm
+    weight, dtype = first.weight, first.weight.dtype
+    scale = second.weight.double() * torch.rsqrt(second.running_var.double() + second.eps)
+    bias = torch.zeros_like(scale) if first.bias is None else first.bias.double()
+    bias = (bias - second.running_mean.double()) * scale + second.bias.double()
+    for channel, factor in zip(weight.data, scale, strict=True):  # one at a time: fresh memory costs more than this
+        channel.copy_(channel.double() * factor)
+    first.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+    result: nn.Module = first.requires_grad_(False)
     return result
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models.video import r2plus1d_18
 
-from csmv.extractors.base import Extractor, headed, standardised
+from csmv.extractors.base import Extractor, standardised
 from csmv.extractors.registry import register
 from csmv.extractors.transforms import ResizeThenCrop
+from csmv.extractors.video_resnet import BLOCKS_18, VideoResNet
 from csmv.extractors.weights import Weights
 
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -68,4 +68,4 @@ class R2Plus1D18(R2Plus1D):
     }
 
     def build(self, classes: int) -> nn.Module:
-        return headed(r2plus1d_18(weights=None, num_classes=max(classes, 1)), classes)
+        return VideoResNet(BLOCKS_18, classes)

@@ -185,12 +185,12 @@ def random_tensor(key: str, shape: tuple[int, ...], rule: RandomRule, seed: int)
     noise = np.random.Generator(bits).standard_normal(shape, dtype=np.float32)
     if key.endswith("running_var"):
         return np.float32(1) + np.float32(0.1) * np.abs(noise)
-    if noise.ndim >= 2:
-        scaled = noise * np.float32(rule.gain / math.sqrt(math.prod(shape[1:])))
+    if noise.ndim >= 2:  # in place: fresh memory costs more than the arithmetic
+        noise *= np.float32(rule.gain / math.sqrt(math.prod(shape[1:])))
         if rule.centre:
-            mean = scaled.mean(axis=tuple(range(1, noise.ndim)), keepdims=True, dtype=np.float64)
-            scaled = scaled - np.float32(rule.centre) * mean.astype(np.float32)
-        return scaled
+            mean = noise.mean(axis=tuple(range(1, noise.ndim)), keepdims=True, dtype=np.float64)
+            noise -= np.float32(rule.centre) * mean.astype(np.float32)
+        return noise
     if key.endswith("weight"):
         return np.float32(1) + np.float32(0.1) * noise
     return np.float32(0.1) * noise

@@ -165,3 +165,22 @@ def test_extractors_know_nothing_of_the_layers_above() -> None:
             for module in modules:
                 top = module.split(".")[0]
                 assert top not in {"prefect", "presidio_analyzer", "pipeline", "flows"}, (path.name, module)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("r2plus1d_18", 400), ("r2plus1d_18", 0), ("r2plus1d_18", 7)])
+def test_the_residual_network_is_torchvisions(name: str, classes: int) -> None:
+    from torchvision.models.video import r2plus1d_18
+
+    from csmv.extractors.video_resnet import BLOCKS_18, VideoResNet
+
+    with torch.device("meta"):
+        theirs, ours = r2plus1d_18(num_classes=max(classes, 1)), VideoResNet(BLOCKS_18, classes)
+    if not classes:
+        theirs.fc = torch.nn.Identity()
+
+    def described(network: torch.nn.Module) -> list[str]:
+        leaves = [(key, module) for key, module in network.named_modules() if not list(module.children())]
+        parts = [f"{key} {module.extra_repr()}" for key, module in leaves if key != "avgpool"]
+        return [*parts, *(f"{key} {tuple(value.shape)}" for key, value in network.state_dict().items())]
+
+    assert described(ours) == described(theirs)
