@@ -136,6 +136,7 @@ class CardRecognizer(TextRecognizer):
     """Finds numbers of payment cards: the known beginnings, 12 to 19 digits, and Luhn's checksum."""
 
     kind = Kind.CREDIT_CARD
+    needs_digits = True
     _candidate = re.compile(r"(?<![\w.,+])\d(?:[ .-]?\d){11,18}(?![\w%])")
 
     def may_hold(self, glance: Glance) -> bool:
@@ -166,6 +167,7 @@ class BankAccountRecognizer(_Windowed):
     """Finds international bank account numbers, by country format and checksum."""
 
     kind = Kind.IBAN
+    needs_digits = True
     _candidate = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,32}")
 
     def may_hold(self, glance: Glance) -> bool:
@@ -210,6 +212,7 @@ class IpAddressRecognizer(TextRecognizer):
     """Finds addresses of computers: IPv4, IPv6, and those of network cards (MAC)."""
 
     kind = Kind.IP_ADDRESS
+    needs_digits = True
 
     def may_hold(self, glance: Glance) -> bool:
         """An address has three signs between its parts, and digits."""
@@ -340,6 +343,7 @@ class NationalIdRecognizer(_Windowed):
     """Finds numbers of national documents that Presidio knows, and a few that it does not."""
 
     kind = Kind.NATIONAL_ID
+    needs_digits = True
 
     def may_hold(self, glance: Glance) -> bool:
         """The shortest of them have four digits."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from csmv.pipeline.scrub.domains import COMMON_ENDINGS, ENDING, LABEL, MAIL_PROVIDERS, is_ending
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.ordinary import is_ordinary
 from csmv.pipeline.scrub.policy import Kind
 from csmv.pipeline.scrub.recognizer import Finding, Glance, TextRecognizer
@@ -12,17 +13,17 @@ from csmv.pipeline.scrub.vocabulary import SPACED
 _FREE = rf"(?<![{SPACED}+%-])(?<![{SPACED}]\.)"
 """Before an address: no part of a longer one; a dot may end a sentence, or be one of several."""
 _LOCAL = rf"[{SPACED}!#$%&*+=?^{{|}}~-](?:[{SPACED}.!#$%&'*+=?^{{|}}~-]{{0,63}})"
-_PLAIN = re.compile(
+_PLAIN = Expression(
     rf"{_FREE}(?P<local>{_LOCAL})(?P<at>\s?@{{1,2}}\s?)(?P<domain>(?:{LABEL}\s?\.\s?){{1,6}}"
     rf"(?P<end>{ENDING}))(?![{SPACED}@])",
     re.I,
 )
-_COMMA = re.compile(rf"{_FREE}{_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
-_REPOSITORY = re.compile(r":[\w.-]+/[\w.-]*\w")
+_COMMA = Expression(rf"{_FREE}{_LOCAL}\s?@\s?{LABEL},\s?(?:com|net|org)(?![{SPACED}@])", re.I)
+_REPOSITORY = Expression(r":[\w.-]+/[\w.-]*\w")
 """What stands behind the address of a Git server."""
-_QUOTED = re.compile(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
+_QUOTED = Expression(rf"\"[^\"\s@]{{1,64}}\"@(?:{LABEL}\.){{1,6}}[A-Za-z]{{2,24}}(?![{SPACED}@])", re.I)
 _PROVIDERS = "|".join(sorted((p for p in MAIL_PROVIDERS if len(p) > 3), key=len, reverse=True))
-_NO_ENDING = re.compile(
+_NO_ENDING = Expression(
     rf"{_FREE}(?P<local>{_LOCAL})\s?@\s?(?P<provider>{_PROVIDERS})(?:\s?(?:com|co|net|fr|de|uk))?(?![{SPACED}@])",
     re.I,
 )
@@ -36,27 +37,27 @@ _DOT = (
     rf"(?:\s?{_OPEN}(?:dot|d|\.|punto|ponto|point|punkt|d0t|kropka|tecka|nokta|titik)(?:{_CLOSE})\s?"
     r"|\s+(?:dot|d0t|punto|ponto|point|punkt|kropka|tecka|nokta|titik|точка)\s+|\s?\.\s?)"
 )
-_VEILED_DOMAIN = re.compile(
+_VEILED_DOMAIN = Expression(
     rf"(?P<at>{_AT})(?P<first>[^\W_][\w-]{{0,40}}?)(?P<rest>(?:{_DOT}[^\W_][\w-]{{0,24}}?){{0,2}}?)(?P<dot>{_DOT})"
     rf"(?P<end>[A-Za-z]{{2,12}})(?:{_DOT}(?:uk|au|nz|za|in|jp|kr|br|ar|mx|tr|id|th))?(?![{SPACED}@])",
     re.I,
 )
-_VEILED_LOCAL = re.compile(
+_VEILED_LOCAL = Expression(
     rf"(?<![{SPACED}.])(?:[{SPACED}+-]{{1,40}}(?:\.|{_DOT}|\s+(?:underscore|dash|guion bajo|tiret|plus)\s+"
     rf"|\s?[\[(](?:underscore|dash)[\])]\s?)){{0,3}}[{SPACED}+-]{{1,64}}$",
     re.I,
 )
-_NO_DOT = re.compile(
+_NO_DOT = Expression(
     rf"(?<![{SPACED}.])(?P<local>[{SPACED}.+-]{{3,64}})\s+(?:at|arroba)\s+(?:gmail|googlemail|hotmail|yahoo|outlook|icloud|protonmail)"
     rf"\s+(?:com|net|fr|de|es|it|co\s+uk)(?![{SPACED}])",
     re.I,
 )
-_GLUED = re.compile(
+_GLUED = Expression(
     r"(?<!\w)[a-z0-9._]{1,64}?(?:_at_|AT|-at-)[a-z0-9-]{1,63}?(?:_dot_|DOT|-dot-|_\._)(?P<end>[a-z]{2,6}|COM|NET)(?!\w)"
 )
-_SPACED = re.compile(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
-_BRACKET = re.compile(r"[\[({<*|_~@]")
-_SURE_DOT = re.compile(r"[\[({<*|_~-]|dot|d0t|punto|ponto|kropka|tecka|nokta|titik|точка", re.I)
+_SPACED = Expression(r"(?<!\w)(?:[\w.] ){2,40}@(?: [\w-]){2,30}(?: ?\.(?: ?[a-z]){2,6}){1,2}(?!\w)", re.I)
+_BRACKET = Expression(r"[\[({<*|_~@]")
+_SURE_DOT = Expression(r"[\[({<*|_~-]|dot|d0t|punto|ponto|kropka|tecka|nokta|titik|точка", re.I)
 _SURE = 0.85
 _AT_WORDS = """
 at a arroba ett aet et chiocciola malpa klammeraffe kukac zavinac snabel собака собачка арроба sign rate

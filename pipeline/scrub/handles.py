@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from csmv.pipeline.scrub.domains import ENDING, LABEL, is_ending
+from csmv.pipeline.scrub.expressions import Expression
 from csmv.pipeline.scrub.ordinary import (
     is_clearly_shaped,
     is_ordinary,
@@ -35,21 +36,23 @@ from csmv.pipeline.scrub.vocabulary import (
     UNSPACED_FILLERS,
     VAGUE_PLATFORMS,
     WORD,
+    Tokens,
     either,
     heads,
 )
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,38}[A-Za-z0-9_])?|\.\w[A-Za-z0-9_.]{1,30}"
-_MENTION = re.compile(
+_MENTION = Expression(
     r"@{1,3}(?P<gap> ?)(?P<name>"
     r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-]{1,2}(?=[A-Za-z0-9_])){0,63}|[_.](?:[A-Za-z0-9_]|\.(?=[A-Za-z0-9_])){1,63}|[^\W_]\w{0,63})"
 )
-_SERVER = re.compile(rf":(?P<host>(?:{LABEL}\.){{1,4}})(?P<end>{ENDING})(?::\d{{2,5}})?(?![{SPACED}@])", re.I)
+_SERVER = Expression(rf":(?P<host>(?:{LABEL}\.){{1,4}})(?P<end>{ENDING})(?::\d{{2,5}})?(?![{SPACED}@])", re.I)
 """Where a Matrix user or room is at home."""
-_ROOM = re.compile(
+_ROOM = Expression(
     rf"(?<![{SPACED}#!])[#!](?P<name>[A-Za-z0-9_.-]{{2,64}}):(?P<host>(?:{LABEL}\.){{1,4}})(?P<end>{ENDING})(?![{SPACED}@])"
 )
-_PUBLIC_KEY = re.compile(r"(?<![A-Za-z0-9])(?:npub1|nprofile1|nsec1|note1)[02-9ac-hj-np-z]{50,90}(?![A-Za-z0-9])")
+_KEY_BEGINNINGS = ("npub1", "nprofile1", "nsec1", "note1")
+_PUBLIC_KEY = Expression(rf"(?<![A-Za-z0-9])(?:{'|'.join(_KEY_BEGINNINGS)})[02-9ac-hj-np-z]{{50,90}}(?![A-Za-z0-9])")
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
 _PASSED_ON = frozenset(
     ("rt", "via", "cc", "ft", "by", "ig", "tt", "tg", "yt", "w", "x", "cr", "ib", "dc", "from", "with", "to")
@@ -61,14 +64,14 @@ _SIGN = rf"[:;=|»>{_ARROW}~]+|-+>|=>|//?\s|[\[({{「『【《«‹]|<(?=[\w.]{{
 _EMOJI = r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _DASH = r"\s-{1,2}\s?|-{1,2}\s?"
 _ANY_PLATFORM = rf"(?:{either(CLEAR_PLATFORMS)}|{either(SHORT_PLATFORMS)})"
-_PLATFORM = re.compile(
+_PLATFORM = Expression(
     rf"(?<![{SPACED}@.#/-])(?:(?P<clear>{either(CLEAR_PLATFORMS)}|[{PLATFORM_SIGNS}])"
     rf"|(?P<short>{either(SHORT_PLATFORMS)})|(?P<vague>{either(VAGUE_PLATFORMS)})(?=\s?[:=@(\[{_ARROW}{_EMOJI}]))"
     rf"(?:(?:\s?[/&+,|]\s?|\s(?:and|und|y|e|et|i|и|or|n)\s(?:(?:{either(POSSESSIVES)})\s)?){_ANY_PLATFORM}(?![{SPACED}]))*"
     rf"(?:(?<=[^{SPACED}])|(?![{SPACED}]))(?!#)",
     re.I,
 )
-_AFTER = re.compile(
+_AFTER = Expression(
     rf"(?:'?s\b)?(?:(?:{either(UNSPACED_FILLERS)}){{0,3}})(?P<close>[)\]】」])?(?:\s?[{_EMOJI}]{{1,3}}?(?=\s?[:;=|>@{_ARROW}-]))?"
     rf"(?P<weak>(?:\s?(?![{_ARROW}])[{_EMOJI}.,!]){{1,5}})?"
     rf"\s*(?P<filler>(?:(?:{either(NAME_FILLERS)})(?![{SPACED}])[\s@]*){{1,4}})?(?P<free>[a-z]{{2,12}}(?=\s?[:=]))?"
@@ -77,31 +80,31 @@ _AFTER = re.compile(
     rf"[\"'(\[*_~]{{0,2}}?(?P<at>[@$]?)\s?(?P<name>{_NAME})",
     re.I,
 )
-_CALLED_BY_VERB = re.compile(rf"\b(?:{either(FOLLOW_VERBS)})\b[^.!?\n]{{0,30}}$", re.I)
-_CALLED_NEAR = re.compile(
+_CALLED_BY_VERB = Expression(rf"\b(?:{either(FOLLOW_VERBS)})\b[^.!?\n]{{0,30}}$", re.I)
+_CALLED_NEAR = Expression(
     rf"\b(?:{either(FOLLOW_VERBS)})(?:\s(?!a\b|an\b)[^\W\d]{{1,12}}){{0,2}}"
     r"(?:\s(?:on|in|at|via|over|through|en|no|na|por|sur|auf|su|di|op|w|i|в|во|на|to)(?:\s(?:my|the|mi|meu|mein))?)?\s?$",
     re.I,
 )
-_CALLED_MINE = re.compile(rf"\b(?:{either(POSSESSIVES)})\s+(?:\w+\s+)?$", re.I)
-_NAMED = re.compile(
+_CALLED_MINE = Expression(rf"\b(?:{either(POSSESSIVES)})\s+(?:\w+\s+)?$", re.I)
+_NAMED = Expression(
     rf"(?:(?<![{SPACED}@])(?:{either(NAMED)})|(?<!\\S)@(?=\s?(?:is\b|:)))\s*(?P<sign>(?:[:=>→]|-+>|(?<=\s)-|-(?=\s)|(?:is|es|est|ist|e|to)\b)+)\s*[\"'(@]{{0,2}}"
     rf"(?P<name>{_NAME})",
     re.I,
 )
-_CREDIT = re.compile(
+_CREDIT = Expression(
     rf"(?<![{SPACED}@#])(?:{either(CREDITS)})(?:(?P<sign>\s?(?:[:=>→]|-+>|(?<=\s)-|-(?=\s))+)\s*|\s+)[\"'(@]{{0,2}}(?P<name>{_NAME})",
     re.I,
 )
-_REVERSED = re.compile(
+_REVERSED = Expression(
     rf"(?<![{SPACED}@.#/-])(?P<name>{_NAME})"
     r"(?P<gap>\s+(?:is\s+)?(?:on|in|at|over on|from|via|en|no|sur|auf|su|na|w|di)\s+"
     r"(?:(?:my|his|her|the|le)\s+)?|\s?[-(\[|/@:]\s?)"
     rf"(?P<platform>{either(CLEAR_PLATFORMS)}|ig|tg|yt|sc|fb|tt|kik)(?![{SPACED}])",
     re.I,
 )
-_REVERSED_CALL = re.compile(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
-_TAGGED = re.compile(r"(?<![\w#@])(?P<name>[\w.]{1,31}\w) ?#(?P<digits>\d{4,7})(?!\w)")
+_REVERSED_CALL = Expression(rf"\b(?:{either(REVERSED_CALLS)})\s+[\"'(@]{{0,2}}$", re.I)
+_TAGGED = Expression(r"(?<![\w#@])(?P<name>[\w.]{1,31}\w) ?#(?P<digits>\d{4,7})(?!\w)")
 _COUNTED = frozenset(
     [
         "day",
@@ -146,43 +149,55 @@ _COUNTED = frozenset(
         "card",
     ]
 )
-_PASSWORD = re.compile(
+_PASSWORD = Expression(
     rf"(?<![{SPACED}])(?:{either(PASSWORDS)})\s{{0,2}}(?:(?P<sign>[:=])|(?:is|es|ist|est|e)(?=\s))\s{{0,2}}(?P<name>[^\s<>\ue000]{{4,64}})",
     re.I,
 )
-_REDDIT = re.compile(r"(?<![\w/.])/?u/(?P<name>[\w-]{3,24}(?:\.[\w-]{1,24})?)(?![\w/])")
-_DEFAULT_NAME = re.compile(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
-_SHAPED = re.compile(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
-_COLON_BEFORE = re.compile(
+_REDDIT = Expression(r"(?<![\w/.])/?u/(?P<name>[\w-]{3,24}(?:\.[\w-]{1,24})?)(?![\w/])")
+_DEFAULT_NAME = Expression(rf"(?<![{SPACED}])(?:user_?\d{{5,}}(?:_\d+)?|wxid_[0-9a-z]{{6,24}})(?![{SPACED}])", re.I)
+_SHAPED = Expression(r"(?<!\w)[a-z][a-z0-9]{0,40}(?:[_.][a-z0-9]{1,40}){1,6}(?!\w)", re.I)
+_COLON_BEFORE = Expression(
     rf"(?<![{SPACED}])(?P<told>name|nick|id|account|acc|me|here|tag|gamertag|ign|main|alt|mine|profile|channel|user|ours"
     r"|nombre|usuario|nome|имя|ник|канал|follow|add|sub|page|pagina|isim|imie|nama|akun)?"
     rf"[{SPACED}\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]*\s?[:=]\s?$",
     re.I,
 )
-_FILE = re.compile(
+_FILE = Expression(
     r"\.(?:docx?|pdf|png|jpe?g|gif|mp[34]|txt|zip|rar|py|js|ts|html?|css|xlsx?|pptx?|csv|json|ya?ml|mov|wav|apk|exe)$",
     re.I,
 )
-_LEFT_WORD = re.compile(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
-_AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
-_ENDS_OR_ASKS = re.compile(
+_LEFT_WORD = Expression(rf"[{SPACED}][{SPACED}.+-]{{0,29}}$")
+_AMOUNT = Expression(r"\d+(?:[.,]\d+)?[a-z]{0,3}|\d{1,2}\.[a-z]+", re.I)
+_ENDS_OR_ASKS = Expression(
     r"\s*(?:$|[^\w\s']|(?:add|follow|if|for|dm|hmu|pls|plz|please|and follow|go follow)\b)", re.I
 )
-_VAGUE_LINKED = re.compile(rf"[:=@(\[{_ARROW}{_EMOJI}]")
-_CLAUSE_ENDS = re.compile(r"\s*(?:$|[^\w\s])")
+_VAGUE_LINKED = Expression(rf"(?:{either(VAGUE_PLATFORMS)})\s?[:=@(\[{_ARROW}{_EMOJI}]", re.I)
+_CLAUSE_ENDS = Expression(r"\s*(?:$|[^\w\s])")
 
-_DOING = re.compile(r"(?<!th)(?<!spr)(?<!str)(?<![bkrswz])ing$|(?:eak|ook|ork|ill|rk)ing$", re.I)
-_PLAIN_LINK = re.compile(r"[:=]$")
+_DOING = Expression(r"(?<!th)(?<!spr)(?<!str)(?<![bkrswz])ing$|(?:eak|ook|ork|ill|rk)ing$", re.I)
+_PLAIN_LINK = Expression(r"[:=]$")
+_PLATFORM_NAMES = frozenset(CLEAR_PLATFORMS.replace("_", "").split()) | frozenset(GAMES.replace("_", "").split())
+_GAMES = frozenset(GAMES.replace("_", " ").split()) | frozenset(GAMES.replace("_", "").split())
+_PLATFORM_TOKENS = Tokens(CLEAR_PLATFORMS, SHORT_PLATFORMS)
+_VAGUE_TOKENS = Tokens(VAGUE_PLATFORMS)
+_NAMED_HEADS = heads(" ".join(entry for entry in NAMED.split() if "@" not in entry))
+_CREDIT_TOKENS = Tokens(CREDITS)
+_PASSWORD_HEADS = heads(PASSWORDS)
+_LINKED = Expression(rf"[:=@(\[{_ARROW}{_EMOJI}]")
+_CLAUSE_ENDS = Expression(r"\s*(?:$|[^\w\s])")
+
+_DOING = Expression(r"(?<!th)(?<!spr)(?<!str)(?<![bkrswz])ing$|(?:eak|ook|ork|ill|rk)ing$", re.I)
+_PLAIN_LINK = Expression(r"[:=]$")
 _PLATFORM_NAMES = frozenset(CLEAR_PLATFORMS.replace("_", "").split()) | frozenset(GAMES.replace("_", "").split())
 _GAMES = frozenset(GAMES.replace("_", " ").split()) | frozenset(GAMES.replace("_", "").split())
 _PLATFORM_HEADS = heads(CLEAR_PLATFORMS, SHORT_PLATFORMS)
-_UNSPACED_PLATFORMS = re.compile("|".join(name for name in _PLATFORM_HEADS if not re.match(rf"[{SPACED}]", name)), re.I)
+_UNSPACED_PLATFORMS = Expression("|".join(name for name in _PLATFORM_HEADS if not re.match(rf"[{SPACED}]", name)), re.I)
 """Names of platforms in scripts that put no space before or after them."""
 _VAGUE_HEADS = heads(VAGUE_PLATFORMS)
 _NAMED_HEADS = heads(NAMED) - {"my", "the"}
 _CREDIT_HEADS = heads(CREDITS)
 _PASSWORD_HEADS = heads(PASSWORDS)
-_LINKED = re.compile(r"[_.:=>→\d-]")
+_LINKED = Expression(r"[_.:=>→\d-]")
 """A credited name is linked by a sign or written like a handle; either way one of these is there."""
 
 
@@ -193,75 +208,95 @@ class HandleRecognizer(TextRecognizer):
 
     def may_hold(self, glance: Glance) -> bool:
         """A handle has a mark, or a word near it that says so."""
-        text = glance.text
+        text, words = glance.text, glance.words
         return (
-            any(mark in text for mark in "@#_")
+            "@" in text
+            or "#" in text
+            or "_" in text
             or "u/" in text
-            or "npub1" in text
-            or "nprofile1" in text
-            or "nsec1" in text
-            or "note1" in text
+            or (not text.isascii() and any(sign in text for sign in PLATFORM_SIGNS))
+            or any(beginning in text for beginning in _KEY_BEGINNINGS)
             or ("!" in text and ":" in text)
-            or _names_a_platform(text, glance.words)
-            or not glance.words.isdisjoint(_NAMED_HEADS | _PASSWORD_HEADS)
-            or (not glance.words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text) is not None)
-            or (not glance.words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None)
-            or any(sign in text for sign in PLATFORM_SIGNS)
+            or _PLATFORM_TOKENS.are_in(text, words)
+            or not words.isdisjoint(_NAMED_HEADS)
+            or not words.isdisjoint(_PASSWORD_HEADS)
+            or _names_a_vague_platform(text, words)
+            or _gives_credit(text, words)
             or "user" in (small := text.lower())
             or "wxid_" in small
         )
 
     def find(self, text: str) -> Iterator[Finding]:
         """Mentions, names given after or before a platform, and tags."""
-        words = frozenset(WORD.findall(text.lower()))
+        return self.look(Glance(text))
+
+    def look(self, glance: Glance) -> Iterator[Finding]:
+        """As `find`."""
+        text, words = glance.text, glance.words
         if "@" in text:
             yield from _mentions(text)
-        clear = _names_a_platform(text, words)
-        vague = not words.isdisjoint(_VAGUE_HEADS) and _VAGUE_LINKED.search(text) is not None
-        if clear or vague or any(sign in text for sign in PLATFORM_SIGNS):
+        clear = _PLATFORM_TOKENS.are_in(text, words)
+        if clear or _names_a_vague_platform(text, words) or any(sign in text for sign in PLATFORM_SIGNS):
             yield from _after_platforms(text)
         if clear:
             yield from _before_platforms(text)
         if "@" in text or not words.isdisjoint(_NAMED_HEADS):
             yield from _named(text)
-        if not words.isdisjoint(_CREDIT_HEADS) and _LINKED.search(text):
+        if _gives_credit(text, words):
             yield from _credited(text)
         if "#" in text:
-            for match in _TAGGED.finditer(text):
-                year = match["digits"][:2] in ("19", "20")
-                if " #" in match[0] and not is_shaped(match["name"]):
-                    continue  # "Charizard #0006"
-                if match["name"].lower() in _COUNTED or (len(match["digits"]) > 4 and is_ordinary(match["name"])):
-                    continue  # "day#1013"
-                if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
-                    yield match.start(), match.end(), 0.85, "tag with digits"
+            yield from _tagged(text)
         if not words.isdisjoint(_PASSWORD_HEADS):
             for match in _PASSWORD.finditer(text):
                 if match["sign"] or any(char.isdecimal() for char in match["name"]):
                     yield *match.span("name"), 0.7, "password"
-        for match in _REDDIT.finditer(text):
-            if match[0].startswith("/") or match["name"].lower() not in _OTHERS:
-                yield match.start(), match.end(), 0.85, "reddit name"
-        for match in _PUBLIC_KEY.finditer(text):
-            yield match.start(), match.end(), 0.9, "public key"
+        if "u/" in text:
+            for match in _REDDIT.finditer(text):
+                if match[0].startswith("/") or match["name"].lower() not in _OTHERS:
+                    yield match.start(), match.end(), 0.85, "reddit name"
+        if any(beginning in text for beginning in _KEY_BEGINNINGS):
+            for match in _PUBLIC_KEY.finditer(text):
+                yield match.start(), match.end(), 0.9, "public key"
         if ":" in text:
             for match in _ROOM.finditer(text):
                 if is_ending(match["end"]) and not _is_speech(match["host"], match["end"]):
                     yield match.start(), match.end(), 0.8, "room"
-        for match in _DEFAULT_NAME.finditer(text):
-            yield match.start(), match.end(), 0.9, "default name"
-        for match in _SHAPED.finditer(text):
-            if "_" in match[0]:
-                before = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()])
-                told = before is not None and (before["told"] or _has_unusual_part(match[0]))
-                told = told and text[match.end() : match.end() + 1] != ":" and not _FILE.search(match[0])
-                yield match.start(), match.end(), 0.6 if told else 0.35, "looks like a handle"
+        small = text.lower()
+        if "user" in small or "wxid_" in small:
+            for match in _DEFAULT_NAME.finditer(text):
+                yield match.start(), match.end(), 0.9, "default name"
+        if "_" in text:
+            yield from _shaped(text)
 
 
-def _names_a_platform(text: str, words: frozenset[str]) -> bool:
-    if not words.isdisjoint(_PLATFORM_HEADS):
-        return True
-    return not text.isascii() and _UNSPACED_PLATFORMS.search(text) is not None
+def _names_a_vague_platform(text: str, words: frozenset[str]) -> bool:
+    """Whether a word that may be a platform's name, such as "x", stands before a sign."""
+    return _VAGUE_TOKENS.are_in(text, words) and _VAGUE_LINKED.search(text) is not None
+
+
+def _gives_credit(text: str, words: frozenset[str]) -> bool:
+    """Whether a word of giving credit is there and what a name behind it would need."""
+    return _CREDIT_TOKENS.are_in(text, words) and _LINKED.search(text) is not None
+
+
+def _tagged(text: str) -> Iterator[Finding]:
+    for match in _TAGGED.finditer(text):
+        year = match["digits"][:2] in ("19", "20")
+        if " #" in match[0] and not is_shaped(match["name"]):
+            continue  # "Charizard #0006"
+        if match["name"].lower() in _COUNTED or (len(match["digits"]) > 4 and is_ordinary(match["name"])):
+            continue  # "day#1013"
+        if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
+            yield match.start(), match.end(), 0.85, "tag with digits"
+
+
+def _shaped(text: str) -> Iterator[Finding]:
+    for match in _SHAPED.finditer(text):
+        if "_" in match[0]:
+            before = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()])
+            told = before is not None and (before["told"] or _has_unusual_part(match[0]))
+            told = told and text[match.end() : match.end() + 1] != ":" and not _FILE.search(match[0])
+            yield match.start(), match.end(), 0.6 if told else 0.35, "looks like a handle"
 
 
 def _mentions(text: str) -> Iterator[Finding]:

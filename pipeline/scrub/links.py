@@ -88,6 +88,10 @@ _VEILED = Expression(
     rf"(?P<path>(?:\s?/\s?|\s+slash\s+)[\w.@%-]+(?:(?:\s?/\s?|\s+slash\s+)[\w.@%-]+){{0,5}})?",
     re.I,
 )
+_VEILED_END = Expression(
+    rf"(?:[.\])}}>*]|dot|d0t|punto|ponto|point|punkt)\s*(?:{_VEILED_ENDING})(?![{SPACED}@-])", re.I
+)
+"""A dot however it is written, and the ending of a domain: what every veiled one ends with, and few texts have."""
 _ANY_DOT = Expression(_DOT, re.I)
 _WORD_DOT = Expression(r"dot|d0t|punto|ponto|punkt|[\[({<*]", re.I)
 _COMMON = 5.2
@@ -116,31 +120,39 @@ class LinkRecognizer(TextRecognizer):
 
     def find(self, text: str) -> Iterator[Finding]:
         """Addresses with a scheme, bare domains, and veiled ones."""
-        for match in _SCHEME.finditer(text):
-            end = _trimmed(text, match.start(), match.end())
-            if any(char.isalnum() for char in text[match.start() + 6 : end]):
-                yield match.start(), end, 0.95, "scheme"
+        # Most texts have nothing but the dot at the end of a sentence: each expression looks where it may find.
+        dot, slash, colon = "." in text, "/" in text, ":" in text
+        www = "www" in text.lower()
+        if slash or www:
+            for match in _SCHEME.finditer(text):
+                end = _trimmed(text, match.start(), match.end())
+                if any(char.isalnum() for char in text[match.start() + 6 : end]):
+                    yield match.start(), end, 0.95, "scheme"
         if "://" in text:
             for match in _ANY_SCHEME.finditer(text):
                 start = _scheme_start(text, match.start())
                 if start < match.start():
                     yield start, _trimmed(text, match.start() + 3, match.end()), 0.95, "scheme"
-        for match in _GLUED_WWW.finditer(text):
-            yield match.start(), _trimmed(text, match.start(), match.end()), 0.95, "scheme"
-        if ":" in text:
+        if www:
+            for match in _GLUED_WWW.finditer(text):
+                yield match.start(), _trimmed(text, match.start(), match.end()), 0.95, "scheme"
+        if colon:
             for match in _OPAQUE.finditer(text):
                 yield match.start(), _trimmed(text, match.start(), match.end()), 0.85, "address for an app"
-        for match in _BARE.finditer(text):
-            score = _bare_score(text, match)
-            if score:
-                end = _with_spaced_path(text, match)
-                yield _host_start(match), _trimmed(text, match.start(), end), score, "domain"
-        for match in _WWW_SPACED.finditer(text):
-            yield match.start(), match.end(), 0.8, "spaced domain"
-        for match in _NUMERIC_HOST.finditer(text):
-            yield match.start(), _trimmed(text, match.start(), match.end()), 0.6, "numeric host"
+        if dot:
+            for match in _BARE.finditer(text):
+                score = _bare_score(text, match)
+                if score:
+                    end = _with_spaced_path(text, match)
+                    yield _host_start(match), _trimmed(text, match.start(), end), score, "domain"
+        if www:
+            for match in _WWW_SPACED.finditer(text):
+                yield match.start(), match.end(), 0.8, "spaced domain"
+        if dot and (slash or colon):
+            for match in _NUMERIC_HOST.finditer(text):
+                yield match.start(), _trimmed(text, match.start(), match.end()), 0.6, "numeric host"
         yield from _cut_short(text)
-        if "." in text or _WORD_DOT.search(text):
+        if _VEILED_END.search(text):
             yield from _veiled(text)
 
 
@@ -182,15 +194,17 @@ def _with_spaced_path(text: str, match: re.Match[str]) -> int:
 
 def _cut_short(text: str) -> Iterator[Finding]:
     """Links without their host, and names of other services than the web's."""
-    for match in _INVITE.finditer(text):
-        code = match["code"]
-        if match["named"] or (match["dot"] and not is_ordinary(code)) or _is_code(code):
-            yield match.start(), match.end(), 0.8 if match["named"] or match["dot"] else 0.6, "invitation"
+    if "/" in text or "\\" in text:
+        for match in _INVITE.finditer(text):
+            code = match["code"]
+            if match["named"] or (match["dot"] and not is_ordinary(code)) or _is_code(code):
+                yield match.start(), match.end(), 0.8 if match["named"] or match["dot"] else 0.6, "invitation"
     for match in _CODE.finditer(text):
         yield *match.span("code"), 0.6, "invitation"
-    for match in _COMMA_HOST.finditer(text):
-        yield match.start(), _trimmed(text, match.start(), match.end()), 0.6, "comma for a dot"
-    for match in _NAME_SERVICE.finditer(text):
+    if "/" in text and "," in text:
+        for match in _COMMA_HOST.finditer(text):
+            yield match.start(), _trimmed(text, match.start(), match.end()), 0.6, "comma for a dot"
+    for match in _NAME_SERVICE.finditer(text) if "." in text else ():
         name = match[0].lower().split(match["end"].lower())[0].rstrip(".").rsplit(".", 1)[-1]
         if len(name) >= (16 if match["end"].lower() in ("onion", "i2p") else 3) and not is_ordinary(name):
             yield match.start(), _trimmed(text, match.start(), match.end()), 0.8, "name service"

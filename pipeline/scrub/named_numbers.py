@@ -381,6 +381,7 @@ class NamedIdRecognizer(_NamedNumbers):
     """Finds the numbers of documents, devices, bookings and parcels."""
 
     kind = Kind.NATIONAL_ID
+    needs_digits = True
 
     def may_hold(self, glance: Glance) -> bool:
         """As the others, or a key of five times five characters or a plate's word is there."""
@@ -493,6 +494,7 @@ class SecretRecognizer(_NamedNumbers):
     """Finds what lets one in: passwords, PINs, one-time codes and keys of services; and the numbers of players."""
 
     kind = Kind.USERNAME
+    needs_digits = True
 
     def may_hold(self, glance: Glance) -> bool:
         """As the others, or a long word is there."""
@@ -523,3 +525,4 @@ class PlaceNumberRecognizer(_NamedNumbers):
     """Finds post boxes and postal codes."""
 
     kind = Kind.STREET_ADDRESS
+    needs_digits = True

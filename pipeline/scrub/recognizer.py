@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from presidio_analyzer import RecognizerResult
 
 _DIGIT = re.compile(r"\d")
+_WORDS_IN_ASCII = {code: chr(code).lower() if chr(code).isalnum() or chr(code) == "_" else " " for code in range(128)}
+"""Makes of ASCII the words that `WORD` finds in it, parted by spaces, in less than half of the time."""
+_NO_DIGITS = bytes(code for code in range(128) if not chr(code).isdecimal())
 
 
 class Glance:
@@ -25,8 +28,12 @@ class Glance:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = frozenset(WORD.findall(text.lower()))
-        self.digits = len(_DIGIT.findall(text))
+        if text.isascii():
+            self.words = frozenset(text.translate(_WORDS_IN_ASCII).split())
+            self.digits = len(text.encode().translate(None, _NO_DIGITS))
+        else:
+            self.words = frozenset(WORD.findall(text.lower()))
+            self.digits = len(_DIGIT.findall(text))
 
 
 Finding = tuple[int, int, float, str]
@@ -43,6 +50,8 @@ class TextRecognizer:
     kind: Kind
     threshold: float | None = None
     """The score from which a finding counts, where that is the recogniser's own affair and not the policy's."""
+    needs_digits = False
+    """Whether it finds nothing in a text without a digit, and need not be asked then."""
 
     @property
     def name(self) -> str:
@@ -52,6 +61,10 @@ class TextRecognizer:
     def may_hold(self, glance: Glance) -> bool:
         """Whether a text may hold something of this kind; no means that it does not."""
         raise NotImplementedError
+
+    def look(self, glance: Glance) -> Iterable[Finding]:
+        """As `find`, for a text at which the glance was cast already."""
+        return self.find(glance.text)
 
     def find(self, text: str) -> Iterable[Finding] | Iterator[Finding]:
         """The findings in a folded text, in any order; they may overlap, and one may be empty."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import SecretStr
@@ -68,9 +69,15 @@ class _View:
             if _is_asked(recognizer, policy)
         ]
 
+    @cached_property
+    def looking_without_digits(self) -> list[tuple[TextRecognizer, float]]:
+        """Those who may find something in a text that has no digit."""
+        return [one for one in self.looking if not one[0].needs_digits]
+
     def only(self, chosen: Callable[[TextRecognizer], bool]) -> "_View":
         """The same with some of those who look."""
         some = copy(self)
+        some.__dict__.pop("looking_without_digits", None)
         some.looking = [(recognizer, threshold) for recognizer, threshold in self.looking if chosen(recognizer)]
         return some
 
@@ -210,10 +217,11 @@ class Scrubber:
         folded = fold(self._inert(text))
         glance = Glance(folded.text)
         found: list[Span] = []
-        for recognizer, threshold in view.looking:
+        # Most texts have no digit, and for those more than half of the recognisers need not be asked.
+        for recognizer, threshold in view.looking if glance.digits else view.looking_without_digits:
             if recognizer.may_hold(glance):
                 least = threshold if at_least is None else min(at_least, threshold)
-                for start, end, score, rule in recognizer.find(folded.text):
+                for start, end, score, rule in recognizer.look(glance):
                     if score >= least and start < end:
                         found.append(_span(recognizer, score, rule, *folded.original(start, end)))
         if found and self._spared:

@@ -5,6 +5,8 @@ accents, since the text is folded before it is compared.
 """
 
 import re
+from collections.abc import Iterator
+from itertools import product
 
 from csmv.pipeline.scrub.expressions import Expression
 
@@ -316,6 +318,50 @@ class Listed:
         """Whether nothing but small words stands between such an entry and the end of a text."""
         ends = [match.end() for match in self._phrase.finditer(text)]
         return bool(ends) and small.issuperset(re.findall(r"\w+", text[ends[-1] :].lower()))
+
+
+class Tokens:
+    """The words that a text has where it holds an entry of some lists as words of their own: a look without searching.
+
+    What is in a script that puts no spaces between words is found by searching, and only where such letters are.
+    """
+
+    def __init__(self, *lists: str) -> None:
+        one: set[str] = set()
+        several: set[frozenset[str]] = set()
+        unspaced: list[str] = []
+        for entry in (entry for words in lists for entry in words.split()):
+            for written in _ways_to_join(entry.lower().split("_")):
+                tokens = [token for token in WORD.findall(written) if _IN_SPACED.match(token)]
+                if not tokens:
+                    unspaced.append(entry)
+                elif len(tokens) == 1:
+                    one.add(tokens[0])
+                else:
+                    several.add(frozenset(tokens))
+        self.one = frozenset(one)
+        """Each of which is an entry by itself, or with signs and letters of other scripts."""
+        self._several = tuple(tokens for tokens in several if one.isdisjoint(tokens))
+        # The longest of them, since few texts have it.
+        self._telling = frozenset(max(tokens, key=lambda token: (len(token), token)) for tokens in self._several)
+        self._unspaced = Expression(either(" ".join(unspaced))) if unspaced else None
+
+    def are_in(self, text: str, words: frozenset[str]) -> bool:
+        """Whether an entry may stand in a text that has these words in small letters."""
+        if not words.isdisjoint(self.one):
+            return True
+        if not words.isdisjoint(self._telling) and any(tokens <= words for tokens in self._several):
+            return True
+        return self._unspaced is not None and not text.isascii() and self._unspaced.search(text) is not None
+
+
+def _ways_to_join(parts: list[str]) -> Iterator[str]:
+    """An entry with every choice of spaces left out: "a b c", "ab c", "a bc", "abc"."""
+    for gaps in product((" ", ""), repeat=len(parts) - 1):
+        yield "".join(part + gap for part, gap in zip(parts, (*gaps, ""), strict=True))
+
+
+_IN_SPACED = re.compile(f"[{SPACED}]")
 
 
 def heads(*lists: str) -> frozenset[str]:
