@@ -12,16 +12,30 @@ from torch import Tensor, nn
 from csmv.extractors.base import Extractor
 from csmv.extractors.contract import check_finite
 from csmv.extractors.cutting import Plan, samples_of
-from csmv.extractors.extractor_errors import ExtractorError
+from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.extractors.registry import register
+from csmv.extractors.sampling import ClipRule
 
 RATE = 16_000
+LEAST = 400
+"""Samples that every extractor of sound needs at once, 25 ms."""
 
 
 class AudioExtractor(Extractor):
     """A subclass maps (B, samples) to (B, N, D); `embed` takes sound instead of frames."""
 
     kind: ClassVar[Literal["clip", "frame", "audio"]] = "audio"
+
+    frames_a_window: ClassVar = (1, 100_000)
+
+    @classmethod
+    def check_rule(cls, rule: ClipRule) -> None:
+        super().check_rule(rule)
+        if samples_of(rule, RATE) < LEAST:
+            raise UnknownChoiceError(
+                f"{cls.name} takes windows of at least {LEAST / RATE * 1000:g} ms of sound, and {rule.frames} frames "
+                f"at {rule.fps} fps are {rule.frames / rule.fps * 1000:.0f}."
+            )
 
     def plan(self) -> Plan:
         return Plan(self.rule, None, RATE)

@@ -77,6 +77,10 @@ class Extractor(ABC):
     classes: int = 0
     """Classes of the default head; files with another number are taken too."""
     random_rule: ClassVar[RandomRule] = RandomRule()
+    frames_a_window: ClassVar[tuple[int, int] | None] = None
+    """The fewest and the most frames that a window may have; None where only its own rule's number will do."""
+    frames_a_vector: ClassVar[int] = 0
+    """Of `temporal`, where the vectors grow with the window: how many frames each of them is of."""
     weightless: ClassVar[bool] = False
     """Whether there is nothing to load: a fixed computation."""
     predecessor: ClassVar[str] = ""
@@ -95,9 +99,13 @@ class Extractor(ABC):
         sha256: str = "",
         seed: int = 0,
         max_clips: int | None = None,
+        rule: ClipRule | None = None,
         compile: bool = False,
         measure: bool = False,
     ) -> None:
+        if rule is not None:
+            self.check_rule(rule)
+            self.rule = rule
         if max_clips is not None:
             self.rule = replace(self.rule, max_clips=max_clips)
         if granularity not in self.granularities:
@@ -220,7 +228,17 @@ class Extractor(ABC):
 
     @property
     def vectors_per_window(self) -> int:
+        if self.granularity == "temporal" and self.frames_a_vector:
+            return -(-self.rule.frames // self.frames_a_vector)
         return self.granularities[self.granularity]
+
+    @classmethod
+    def check_rule(cls, rule: ClipRule) -> None:
+        """Raises UnknownChoiceError if a video can't be cut for this extractor by `rule`."""
+        fewest, most = cls.frames_a_window or (cls.rule.frames, cls.rule.frames)
+        if not fewest <= rule.frames <= most:
+            can = f"{fewest} frames a window" if fewest == most else f"{fewest} to {most} frames a window"
+            raise UnknownChoiceError(f"{cls.name} takes {can}, not {rule.frames}.")
 
     @classmethod
     def card(cls) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from csmv.extractors.containers import CONTAINERS
 from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
@@ -31,10 +32,6 @@ from csmv.extractors.streams import Clock, packets_of, video_stream
 
 Image = NDArray[np.uint8]
 
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif,rm,ivf,h264,hevc,m4v,mpegvideo,mjpeg,"
-    "obu,av1,dv,mxf,nut,apng,wav,mp3,aac,flac"
-)
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused: an 8k frame has 33 million pixels."""
 

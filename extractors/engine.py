@@ -116,9 +116,18 @@ class Engine:
 
     def run(self, paths: Iterable[str | Path]) -> Iterator[VideoResult]:
         """Results of `paths`, in their order; each as soon as it and those before it are there."""
-        numbered = list(self._by_plan.values())
-        groups = dict(enumerate(numbered))
-        shelf = _Shelf(groups)
+        groups = dict(enumerate(self._by_plan.values()))
+        for _, result in self._run(paths, _Shelf(groups), groups):
+            yield result
+
+    def run_as_done(self, paths: Iterable[str | Path]) -> Iterator[tuple[int, VideoResult]]:
+        """(place in `paths`, result), each as soon as it is there: none waits for a longer file before it."""
+        groups = dict(enumerate(self._by_plan.values()))
+        yield from self._run(paths, _Shelf(groups, in_order=False), groups)
+
+    def _run(
+        self, paths: Iterable[str | Path], shelf: "_Shelf", groups: dict[int, list[tuple[str, Extractor]]]
+    ) -> Iterator[tuple[int, VideoResult]]:
         packers = [Packer(n, plan, self._size, pinned=self._device.type == "cuda") for n, plan in enumerate(self.plans)]
         runner = Runner(groups, self._device)
         with _feeding(self._pool, paths, packers, shelf, self._settings.queued) as fed:
@@ -141,10 +150,10 @@ class _Job:
 
 
 class _Shelf:
-    """Results under way, handed out in order. Shared by the packing thread and the computing one."""
+    """Results under way, handed out in order or as they come. Shared by the packing thread and the computing one."""
 
-    def __init__(self, groups: dict[int, list[tuple[str, Extractor]]]) -> None:
-        self._groups = groups
+    def __init__(self, groups: dict[int, list[tuple[str, Extractor]]], *, in_order: bool = True) -> None:
+        self._groups, self._in_order = groups, in_order
         self._jobs: dict[int, _Job] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -170,14 +179,17 @@ class _Shelf:
                     if job is not None:  # a job that failed meanwhile may have been handed out already
                         job.pieces[name][ticket.number] = values[at].copy()
 
-    def take(self) -> list[VideoResult]:
-        """Results that are complete and next in order."""
-        results = []
+    def take(self) -> list[tuple[int, VideoResult]]:
+        """Results that are complete, with their numbers: those next in order, or all of them."""
         with self._lock:
-            while (job := self._jobs.get(self._next)) is not None and self._complete(job):
-                results.append(self._result(self._jobs.pop(self._next)))
-                self._next += 1
-        return results
+            done = []
+            for number in sorted(self._jobs):
+                if self._complete(self._jobs[number]) and (not self._in_order or number == self._next):
+                    done.append(number)
+                    self._next += 1
+                elif self._in_order:
+                    break
+            return [(number, self._result(self._jobs.pop(number))) for number in done]
 
     def _complete(self, job: _Job) -> bool:
         if job.failed:

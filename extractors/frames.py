@@ -14,6 +14,8 @@ class FrameExtractor(Extractor):
 
     kind: ClassVar[Literal["clip", "frame", "audio"]] = "frame"
     granularities: ClassVar = {"clip": 1, "temporal": 16}
+    frames_a_window: ClassVar = (1, 1024)
+    frames_a_vector = 1
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 

@@ -141,6 +141,8 @@ class I3D(Extractor):
     transform: FrameTransform = PillowShortSide(short=256, size=(224, 224), filter="bilinear")
     predecessor = "i3d:full-frame"
     granularities: ClassVar = {"clip": 1, "temporal": 2}
+    frames_a_window: ClassVar = (9, 1024)
+    frames_a_vector = 8
     head = "logits."
     classes = 400
     channels_last = True
@@ -171,6 +173,8 @@ class I3D(Extractor):
             rows: Tensor = maps.mean((3, 4))
         else:
             rows = self._pooled(maps)
+            if self.rule.frames != type(self).rule.frames:  # of longer windows too, one vector
+                rows = rows.mean(2, keepdim=True)
         return rows.transpose(1, 2)
 
     def _pooled(self, maps: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ class R2Plus1D(Extractor):
     dim = 512
     transform = ResizeThenCrop(resize=(128, 171), size=(112, 112))
     granularities: ClassVar = {"clip": 1, "temporal": 2}
+    frames_a_window: ClassVar = (1, 1024)
+    frames_a_vector = 8
     head = "fc."
     channels_last = True
 

@@ -203,7 +203,8 @@ def create(name: str, weights: Any = "default", **options: Any) -> "Extractor":
 
     weights: "default" (the published file), a name from its card, a path, a URL, or "random" (seeded by `seed`).
     options: granularity ("clip" | "temporal"), device, dtype ("float32" | "tf32" | "bfloat16" | "float16"),
-    sha256 (what the file must have), seed, max_clips, compile, measure (its `deviation` then says how far `dtype` is
-    from float32 on a fixed window). ExtractorError for anything that cannot be had.
+    sha256 (what the file must have), seed, max_clips, rule (a ClipRule in place of its own), compile, measure (its
+    `deviation` then says how far `dtype` is from float32 on a fixed window). ExtractorError for anything that cannot be
+    had.
     """
     return extractor_class(name)(weights, **options)

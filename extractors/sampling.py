@@ -54,6 +54,16 @@ class ClipRule:
 CSMV_RULE = ClipRule()
 
 
+def vector_spans(rule: ClipRule, per_window: int, count: int) -> list[tuple[float, float]]:
+    """Start and end in seconds of each of `count` vectors, of which each window gives `per_window`, in order.
+
+    Counted from the video's first frame.
+    """
+    length = Fraction(rule.frames, per_window)
+    starts = [k // per_window * rule.step + k % per_window * length for k in range(count)]
+    return [(float(start / Fraction(rule.fps)), float((start + length) / Fraction(rule.fps))) for start in starts]
+
+
 def nearest(value: Fraction) -> int:
     """Nearest integer, halves away from zero: AV_ROUND_NEAR_INF."""
     whole = (abs(value) * 2 + 1).__floor__() // 2

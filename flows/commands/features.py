@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from csmv.extractors.decoders import DecoderName, require_decoder
+from csmv.extractors.decoders import require_decoder
 from csmv.extractors.registry import card_of, extractor_class, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
+from csmv.pipeline.loose_inputs import Found, find
 
 if TYPE_CHECKING:
-    from csmv.extractors.engine import VideoResult
     from csmv.pipeline.feature_config import FeatureConfig
+    from csmv.pipeline.loose_files import LooseRun
     from csmv.pipeline.store import Store
 
 commands = typer.Typer()
 
 SECTION = "csmv.pipeline.feature_config:FeatureConfig"
+LOOSE = "csmv.pipeline.loose_config:LooseConfig"
 COMMON = ("extractor", "weights", "device", "dtype", "granularity", "batch_size", "workers", "decoder")
 OF_SEVERAL = {"repeated": ("extractor",), "short": {"extractor": "-e"}}
 
@@ -167,116 +169,121 @@ def _say(counts: dict[str, dict[str, Any]], as_json: bool) -> None:
 @command(commands, "features")
 def features_command(
     *,
-    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
-    out: Annotated[Path, typer.Option(help="Where to: .npz or .parquet for any number of files, .npy for one.")],
+    videos: Annotated[list[Path] | None, typer.Argument(help="Video files, and folders of them.")] = None,
+    lists: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="A text file of more of them, one path a line; - for standard input."),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Where to: a folder, for a file a video; or one .npz or .parquet file; .npy for one."),
+    ],
     section: Annotated[Values, Fields(SECTION, *COMMON, **OF_SEVERAL)],
+    loose: Annotated[Values, Fields(LOOSE, "format", "max_clips", "fps", "frames", "step", "max_damage")],
     as_json: AsJson = False,
 ) -> None:
     """Features of loose files; exit code 1 if a file gave none, with what was done kept.
 
+    What is there already and was made in the same way is not computed again, so that a run that was ended goes on.
     Several extractors take their weights as --weights NAME=PATH,NAME=PATH.
     """
+    from csmv.pipeline.feature_config import FeatureConfig
+    from csmv.pipeline.loose_config import LooseConfig
+    from csmv.pipeline.loose_files import planned
+    from csmv.pipeline.loose_outputs import output_for
+    from csmv.pipeline.validated import parse
+
+    if not videos and not lists:
+        raise UsageError("Name video files or folders, or a list of them with --list.")
+    names = list(dict.fromkeys(section["extractor"]))
+    with usage():
+        asked = parse(LooseConfig, loose, "csmv features")
+    output = output_for(out, asked.format, names)
+    with_sound = any(card_of(name)["kind"] == "audio" for name in names)
+    found = find(videos or (), lists or (), with_sound=with_sound)
+    _tell_of(found)
+    require_decoder(section["decoder"])
+    configs = {
+        name: parse(FeatureConfig, section | {"extractor": name, "weights": weights}, "csmv features")
+        for name, weights in _chosen(names, section["weights"])
+    }
+    with output.open():
+        run = planned(output, found.files, configs, asked)
+        try:
+            if run.todo:
+                _compute(run)
+        except KeyboardInterrupt:
+            done = sum(run.entry(key) is not None for key in run.todo)
+            raise UnfinishedError(
+                f"Interrupted; of {len(run.todo):,} files to do {done:,} are done and kept: the same command goes on."
+            ) from None
+        output.finish()
+    _report(run, found, as_json)
+
+
+def _tell_of(found: Found) -> None:
+    for path in found.repeated:
+        typer.echo(f"{path}: given twice, taken once", err=True)
+    if found.left_out:
+        left = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.left_out.items()))
+        typer.echo(f"Left out of the folders: {left}", err=True)
+
+
+def _compute(run: "LooseRun") -> None:
     from csmv.extractors import create
-    from csmv.extractors.engine import Engine, Settings
+    from csmv.extractors.engine import Settings
+    from csmv.pipeline.loose_files import extract_loose
     from csmv.pipeline.progress import track
 
-    names, dtype = section["extractor"], section["dtype"]
-    keys = _keys(videos)
-    _check_out(out, keys, names)
-    _check_names(names)
-    require_decoder(section["decoder"])
-    settings = Settings(**{name: section[name] for name in ("workers", "batch_size", "decoder")})
-    way = {name: section[name] for name in ("device", "dtype", "granularity")}
     networks = {
-        name: create(name, weights, **way, measure=True) for name, weights in _chosen(names, section["weights"])
+        name: create(
+            name,
+            config.weights,
+            device=config.device,
+            dtype=config.dtype,
+            granularity=config.granularity,
+            rule=run.asked.rule(extractor_class(name).rule),
+            measure=True,
+        )
+        for name, config in run.configs.items()
     }
-    results: dict[str, VideoResult] = {}
-    with (
-        Engine(networks, settings) as engine,
-        track("features", len(videos)) as tick,
-    ):
-        for key, result in zip(keys, engine.run(videos), strict=True):
-            results[key] = result
-            tick(1)
-    _write(out, results, networks, settings.decoder)
+    one = next(iter(run.configs.values()))
+    settings = Settings(
+        workers=one.workers, batch_size=one.batch_size, decoder=one.decoder, max_damage=run.asked.max_damage
+    )
+    with track("features", len(run.todo)) as tick:
+        extract_loose(run, networks, settings, lambda _key: tick(1))
     for name, network in networks.items():
         if network.deviation is not None:
-            typer.echo(f"{name}: deviation of {dtype} from float32: {network.deviation}", err=True)
-    _report(results, as_json)
+            typer.echo(f"{name}: deviation of {network.dtype} from float32: {network.deviation}", err=True)
 
 
-def _keys(videos: list[Path]) -> list[str]:
-    """A name a file: its stem, or its path where two stems are equal."""
-    stems = [video.stem for video in videos]
-    keys = stems if len(set(stems)) == len(stems) else [str(video) for video in videos]
-    if len(set(keys)) < len(keys):
-        raise UsageError("The same file was given twice.")
-    return keys
-
-
-def _check_out(out: Path, keys: list[str], extractors: list[str]) -> None:
-    if out.suffix not in (".npz", ".npy", ".parquet"):
-        raise UsageError(f"--out must end in .npz, .npy or .parquet, and '{out.name}' does not.")
-    if out.suffix == ".npy" and (len(keys) > 1 or len(extractors) > 1):
-        raise UsageError("A .npy file holds one video by one extractor: use .npz or .parquet for more.")
-    if out.suffix == ".parquet" and len(extractors) > 1:
-        raise UsageError("A .parquet file holds one extractor's features: use .npz for more.")
-    if not out.parent.is_dir():
-        raise CsmvError(f"The folder '{out.parent}' of --out is not there.")
-
-
-def _write(out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any], decoder: DecoderName) -> None:
-    import numpy as np
-
-    if out.suffix == ".parquet":
-        _write_parquet(out, results, networks, decoder)
-        return
-    several = len(networks) > 1
-    arrays = {
-        f"{key}/{name}" if several else key: vectors
-        for key, result in results.items()
-        for name, vectors in result.features.items()
-    }
-    if out.suffix == ".npz":
-        np.savez(out, **arrays)  # type: ignore[arg-type]
-    elif arrays:
-        np.save(out, next(iter(arrays.values())))
-
-
-def _write_parquet(
-    out: Path, results: "dict[str, VideoResult]", networks: dict[str, Any], decoder: DecoderName
-) -> None:
-    import pyarrow as pa
-
-    from csmv.pipeline.feature_config import FeatureConfig
-    from csmv.pipeline.feature_sets import footer
-    from csmv.pipeline.schemas import features_spec
-    from csmv.pipeline.store import parquet_bytes
-
-    ((name, network),) = networks.items()
-    config = FeatureConfig(extractor=name, granularity=network.granularity, dtype=network.dtype, decoder=decoder)
-    spec = features_spec(network.dim, "float32", footer(config, network))
-    rows = [{"video_id": k, "features": list(r.features[name])} for k, r in results.items() if name in r.features]
-    out.write_bytes(parquet_bytes(spec.conform(pa.Table.from_pylist(rows, schema=spec.schema))))
-
-
-def _report(results: "dict[str, VideoResult]", as_json: bool) -> None:
-    shapes = {
-        key: {name: list(v.shape) for name, v in result.features.items()}
-        | {name: str(reason) for name, (reason, _) in result.failures.items()}
-        for key, result in results.items()
-    }
+def _report(run: "LooseRun", found: Found, as_json: bool) -> None:
+    """What each file gave, in the order in which they were given; exit code 1 if one gave less than was asked for."""
+    shapes: dict[str, dict[str, Any]] = {}
+    failures = {path: dict.fromkeys(run.configs, why) for path, why in found.wrong.items()} | run.failures
+    for key in run.files:
+        entry = run.entry(key)
+        if key in failures:
+            shapes[key] = {name: reason for name, (reason, _) in failures[key].items()}
+        if entry is not None:
+            shapes[key] = shapes.get(key, {}) | entry.features
+        for name, lost in entry.damage.items() if entry is not None else ():
+            typer.echo(f"{key}: damaged: {lost}; the {name} features are of the rest", err=True)
+    for path in found.wrong:
+        shapes.setdefault(path, {name: reason for name, (reason, _) in failures[path].items()})
+    for key, of_file in failures.items():
+        for name, (reason, detail) in of_file.items():
+            typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
     if as_json:
         print_json(shapes)
-    for key, result in results.items():
-        for name, (reason, detail) in result.failures.items():
-            typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
-        for name, lost in result.damage.items():
-            typer.echo(f"{key}: damaged: {lost}; the {name} features are of the rest", err=True)
-        if not as_json:
-            for name, vectors in result.features.items():
-                typer.echo(f"{key}: {name} {vectors.shape[0]} x {vectors.shape[1]}")
-    if any(result.failures for result in results.values()):
+    for key, of_key in () if as_json else shapes.items():
+        for name, shape in of_key.items():
+            if not isinstance(shape, str):
+                typer.echo(f"{key}: {name} {shape[0]} x {shape[1]}")
+    if there := len(run.files) - len(run.todo):
+        typer.echo(f"{there:,} of {len(run.files):,} files had been done before", err=True)
+    if failures:
         raise typer.Exit(1)
 
 

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from csmv.extractors.containers import VIDEO_SUFFIXES
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import LANDING, KnownNames
 from csmv.pipeline.landed_names import extracted_names, extracted_state
@@ -315,10 +316,6 @@ class Source(ABC):
     def manners(self) -> Manners | None:
         """How politely the source asks a site; None if it asks none, or keeps a pace of its own."""
         return None
-
-
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
-"""Of video files, those first that are preferred where a video has several."""
 
 
 def video_file_in(folder: Path, video_id: str) -> Path | None:

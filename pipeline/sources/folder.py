@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
+from csmv.extractors.containers import VIDEO_SUFFIXES
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure
 from csmv.pipeline.known_names import COMMENT_KEY
@@ -23,7 +24,6 @@ from csmv.pipeline.pseudonym import Pseudonymiser
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.sources.base import (
-    VIDEO_SUFFIXES,
     CommentRow,
     LabelRow,
     LandReport,
@@ -46,8 +46,6 @@ from csmv.pipeline.sources.by_shard import (
 )
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
-
-"""What counts as a video by its name; of two files with one stem the earlier suffix wins."""
 
 _RECIPE = 2
 """Of landing: another number makes every folder land anew."""

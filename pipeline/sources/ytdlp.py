@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from csmv.extractors.containers import VIDEO_SUFFIXES
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, record_failures
 from csmv.pipeline.root import is_safe_id
@@ -30,7 +31,6 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated
 
 STAGE = "collect"
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".m4v")
 
 _OF_A_VIDEO = (
     *("id", "extractor_key", "title", "description", "tags", "timestamp", "language", "uploader", "uploader_id"),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from csmv.extractors.base import Extractor
 from csmv.extractors.extractor_errors import MediaError
-from csmv.extractors.sampling import ClipRule
+from csmv.extractors.sampling import vector_spans
 from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.feature_config import FeatureConfig
@@ -197,13 +197,6 @@ def _refuse_other_weights(store: Store, networks: Mapping[str, Extractor]) -> No
                 f"that features/{name} was made with ({then[:12]}...): name the same weights in dataset.yaml, or "
                 "extract and train again."
             )
-
-
-def vector_spans(rule: ClipRule, per_window: int, count: int) -> list[Span]:
-    """Start and end in seconds of each of `count` vectors, of which each window gives `per_window`, in order."""
-    length = Fraction(rule.frames, per_window)
-    starts = [k // per_window * rule.step + k % per_window * length for k in range(count)]
-    return [(float(start / Fraction(rule.fps)), float((start + length) / Fraction(rule.fps))) for start in starts]
 
 
 def _windows(weights: torch.Tensor | None, k: int, spans: list[list[Span]]) -> list[Window]:

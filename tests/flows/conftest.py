@@ -18,6 +18,7 @@ from csmv.flows.server import is_healthy
 from csmv.pipeline.demo.sandbox import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that several of these tests share
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

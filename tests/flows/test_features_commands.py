@@ -5,15 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tone_films import film
 
 from csmv.flows.cli import main
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
@@ -21,7 +19,6 @@ from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.video_features import load_features
-from csmv.pipeline.x264 import SAME_BYTES
 
 MFCC = ("-e", "mfcc", "--workers", "1")
 """The extractor that needs neither weights nor time."""
@@ -30,28 +27,6 @@ MFCC = ("-e", "mfcc", "--workers", "1")
 def csmv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "csmv.flows.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
-def film(path: Path, frames: int = 48) -> Path:
-    """A grey film with a tone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format="mp4") as out:
-        picture: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"} | SAME_BYTES)
-        picture.width = picture.height = 32
-        picture.pix_fmt = "yuv420p"
-        sound: Any = out.add_stream("aac", rate=16_000, layout="mono")
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 24)
-            out.mux(picture.encode(frame))
-        out.mux(picture.encode(None))
-        for at in range(0, frames * 16_000 // 24, 1024):
-            tone = (0.3 * np.sin(np.arange(at, at + 1024) / 7)).astype(np.float32)[None]
-            piece = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            piece.sample_rate, piece.pts, piece.time_base = 16_000, at, Fraction(1, 16_000)
-            out.mux(sound.encode(piece))
-        out.mux(sound.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +66,7 @@ def test_a_bad_file_is_named_and_the_others_are_kept(films: list[Path], tmp_path
     assert "bad: no mfcc features: not_a_video" in done.stderr
     assert "Traceback" not in done.stderr
     with np.load(tmp_path / "f.npz") as arrays:
-        assert arrays.files == ["one"]
+        assert arrays.files == ["one", "one/start"]
 
 
 @pytest.mark.parametrize(

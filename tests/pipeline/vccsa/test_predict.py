@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from csmv.extractors.sampling import ClipRule
-from csmv.pipeline.vccsa.predict import _windows, vector_spans
+from csmv.extractors.sampling import ClipRule, vector_spans
+from csmv.pipeline.vccsa.predict import _windows
 
 RULE = ClipRule(fps=24, frames=16, step=16)
 
