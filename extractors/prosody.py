@@ -28,7 +28,7 @@ def prosody(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     """The seven numbers of `FIELDS` of mono sound at 16 kHz; without a voiced frame F0's two are 0."""
     import librosa
 
-    frames = {"frame_length": FRAME, "hop_length": HOP}
+    frames: dict[str, Any] = {"frame_length": FRAME, "hop_length": HOP}
     f0, voiced, _ = librosa.pyin(sound, fmin=LOWEST_HZ, fmax=HIGHEST_HZ, sr=RATE, fill_na=np.nan, **frames)
     pitch = f0[voiced] if voiced.any() else np.zeros(1)
     loudness = librosa.feature.rms(y=sound, **frames)
