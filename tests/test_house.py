@@ -42,6 +42,7 @@ HEAVY = {
         "s3fs",
         "uvicorn",
         "python_calamine",
+        "librosa",
     ),
     *("safetensors", "PIL", "spacy", "gliner", "gliner2", "huggingface_hub", "httpx", "jinja2", "prometheus_client"),
     *("dask", "prefect_dask", "ray", "prefect_ray"),
