@@ -7,11 +7,13 @@ STAMP := $(VENV)/.csmv-installed
 EXTRAS ?= all,dev
 DEMO_ROOT ?= csmv-demo
 
-.PHONY: help setup system locked torch demo test test-all mutants check format bench wheel constraints lock clean
+.PHONY: help setup system locked torch demo test test-all trials mutants check format bench wheel constraints lock clean
 
 help:
 	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
 	@echo "make test    set up, then run the tests with coverage"
+	@echo "make test-all  the same, with tests that take minutes"
+	@echo "make trials  set up, then run the trials that take a quarter of an hour each"
 	@echo "make check   set up, then lint and type-check"
 	@echo "make mutants set up, then count which small faults in the core modules their own tests notice"
 	@echo "make bench   set up, then run the benchmarks under tests/benchmarks"
@@ -55,7 +57,11 @@ test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
 test-all: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+# Whole-size trials: machines killed for a quarter of an hour, hundreds of videos crawled. An hour and more.
+trials: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
 
 # Not part of `make test`: minutes a module. MODULES=pipeline/splits.py for one of them.
 mutants: setup

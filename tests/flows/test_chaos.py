@@ -40,7 +40,7 @@ SEED = 1
 KILL_EVERY_S = (12.0, 30.0)
 """A flow run takes some ten seconds to begin."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 
 
 def free_port() -> int:
@@ -140,6 +140,8 @@ class Killer:
             self._alive.append(self._start())
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_machines_die_and_storage_fails_and_the_tables_are_those_of_one_process(
     environment: dict[str, str],
     csmv: Run,
@@ -181,6 +183,7 @@ def test_machines_die_and_storage_fails_and_the_tables_are_those_of_one_process(
     assert verify(many).problems == ()
 
 
+@pytest.mark.slow
 def test_with_the_database_of_the_server_lost_a_new_one_goes_on_where_the_root_is(
     environment: dict[str, str], csmv: Run, tiny: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_with_faults_everywhere_the_tables_are_the_truth(trial: Callable[..., An
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("CSMV_SEEDS", "1").split(",")])
 def test_the_whole_size_with_every_fault(trial: Callable[..., Any], seed: int) -> None:
@@ -134,6 +135,7 @@ def test_a_refresh_that_is_killed_twenty_times_ends_in_the_same_tables(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_memory_stays_flat(trial: Callable[..., Any]) -> None:
     """From a hundred to a thousand videos, their tables included."""
