@@ -12,7 +12,7 @@ import shlex
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEW_PAGE, RE
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import load_key
 from csmv.pipeline.scrub.policy import StreamSettings
-from csmv.pipeline.scrub_stream import stream_texts
+from csmv.pipeline.scrub_stream import StreamSummary, placed_texts
 from csmv.pipeline.sources.base import Source
 from csmv.pipeline.sources.by_shard import digest_of
 from csmv.pipeline.sources.tables import made_from_now, texts_before_scrubbing
@@ -48,11 +48,12 @@ _UNSHOWN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Where the page is, and what was reviewed."""
+    """Where the page is, what was reviewed, and what there is to say of a stream's rows."""
 
     path: str
     is_shared: bool
     review: Review
+    stream: StreamSummary = field(default_factory=StreamSummary)
 
     def sentence(self) -> str:
         """For the person at the terminal."""
@@ -61,6 +62,18 @@ class Reviewed:
         return (
             f"{found.texts:,} texts, {found.touched:,} with personal data. The page is {self.path}: it shows personal "
             f"data, and {who} can read it."
+        )
+
+    @property
+    def bad(self) -> int:
+        """Rows that could not be read as asked."""
+        return self.stream.bad
+
+    def about_bad_rows(self) -> str:
+        """What became of the rows that could not be read as asked."""
+        return (
+            f"{self.bad:,} of {self.stream.lines:,} {self.stream.noun}s could not be read as asked, and were reviewed "
+            "whole or left out, as --bad-rows says: correct them, or say with --field or --format what they hold."
         )
 
     def counts(self) -> dict[str, Any]:
@@ -88,10 +101,12 @@ def review_stream(settings: StreamSettings, sampling: ReviewSettings, file: Path
     """
     root = None if settings.root is None else Store.open(settings.root)
     place = _place(page, root, STREAM_PAGE)
+    rows = StreamSummary()
     with stream_pool(settings) as pool, track("review", None) as tick:
-        gathered = review(_ticked(((text, None) for text in stream_texts(settings, file)), tick), pool, sampling)
+        texts = ((one.text, None) for one in placed_texts(settings, file, rows))
+        gathered = review(_ticked(texts, tick), pool, sampling)
     shown = "standard input" if file is None or str(file) == "-" else file.name
-    return place.write(gathered, shown, settings.root)
+    return replace(place.write(gathered, shown, settings.root), stream=rows)
 
 
 def review_root(

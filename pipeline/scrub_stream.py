@@ -123,11 +123,6 @@ def scrub_stream(
     return summary
 
 
-def stream_texts(settings: StreamSettings, file: Path | None) -> Iterator[str]:
-    """The texts of `file`, or of standard input, that `scrub_stream` scrubs. Raises CsmvError as that does."""
-    return (one.text for one in placed_texts(settings, file, StreamSummary()))
-
-
 class PlacedText(NamedTuple):
     """A text of a stream, the number of its row, and where it stands there, if a row may hold several."""
 
@@ -137,7 +132,10 @@ class PlacedText(NamedTuple):
 
 
 def placed_texts(settings: StreamSettings, file: Path | None, summary: StreamSummary) -> Iterator[PlacedText]:
-    """As `stream_texts`, each text with its place; what there is to say of the rows goes into the summary."""
+    """The texts of `file`, or of standard input, that `scrub_stream` scrubs, each with its place.
+
+    What there is to say of the rows goes into the summary. Raises CsmvError as `scrub_stream` does.
+    """
     with RowStream(settings, file) as stream:
         how = _Batch.of(settings, stream, _Telling())
         summary.noun, summary.bad_rows = stream.noun, settings.bad_rows

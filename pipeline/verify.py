@@ -15,13 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from csmv.pipeline.config import read_config
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.files import PRIVATE
 from csmv.pipeline.heal import strangers
 from csmv.pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
+from csmv.pipeline.policy_words import ALLOW_FILE, DENY_FILE
 from csmv.pipeline.progress import track
 from csmv.pipeline.root import MEDIA, media_path
 from csmv.pipeline.schemas import MediaStatus, spec_of
+from csmv.pipeline.scrub.policy import ScrubPolicy
+from csmv.pipeline.scrub.word_lists import WordLists
 from csmv.pipeline.sources.base import Source
 from csmv.pipeline.store import Store
 
@@ -67,6 +71,7 @@ def verify(store: Store, *, media: bool = True, source: Source | None = None) ->
     problems += _manifest(store, names)
     problems += _begun(store, tables)
     problems += _documents(store, names)
+    problems += _words(store)
     problems += _strangers(store, source) if source is not None else ()
     checked, damage = _media(store) if media else (0, [])
     return Verification(len(tables), rows, checked, tuple(problems + damage))
@@ -165,6 +170,23 @@ def _documents(store: Store, names: list[str]) -> Iterator[Problem]:
                 pq.ParquetFile(data, page_checksum_verification=True).read()
         except (ValueError, pa.ArrowException, OSError):
             yield Problem(name, f"'{name}' is damaged: put it back from a copy, or delete it and make it anew.")
+
+
+def _words(store: Store) -> Iterator[Problem]:
+    """Lists of allowed and denied words that are others than the configuration has, so that no text can be scrubbed."""
+    try:
+        policy = read_config(store).scrub
+    except CsmvError:
+        return  # a root that one writes to by hand, without a configuration; opening it says what is wrong with one
+    for name, file in (("allow", ALLOW_FILE), ("deny", DENY_FILE)):
+        if getattr(policy, name) is None:
+            continue
+        try:
+            WordLists.of_files(**{name: store.read_if_there(file)}).require(
+                ScrubPolicy(**{name: getattr(policy, name)})
+            )
+        except CsmvError as error:
+            yield Problem(file, str(error))
 
 
 def _strangers(store: Store, source: Source) -> Iterator[Problem]:

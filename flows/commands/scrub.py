@@ -120,6 +120,8 @@ def _review(settings: "StreamSettings", sampling: Values, file: Path | None, pag
     if as_json:
         print_json(reviewed.counts())
     typer.echo(reviewed.sentence(), err=True)
+    if reviewed.bad:
+        raise UnfinishedError(reviewed.about_bad_rows())
 
 
 @commands.command("words")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CACHE = "private/cache/"
 PARTS = "private/parts/"
 MEDIA = "private/media/"
+WORDS = "private/policy/"
 _TABLES = ("videos/", "comments/", "labels/", "features/", "failures/")
 _NOT_SEARCHED = (f"{LANDING}/", f"{REQUESTS}/", MEDIA, PARTS, FORGET_KEY, FORMAT_1_FILE, KEY_FILE, HIDDEN_IDS)
 """Private files that were rewritten, that hold digests, or that hold pictures and sound."""
@@ -377,7 +378,7 @@ def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list
     gone = Forgotten.of(store)
     names = [name for name in store.files() if not name.startswith(_NOT_SEARCHED)]
     holding, unread = files_holding(store, gone, names, also)
-    left = [f"{name} still holds a name or an id of it: make it again, or delete it." for name in holding]
+    left = [f"{name} still holds a name or an id of it: {_what_to_do(name)}." for name in holding]
     left += [f"{one.file} could not be searched for it ({one.why}): look into it, or delete it." for one in unread]
     runs = sorted({name.split("/")[1] for name in names if name.startswith("models/") and name.count("/") > 1})
     left += [
@@ -393,6 +394,13 @@ def _left(store: "Store", also: Iterable[Path], source: "Source | None") -> list
             "delete them there, and the videos that go with them."
         )
     return left
+
+
+def _what_to_do(name: str) -> str:
+    """With a file of the root, or outside of it, that still holds something of who was forgotten."""
+    if name.startswith(WORDS):
+        return "take the line out, and then the list as it is, with `csmv words --root ROOT`"
+    return "make it again, or delete it"
 
 
 def _is_theirs(row: dict[str, object], gone: Forgotten, ids: HiddenIds) -> bool:

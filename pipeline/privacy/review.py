@@ -17,8 +17,9 @@ from csmv.pipeline.privacy.review_settings import ReviewSettings
 from csmv.pipeline.scrub.folding import Folded, fold
 from csmv.pipeline.scrub.forms import form_of
 from csmv.pipeline.scrub.ordinary import is_everyday
+from csmv.pipeline.scrub.recognizer import Glance
 from csmv.pipeline.scrub.scrubber import Scrubbed, Scrubber, Span
-from csmv.pipeline.scrub.vocabulary import CLEAR_PLATFORMS, GIVEN_NAMES, SHORT_PLATFORMS, SPACED, WORD, either, heads
+from csmv.pipeline.scrub.vocabulary import CLEAR_PLATFORMS, GIVEN_NAMES, SHORT_PLATFORMS, SPACED, WORD, Tokens, either
 from csmv.pipeline.scrub_pool import ScrubPool
 
 NEARLY_FROM = 0.25
@@ -324,20 +325,16 @@ def triggers() -> dict[str, re.Pattern[str]]:
     return {name: re.compile(pattern, re.I) for name, pattern in patterns.items()}
 
 
-@cache
-def _heads() -> dict[str, frozenset[str]]:
-    """Of the triggers with many alternatives, the words of which a text must hold one."""
-    return {"a platform's name": heads(CLEAR_PLATFORMS, SHORT_PLATFORMS)}
+_TOKENS_OF = {"a platform's name": Tokens(CLEAR_PLATFORMS, SHORT_PLATFORMS)}
+"""Of the triggers with many alternatives, what a text must hold."""
 
 
 def _add_left(review: Review, text: str) -> None:
     folded = fold(text)
-    words: set[str] | None = None
+    glance = Glance(folded.text)
     for name, pattern in triggers().items():
-        if name in _heads():
-            words = set(re.findall(r"\w+", folded.text.lower())) if words is None else words
-            if words.isdisjoint(_heads()[name]):
-                continue
+        if name in _TOKENS_OF and not _TOKENS_OF[name].are_in(folded.text, glance.words):
+            continue
         matches = list(islice(pattern.finditer(folded.text), _MOST_MARKS))
         if matches:
 

@@ -148,6 +148,16 @@ def test_what_is_valid_json_stays_so_when_it_is_scrubbed_whole(scrub: Scrub) -> 
     assert done.out == b'{"text": "<CREDIT_CARD>", "x": ["\\"<USERNAME>\\"", 1.50, null]}\n'
 
 
+@pytest.mark.parametrize("how", [[], ["--json"], ["--bad-rows", "drop"]])
+def test_a_review_tells_broken_rows_and_writes_its_page(scrub: Scrub, tmp_path: Path, how: list[str]) -> None:
+    page = tmp_path / "page.html"
+    done = scrub('{"text": "hi @kayla_rose"}\n{"text": 5}\n', "--review", str(page), *how)
+    assert "@kayla_rose" in page.read_text()
+    assert done.ended.startswith("UnfinishedError: 1 of 2 lines could not be read as asked")
+    assert "line 2" in done.told.lower() and "kayla" not in done.told
+    assert scrub('{"text": "hi @kayla_rose"}\n', "--review", str(page), *how).ended == ""
+
+
 def test_many_broken_rows_are_counted_and_some_told(scrub: Scrub) -> None:
     done = scrub('{"text": "a"}\n' + "nothing\n" * 700 + '{"text": "b"}\n' * 700)
     assert done.told.count("was expected to be") == 20

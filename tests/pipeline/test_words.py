@@ -17,6 +17,7 @@ from csmv.pipeline.privacy.forget import forget
 from csmv.pipeline.pseudonym import KEY_VARIABLE
 from csmv.pipeline.reshard import reshard
 from csmv.pipeline.store import Store
+from csmv.pipeline.verify import verify
 from csmv.pipeline.word_choices import Choices, put_words, read_choices
 
 COMMENTS = ["@starclub77 rocks", "brimworth is nice", "love @lunarpost77", "ruf lunarpost77 an"]
@@ -171,6 +172,36 @@ def test_a_forgotten_person_is_never_allowed(root: Dataset) -> None:
     assert words.allow == ("starclub77",)
     Dataset.open(root.store.root).run("tables")
     assert not any("lunarpost" in text for text in texts(root))
+
+
+@pytest.mark.parametrize(("name", "file"), [("allow", ALLOW_FILE), ("deny", DENY_FILE)])
+def test_verify_compares_a_list_with_its_digest(root: Dataset, name: str, file: str) -> None:
+    put_words(root.store, Choices(**{name: ("starclub77",)}))
+    assert verify(root.store).problems == ()
+    data = root.store.read_file(file)
+    root.store.write_file(file, data + b"brimworth\n")
+    (changed,) = verify(root.store).problems
+    assert (changed.file, "is another one" in changed.what, "csmv words --root" in changed.what) == (file, True, True)
+    root.store.write_file(file, b"\xff\xfe\n")
+    assert [problem.file for problem in verify(root.store).problems] == [file]
+    Path(root.store.path(file)).unlink()
+    (lost,) = verify(root.store).problems
+    assert (lost.file, "is not there" in lost.what, "starclub77" in changed.what + lost.what) == (file, True, False)
+    root.store.write_file(file, data)
+    assert verify(root.store).problems == ()
+
+
+@pytest.mark.parametrize(("name", "file"), [("allow", ALLOW_FILE), ("deny", DENY_FILE)])
+def test_forgetting_names_a_list_that_still_holds_the_person(root: Dataset, name: str, file: str) -> None:
+    put_words(root.store, Choices(**{name: ("lunarpost77", "starclub77")}))
+    left = forget(root.store, handles=["lunarpost77"]).left
+    (sentence,) = [one for one in left if one.startswith(file)]
+    assert "csmv words --root" in sentence and "lunarpost" not in sentence
+    lines = root.store.read_file(file).decode().splitlines()
+    root.store.write_file(file, "".join(f"{line}\n" for line in lines if line != "lunarpost77").encode())
+    put_words(root.store, Choices())
+    assert not any(one.startswith(file) for one in forget(root.store, handles=["lunarpost77"], even_unknown=True).left)
+    assert verify(root.store).problems == ()
 
 
 def test_lists_go_with_a_root_that_gets_other_shards(root: Dataset, tmp_path: Path) -> None:
