@@ -36,6 +36,7 @@ from csmv.extractors.weights import (
     Weights,
     fetch,
     file_sha256,
+    is_counter,
     load_strictly,
     random_state,
     read_checkpoint,
@@ -268,7 +269,7 @@ class Extractor(ABC):
         if self.weightless:
             return Loaded({}, "none", state_sha256({}))
         if text == "random":
-            state = random_state(self._empty(self.classes), self.random_rule, seed)
+            state = self.random_state(seed)
             return Loaded(state, "random", state_sha256(state))
         if text == "default" and not self.weights:
             raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
@@ -281,6 +282,14 @@ class Extractor(ABC):
         if not digest.startswith(sha256):
             raise ExtractorError(f"{path} has sha256 {digest}, but {sha256} was asked for.")
         return Loaded(state, text if text in ("default", *self.weights) else path.name, digest)
+
+    def random_state(self, seed: int) -> State:
+        """Random weights of this network, the same for the same seed."""
+        network = self._empty(self.classes)
+        if not all(value.is_floating_point() or is_counter(key) for key, value in network.state_dict().items()):
+            with without_initialisation():  # it has integers that say how it is wired
+                network = self.build(self.classes)
+        return random_state(network, self.random_rule, seed)
 
     def _empty(self, classes: int) -> nn.Module:
         """The network without any memory for its weights: their names and shapes."""

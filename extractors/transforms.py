@@ -108,6 +108,23 @@ class ResizeThenCrop:
 
 
 @dataclass(frozen=True)
+class ShortSideThenCrop:
+    """torchvision's other video preset: shorter side to `short`, no antialiasing, whole grey levels, centre crop."""
+
+    short: int
+    size: Size
+    dtype: Literal["uint8"] = "uint8"
+
+    def __call__(self, frames: Frames) -> Frames:
+        height, width = frames.shape[-3:-1]
+        if height <= width:
+            height, width = self.short, int(self.short * width / height)
+        else:
+            height, width = int(self.short * height / width), self.short
+        return ResizeThenCrop((height, width), self.size)(frames)
+
+
+@dataclass(frozen=True)
 class Stretch:
     """Resize straight to `size` whatever the aspect, bilinear without rounding (VideoMAEv2's extraction script)."""
 

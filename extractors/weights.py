@@ -155,7 +155,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], origin: 
     Only the batch norms' `num_batches_tracked` may be missing: files older than PyTorch 0.4.1 have none.
     """
     own = module.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    missing = [k for k in own if k not in state and not is_counter(k)]
     unexpected = [k for k in state if k not in own]
     wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
     if missing or unexpected or wrong:
@@ -200,12 +200,19 @@ def random_state(module: torch.nn.Module, rule: RandomRule, seed: int = 0) -> St
     """Seeded random weights that keep different clips apart.
 
     Each filter loses `centre` of its mean: with plain initialisation a ReLU network gives nearly the same features
-    for any clip. Integer buffers become 0.
+    for any clip. Counters become 0; other integers say how the network is wired, and stay (0 on the meta device).
     """
     state: State = {}
     for key, value in module.state_dict().items():
         if value.is_floating_point():
             state[key] = torch.from_numpy(random_tensor(key, tuple(value.shape), rule, seed))
-        else:
+        elif is_counter(key) or value.is_meta:
             state[key] = torch.zeros(value.shape, dtype=value.dtype)
+        else:
+            state[key] = value.clone()
     return state
+
+
+def is_counter(key: str) -> bool:
+    """Whether a tensor only counts the batches that a norm has seen in training."""
+    return key.endswith("num_batches_tracked")

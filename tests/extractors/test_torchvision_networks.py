@@ -56,14 +56,20 @@ def layers_of(module: torch.nn.Module, *names: str) -> Iterator[dict[str, Seen]]
         handle.remove()
 
 
-def check_against_torchvision(name: str, trunk: str, classifier: str, frames: int) -> None:
+def maps_over_time(output: torch.Tensor) -> np.ndarray:
+    """Rows over time of what a trunk puts out: of maps (1, C, T, H, W), or of (1, T, H, W, C) with channels last."""
+    means = output.mean((2, 3)) if output.shape[2] == output.shape[3] == 7 else output.mean((3, 4)).transpose(1, 2)
+    return means[0].numpy()
+
+
+def check_against_torchvision(name: str, trunk: str, classifier: str, frames: int) -> Extractor:
     """Vectors, rows over time and scores of one clip are those of torchvision's module, and of that clip alone."""
     network = create(name, "random")
     theirs = original(name, network)
     clip, other = (golden_frames(k, frames, network.transform.size[0]) for k in (1, 0))
     with torch.inference_mode(), layers_of(theirs, trunk, classifier) as seen:
         scores = theirs(pixels(network, clip)).numpy()
-    maps, reaching = seen[trunk].output, seen[classifier].input
+    output, reaching = seen[trunk].output, seen[classifier].input
     vectors = network.embed(clip[None]).numpy()
     assert vectors.shape == (1, 1, network.dim)
     difference = relative_l2(vectors, (reaching.mean((2, 3, 4)) if reaching.ndim == 5 else reaching).numpy())
@@ -72,9 +78,15 @@ def check_against_torchvision(name: str, trunk: str, classifier: str, frames: in
     assert relative_l2(network.embed(other[None]).numpy(), vectors) > 1e-2
     assert relative_l2(network.logits(clip[None]).numpy(), scores) < BOUND
     network.granularity = "temporal"
-    rows = network.embed(clip[None])[0]
+    rows = network.embed(clip[None])[0].numpy()
     assert frames != network.rule.frames or len(rows) == network.granularities["temporal"]
-    assert relative_l2(rows.numpy(), maps.mean((3, 4))[0].T.numpy()) < BOUND
+    wanted = output[0, 1:].unflatten(0, (8, 49)).mean(1).numpy() if output.ndim == 3 else maps_over_time(output)
+    assert relative_l2(rows, wanted) < BOUND
+    return network
+
+
+def check_folded(network: Extractor) -> None:
+    """Batch norms are part of their convolutions, all of which are oneDNN's."""
     modules = list(network.module.modules())
     assert sum(isinstance(module, OneDnnConvolution) for module in modules) >= 20
     assert not any(isinstance(module, torch.nn.BatchNorm3d | torch.nn.Conv3d) for module in modules)
@@ -82,10 +94,12 @@ def check_against_torchvision(name: str, trunk: str, classifier: str, frames: in
 
 @pytest.mark.parametrize(
     ("name", "trunk", "classifier", "frames"),
-    [("mc3_18", "layer4", "fc", 2), ("s3d", "features", "classifier", 13)],
+    [("mc3_18", "layer4", "fc", 2), ("s3d", "features", "classifier", 13), ("swin3d_t", "norm", "head", 4)],
 )
 def test_vectors_rows_and_scores_are_torchvisions(name: str, trunk: str, classifier: str, frames: int) -> None:
-    check_against_torchvision(name, trunk, classifier, frames)
+    network = check_against_torchvision(name, trunk, classifier, frames)
+    if network.channels_last:
+        check_folded(network)
 
 
 @pytest.mark.slow
@@ -96,6 +110,8 @@ def test_vectors_rows_and_scores_are_torchvisions(name: str, trunk: str, classif
         ("r3d_18", "layer4", "fc", 17),
         ("mc3_18", "layer4", "fc", 16),
         ("s3d", "features", "classifier", 64),
+        ("mvit_v2_s", "norm", "head", 16),
+        ("swin3d_t", "norm", "head", 32),
     ],
 )
 def test_whole_windows_give_what_torchvision_gives(name: str, trunk: str, classifier: str, frames: int) -> None:
@@ -103,11 +119,37 @@ def test_whole_windows_give_what_torchvision_gives(name: str, trunk: str, classi
 
 
 @pytest.mark.slow
-def test_a_half_format_stays_close() -> None:
-    clip = golden_frames(0, 16, 224)[None]
-    vectors = [create("s3d", "random", dtype=dtype).embed(clip).numpy() for dtype in ("float32", "bfloat16")]
-    assert cosine(*vectors) >= 0.999
-    assert not np.array_equal(*vectors)
+@pytest.mark.timeout(1200)
+def test_swin3d_b_is_torchvisions() -> None:
+    network = create("swin3d_b", "random")
+    theirs = original("swin3d_b", network)
+    clip = golden_frames(0, 4, 224)
+    with torch.inference_mode(), layers_of(theirs, "head") as seen:
+        theirs(pixels(network, clip))
+    assert relative_l2(network.embed(clip[None]).numpy(), seen["head"].input.numpy()) < BOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "frames"), [("r3d_18", 8), ("s3d", 16), ("mvit_v2_s", 16), ("swin3d_t", 8)])
+def test_a_half_format_stays_close(name: str, frames: int) -> None:
+    full, half = (create(name, "random", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    clip = golden_frames(0, frames, full.transform.size[0])[None]
+    vectors = full.embed(clip).numpy()
+    assert cosine(half.embed(clip).numpy(), vectors) >= 0.999
+    assert not np.array_equal(half.embed(clip).numpy(), vectors)
+
+
+def test_random_weights_leave_the_wiring_of_shifted_windows_alone() -> None:
+    network = create("swin3d_t", "random")
+    index = network.module.get_submodule("features.0.0.attn").relative_position_index
+    theirs = torchvision.models.video.swin3d_t(weights=None).features[0][0].attn.relative_position_index
+    assert torch.equal(index, theirs)
+    assert index.unique().numel() > 1000
+
+
+def test_mvit_takes_the_frames_that_its_positions_are_for() -> None:
+    with pytest.raises(ExtractorError, match="takes 16 frames a clip, not 17"):
+        create("mvit_v2_s", "random").embed(golden_frames(0, 17, 224)[None])
 
 
 def test_s3d_says_how_short_a_clip_may_be() -> None:

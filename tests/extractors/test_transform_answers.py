@@ -11,6 +11,7 @@ from csmv.extractors.transforms import (
     FrameTransform,
     PillowShortSide,
     ResizeThenCrop,
+    ShortSideThenCrop,
     Stretch,
     bilinear,
     centre_offset,
@@ -88,6 +89,15 @@ def test_stretching_keeps_fractions_and_no_aspect() -> None:
     assert levels(Stretch((2, 1))(grey([0, 100]))) == [[50], [50]]
 
 
+def test_the_shorter_side_is_resized_without_antialiasing_then_cropped() -> None:
+    wide = noise(4, 7)  # to 2 x 3, the longer side cut down from 3.5
+    np.testing.assert_array_equal(ShortSideThenCrop(2, (2, 2))(wide), round_half_even(bilinear(wide, 2, 3))[:, :, :2])
+    tall = noise(7, 4)
+    np.testing.assert_array_equal(ShortSideThenCrop(2, (2, 2))(tall), round_half_even(bilinear(tall, 3, 2))[:, :2])
+    assert levels(ShortSideThenCrop(1, (1, 1))(grey([0, 0, 100, 200], [0, 0, 100, 200]))) == [[0]]
+    assert levels(ShortSideThenCrop(2, (2, 2))(grey([0, 90], [30, 60]))) == [[0, 90], [30, 60]]
+
+
 def test_enlarging_begins_one_below_the_shorter_side_that_is_asked_for() -> None:
     crop = EnlargeThenCrop(4, (2, 2))
     rows = [[10 * y + x for x in range(6)] for y in range(4)]
@@ -132,6 +142,7 @@ def test_every_transform_says_what_it_gives() -> None:
     for transform, kind in [
         (ResizeThenCrop((4, 4), (2, 2)), "uint8"),
         (Stretch((2, 2)), "float32"),
+        (ShortSideThenCrop(4, (2, 2)), "uint8"),
         (EnlargeThenCrop(4, (2, 2)), "uint8"),
         (PillowShortSide(4, (2, 2)), "uint8"),
     ]:

@@ -12,9 +12,12 @@ from torch.nn import functional
 from torchvision.models import ResNet50_Weights
 from torchvision.models.video import (
     MC3_18_Weights,
+    MViT_V2_S_Weights,
     R2Plus1D_18_Weights,
     R3D_18_Weights,
     S3D_Weights,
+    Swin3D_B_Weights,
+    Swin3D_T_Weights,
 )
 from torchvision.transforms import functional as functional_of_pictures
 
@@ -37,6 +40,9 @@ PRESETS: dict[str, Any] = {
     "r3d_18": R3D_18_Weights.KINETICS400_V1,
     "mc3_18": MC3_18_Weights.KINETICS400_V1,
     "s3d": S3D_Weights.KINETICS400_V1,
+    "mvit_v2_s": MViT_V2_S_Weights.KINETICS400_V1,
+    "swin3d_t": Swin3D_T_Weights.KINETICS400_V1,
+    "swin3d_b": Swin3D_B_Weights.KINETICS400_V1,
 }
 SIZES = [(1024, 576), (576, 1024), (1080, 1920), (240, 320), (97, 131), (128, 171), (225, 400), (113, 600)]
 
