@@ -41,6 +41,7 @@ class MC318(R2Plus1D):
     name = "mc3_18"
     classes = 400
     granularities: ClassVar = {"clip": 1, "temporal": 16}
+    frames_a_vector = 1
     weights: ClassVar = {
         "kinetics400": Weights(
             url="https://download.pytorch.org/models/mc3_18-a90a0ba3.pth",

@@ -32,6 +32,7 @@ class S3D(Extractor):
     rule = ClipRule(fps=15, frames=64, step=64)
     transform = ResizeThenCrop(resize=(256, 256), size=(224, 224))
     granularities: ClassVar = {"clip": 1, "temporal": 8}
+    frames_a_window: ClassVar = (FEWEST, 1024)
     head = "classifier.1."
     classes = 400
     channels_last = True
@@ -43,6 +44,11 @@ class S3D(Extractor):
             source="torchvision S3D_Weights.KINETICS400_V1",
         )
     }
+
+    @property
+    def vectors_per_window(self) -> int:
+        # Two strides round up, the third down.
+        return -(-self.rule.frames // 4) // 2 if self.granularity == "temporal" else 1
 
     def build(self, classes: int) -> nn.Module:
         return headed(s3d(weights=None, num_classes=max(classes, 1)), classes, "classifier.1")

@@ -28,6 +28,8 @@ class Swin3D(Extractor):
     rule = ClipRule(fps=15, frames=32, step=32)
     transform = ShortSideThenCrop(short=256, size=(224, 224))
     granularities: ClassVar = {"clip": 1, "temporal": 16}
+    frames_a_window: ClassVar = (1, 1024)
+    frames_a_vector = 2
     head = "head."
     classes = 400
     random_rule = RandomRule(gain=2.0, centre=0.0)

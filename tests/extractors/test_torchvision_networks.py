@@ -11,11 +11,14 @@ import pytest
 import torch
 import torchvision
 from goldens import cosine, golden_frames, relative_l2
+from PIL import Image
 
 from csmv.extractors import create
 from csmv.extractors.base import Extractor
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.precision import OneDnnConvolution
+from csmv.extractors.registry import extractor_class
+from csmv.extractors.sampling import ClipRule
 from csmv.extractors.weights import random_state
 
 BOUND = 1e-5
@@ -118,6 +121,20 @@ def test_whole_windows_give_what_torchvision_gives(name: str, trunk: str, classi
     check_against_torchvision(name, trunk, classifier, frames)
 
 
+@pytest.mark.parametrize(
+    ("name", "frames"), [("s3d", 13), ("s3d", 17), ("s3d", 21), ("mc3_18", 3), ("swin3d_t", 1), ("swin3d_t", 5)]
+)
+def test_windows_of_other_lengths_have_the_rows_that_are_promised(name: str, frames: int) -> None:
+    with torch.device("meta"):
+        module = extractor_class(name).build(extractor_class(name), 400)  # type: ignore[arg-type]
+        clip = torch.empty(1, 3, frames, *extractor_class(name).transform.size)
+    rule = ClipRule(frames=frames)
+    extractor_class(name).check_rule(rule)
+    network: Any = object.__new__(extractor_class(name))
+    network.granularity, network.rule, network.module = "temporal", rule, module
+    assert network.forward(clip).shape == (1, network.vectors_per_window, network.dim)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_swin3d_b_is_torchvisions() -> None:
@@ -137,6 +154,21 @@ def test_a_half_format_stays_close(name: str, frames: int) -> None:
     vectors = full.embed(clip).numpy()
     assert cosine(half.embed(clip).numpy(), vectors) >= 0.999
     assert not np.array_equal(half.embed(clip).numpy(), vectors)
+
+
+def test_resnet18_by_timm_is_torchvisions() -> None:
+    network = create("timm:resnet18.tv_in1k", "random")
+    theirs: Any = torchvision.models.resnet18(weights=None).eval()
+    theirs.load_state_dict(random_state(theirs, network.random_rule))
+    clip = golden_frames(0, 2, 224)
+    preset = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    small = np.stack([np.asarray(Image.fromarray(frame).resize((300, 256))) for frame in clip])
+    images = torch.stack([preset(Image.fromarray(frame)) for frame in small])
+    with torch.inference_mode(), layers_of(theirs, "fc") as seen:
+        theirs(images)
+    vectors = network.embed(network.preprocess(small)[None]).numpy()
+    assert relative_l2(vectors, seen["fc"].input.mean(0).numpy()) < BOUND
+    assert [extractor_class(f"timm:resnet{depth}.tv_in1k").dim for depth in (34, 101, 152)] == [512, 2048, 2048]
 
 
 def test_random_weights_leave_the_wiring_of_shifted_windows_alone() -> None:
