@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
@@ -132,7 +133,7 @@ class Engine:
         runner = Runner(groups, self._device)
         with _feeding(self._pool, paths, packers, shelf, self._settings.queued) as fed:
             for batch in fed:
-                for done, vectors in runner.submit(batch):
+                for done, vectors in runner.submit(batch) if batch is not None else ():
                     shelf.put(done, vectors)
                     packers[done.plan].give_back(done.tensor)
                 yield from shelf.take()
@@ -223,6 +224,13 @@ def _not_finite(vectors: Vectors) -> str:
     return f"{len(windows)} of {len(vectors)} vectors hold numbers that are not finite, the first at place {windows[0]}"
 
 
+class _Look(Enum):
+    """What the packing thread says beside batches."""
+
+    AGAIN = 1
+    NO_MORE = 2
+
+
 class _Stop(Exception):
     """The consumer went away."""
 
@@ -230,12 +238,15 @@ class _Stop(Exception):
 @contextmanager
 def _feeding(
     pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Packer], shelf: _Shelf, depth: int
-) -> Iterator[Iterator[Batch]]:
-    """Batches packed by a thread of their own, at most `depth` waiting; an error in it is raised here."""
-    queue: Queue[Batch | BaseException | None] = Queue(depth)
+) -> Iterator[Iterator[Batch | None]]:
+    """Batches packed by a thread of their own, at most `depth` waiting; an error in it is raised here.
+
+    None comes between them where nothing waits and a file has all its windows: its result may be there.
+    """
+    queue: Queue[Batch | BaseException | _Look] = Queue(depth)
     stop = threading.Event()
 
-    def offer(item: Batch | BaseException | None) -> None:
+    def offer(item: Batch | BaseException | _Look) -> None:
         while not stop.is_set():
             try:
                 return queue.put(item, timeout=0.2)
@@ -246,18 +257,21 @@ def _feeding(
     def feed() -> None:
         try:
             for batch in _packed(pool, paths, packers, shelf):
-                offer(batch)
-            offer(None)
+                if batch is not None:
+                    offer(batch)
+                elif queue.empty():
+                    offer(_Look.AGAIN)
+            offer(_Look.NO_MORE)
         except _Stop:
             pass
         except BaseException as error:
             offer(error)
 
-    def batches() -> Iterator[Batch]:
-        while (item := queue.get()) is not None:
+    def batches() -> Iterator[Batch | None]:
+        while (item := queue.get()) is not _Look.NO_MORE:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item if isinstance(item, Batch) else None
 
     thread = threading.Thread(target=feed, name="csmv-packing", daemon=True)
     thread.start()
@@ -278,7 +292,11 @@ def _empty(queue: "Queue[Any]") -> None:
         return
 
 
-def _packed(pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Packer], shelf: _Shelf) -> Iterator[Batch]:
+def _packed(
+    pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Packer], shelf: _Shelf
+) -> Iterator[Batch | None]:
+    """Full batches; None wherever a file has given all it has."""
+
     def jobs() -> Iterator[tuple[int, Path]]:
         for number, path in enumerate(paths):
             shelf.open(number, Path(path))
@@ -291,8 +309,10 @@ def _packed(pool: DecodePool, paths: Iterable[str | Path], packers: Sequence[Pac
                 yield full
         elif isinstance(event, DoneEvent):
             shelf.close(event.job, event.cut)
+            yield None
         elif isinstance(event, FailedEvent):
             shelf.fail(event.job, event.reason, event.detail)
+            yield None
     for packer in packers:
         rest = packer.flush()
         if rest is not None:

@@ -30,3 +30,17 @@ def film(path: Path, frames: int = 48) -> Path:
             out.mux(sound.encode(piece))
         out.mux(sound.encode(None))
     return path
+
+
+def grey_film(path: Path, grey: int, frames: int) -> Path:
+    """A film of one grey, without sound."""
+    with av.open(str(path), "w", format="mp4") as out:
+        picture: Any = out.add_stream("libx264", rate=24, options={"preset": "ultrafast"} | SAME_BYTES)
+        picture.width = picture.height = 32
+        picture.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), grey, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            out.mux(picture.encode(frame))
+        out.mux(picture.encode(None))
+    return path
