@@ -1,6 +1,9 @@
 """csmv features on what people have: folders and lists, ended and begun again, names of every kind."""
 
 import json
+import os
+import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -9,9 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tone_films import film
+from tone_films import film, grey_film
+from torch import Tensor, nn
 
 from csmv.extractors.engine import Engine
+from csmv.extractors.frames import FrameExtractor
+from csmv.extractors.registry import register
+from csmv.extractors.transforms import ResizeThenCrop
 
 MFCC = ("-e", "mfcc", "--workers", "1")
 
@@ -203,3 +210,94 @@ def test_the_output_is_looked_at_before_a_network_is_loaded(
     assert sentence in done.stderr
     assert (tmp_path / "f.npz").read_text() == (tmp_path / "taken" / "file.npz").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "new") == ["f.npz", "file", "taken"]
+
+
+README = Path(__file__).resolve().parents[2] / "extractors" / "README.md"
+
+
+def test_the_examples_of_the_readme_work(csmv_inside: Any, films: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```sh\n(csmv features .*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "more").mkdir()
+    shutil.copytree(films, "films")
+    shutil.copy(films / "file.mp4", "clip.mp4")
+    shutil.copy(films / "file.mp4", "more/clip.mov")
+    Path("paths.txt").write_text("clip.mp4\n")
+    for line in block.splitlines():
+        done = csmv_inside(*shlex.split(line)[1:], "--workers", "1")
+        assert done.returncode == 0, done.stderr
+    assert np.load("clip.npy").shape == (3, 40)
+    np.testing.assert_allclose(np.load("clip.start.npy"), [0, 16 / 24, 32 / 24])
+    with np.load("features.npz") as arrays:
+        np.testing.assert_array_equal(arrays["file"], np.load("clip.npy"))
+    assert {"clip.mp4.npz", "clip.mov.npz", "file.npz"} <= set(tree(Path("features")))
+    starts = pq.read_table("short.parquet")["start_s"].to_pylist()
+    assert starts[1] == [0.0]  # 48 frames of 24 a second are 24 of 12 a second
+
+
+@pytest.fixture
+def grey() -> str:
+    """An extractor of pictures that needs neither weights nor time, with a name that a path must not take as it is."""
+
+    @register
+    class Grey(FrameExtractor):
+        """Its mean."""
+
+        name = "grey:one"
+        dim = 3
+        weightless = True
+        transform = ResizeThenCrop(resize=(36, 36), size=(32, 32))
+
+        def build(self, classes: int) -> nn.Module:
+            return nn.Identity()
+
+        def pictures(self, images: Tensor) -> Tensor:
+            return images.mean((2, 3))
+
+    return Grey.name
+
+
+def test_formats_of_a_folder_and_several_extractors(csmv_inside: Any, films: Path, tmp_path: Path, grey: str) -> None:
+    """A name that is not UTF-8, a film without sound, and two extractors of which one has nothing for it."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(films / "file.mp4", os.path.join(os.fsencode(mine), b"caf\xe9.mp4"))  # noqa: PTH118
+    grey_film(mine / "silent.mp4", 80, 20)
+    asked = ("features", mine, *MFCC, "-e", grey, "--granularity", "temporal")
+    refused = csmv_inside(*asked, "--out", tmp_path / "f.npz")
+    assert refused.returncode == 2  # mfcc has no granularity temporal
+    asked = (*asked[:-2], "--frames", "8")
+    for form in ("npy", "parquet"):
+        out = tmp_path / form
+        done = csmv_inside(*asked, "--out", out, "--format", form, "--json")
+        assert done.returncode == 1
+        assert "silent: no mfcc features: no_audio" in done.stderr
+        shapes = json.loads(done.stdout)
+        assert shapes["caf%E9"]["mfcc"] == [6, 40]
+        assert shapes["silent"]["mfcc"] == "no_audio"
+        assert shapes["silent"]["grey:one"][0] == 2
+        files = set(tree(out))
+        assert {f"mfcc/caf%E9.{form}", f"grey:one/silent.{form}"} <= files
+        assert f"mfcc/silent.{form}" not in files
+    assert np.load(tmp_path / "npy/mfcc/caf%E9.start.npy").tolist() == pytest.approx([n / 3 for n in range(6)])
+    one = tmp_path / "f.npz"
+    assert csmv_inside(*asked, "--out", one).returncode == 1
+    with np.load(one) as arrays:
+        both = ["caf%E9/mfcc", "caf%E9/grey:one", "silent/grey:one"]
+        assert arrays.files == [name for key in both for name in (key, f"{key}/start")]
+
+
+def test_a_file_with_more_damage_than_is_allowed_fails(csmv_inside: Any, films: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    data = bytearray(film(tmp_path / "whole.mp4", 96).read_bytes())
+    middle = data.index(b"mdat") + 4
+    for at in range(middle + 200, middle + 3000, 7):
+        data[at] ^= 0xFF
+    bad.write_bytes(data)
+    lax = csmv_inside("features", bad, *MFCC, "--out", tmp_path / "lax.npz")
+    assert lax.returncode == 0
+    assert "bad: damaged: " in lax.stderr
+    strict = csmv_inside("features", bad, *MFCC, "--out", tmp_path / "strict.npz", "--max-damage", "0.01")
+    assert strict.returncode == 1
+    assert "bad: no mfcc features: damaged" in strict.stderr
+    assert not (tmp_path / "strict.npz").exists()
