@@ -26,6 +26,7 @@ from csmv.pipeline.scrub.vocabulary import (
     LINK_WORDS,
     NAME_FILLERS,
     NAMED,
+    NO_PASSWORDS,
     NOT_PEOPLE,
     PASSWORDS,
     PLATFORM_SIGNS,
@@ -54,6 +55,7 @@ _ROOM = Expression(
 _KEY_BEGINNINGS = ("npub1", "nprofile1", "nsec1", "note1")
 _PUBLIC_KEY = Expression(rf"(?<![A-Za-z0-9])(?:{'|'.join(_KEY_BEGINNINGS)})[02-9ac-hj-np-z]{{50,90}}(?![A-Za-z0-9])")
 _NOT_PEOPLE = frozenset(NOT_PEOPLE.split())
+_NO_PASSWORDS = frozenset(NO_PASSWORDS.split())
 _PASSED_ON = frozenset(
     ("rt", "via", "cc", "ft", "by", "ig", "tt", "tg", "yt", "w", "x", "cr", "ib", "dc", "from", "with", "to")
 )
@@ -248,7 +250,7 @@ class HandleRecognizer(TextRecognizer):
             yield from _tagged(text)
         if not words.isdisjoint(_PASSWORD_HEADS):
             for match in _PASSWORD.finditer(text):
-                if match["sign"] or any(char.isdecimal() for char in match["name"]):
+                if _is_password(text, match):
                     yield *match.span("name"), 0.7, "password"
         if "u/" in text:
             for match in _REDDIT.finditer(text):
@@ -288,6 +290,16 @@ def _tagged(text: str) -> Iterator[Finding]:
             continue  # "day#1013"
         if not is_ordinary(match["name"]) or not (year or match["name"].isdecimal()):
             yield match.start(), match.end(), 0.85, "tag with digits"
+
+
+def _is_password(text: str, match: re.Match[str]) -> bool:
+    """Whether what stands behind "password:" is one: an ordinary word only at the end of what is said."""
+    name = match["name"].rstrip(".,;:!?)\"'*")
+    if any(char.isdecimal() for char in name):
+        return True
+    if not match["sign"] or name.lower() in _NO_PASSWORDS:
+        return False
+    return not is_ordinary(name) or _CLAUSE_ENDS.match(text, match.start("name") + len(name)) is not None
 
 
 def _shaped(text: str) -> Iterator[Finding]:

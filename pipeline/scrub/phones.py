@@ -23,7 +23,9 @@ from csmv.pipeline.scrub.vocabulary import (
     JOINING_WORDS,
     MONEY_BEFORE,
     NUMBER_NOUNS,
+    NUMBERED,
     OFFERED_BEFORE,
+    POSSESSIVES,
     SMALL_WORDS,
     SPACED,
     UNITS,
@@ -86,15 +88,19 @@ _OFFERED = Listed(OFFERED_BEFORE)
 _COUNTED = Listed(COUNTED_BEFORE)
 _SMALL = frozenset(SMALL_WORDS.split())
 _NUMBER_NOUNS = frozenset(NUMBER_NOUNS.split())
+_NUMBERED = frozenset(NUMBERED.split())
+_POSSESSIVES = frozenset((POSSESSIVES + " saya aku ku gue gw neu neue neuen new nuevo novo").split())
+_TOLD = Expression(r"[:=]\W{0,3}$")
+"""What says of a bare "number" that the one behind it is to be taken down."""
 _JOINED = Expression(rf"\)?\s{{0,2}}(?:[,/;&|+.-]|\b(?:{either(JOINING_WORDS)})\b)\s{{0,2}}\(?\+?", re.I)
 _NEAR, _SOON = 45, 60
 """Characters before a number in which a word of calling counts, and in which nothing but little words may follow it."""
-_UNIT = Expression(rf"^ ?(?:[%€$£¥₹°]|\+(?!\d)|(?:{either(UNITS)})\b)", re.I)
+_UNIT = Expression(rf"^ ?(?:[%€$£¥₹฿°円元원]|万|만|บาท|\+(?!\d)|(?:{either(UNITS)})\b)", re.I)
 _MONEY_BEFORE = Expression(rf"(?:[$€£¥₹#=<>×÷^]|\b(?:{either(MONEY_BEFORE)})\.?)\s?$", re.I)
 _US_SHAPE = Expression(r"\+?(?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]{0,2}\d{3}[ .-]\d{4}")
 _DATE = Expression(
-    r"(?:\d{1,2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}(?:1[4-9]|2[01])\d{2}"
-    r"|(?:1[4-9]|2[01])\d{2}[ ./-]{1,3}\d{1,2}[ ./-]{1,3}\d{1,2})(?:\D{1,3}\d{1,2})?"
+    r"(?:\d{1,2}[ ./|-]{1,3}\d{1,2}[ ./|-]{1,3}(?:1[4-9]|2[01])\d{2}"
+    r"|(?:1[4-9]|2[01])\d{2}[ ./|-]{1,3}\d{1,2}[ ./|-]{1,3}\d{1,2})(?:\D{1,3}\d{1,2}(?:[.:]\d{2})?)?"
     r"|\d{1,2}[./-]\d{1,2}[./-]\d{2}\D{1,3}\d{1,2}"
     r"|\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?\s?[-/]\s?\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?"
 )
@@ -106,8 +112,14 @@ _CLOCKS = Expression(r"\d{1,2}[.:]\d{2}(?:\D+\d{1,2}[.:]\d{2})+")
 _RANGES = Expression(r"\d{1,3}-\d{1,3} ?[/,&;] ?\d{1,3}-\d{1,3}")
 _LIST_OF_YEARS = Expression(r"\d{1,2}(?: (?:19|20)\d{2})+")
 _SAME = Expression(r"(\d{1,6})(?:\D{1,3}\1)+|(\d{1,3}\D{1,3}\d{1,3})(?:\D{1,3}\2)+|(?:(\d)\3{1,3}(?:\D{1,3}|$)){3,}")
-_SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES, _LIST_OF_YEARS)
+_PRICES = Expression(r"\d{1,3}0{2,}(?: ?[-/~] ?\d{1,3}0{2,})+|\d{1,2}\.\d{3}(?: ?[-~] ?\d{1,3}\.\d{3})+")
+_PRODUCT = Expression(r"\d{3,5} ?[~*] ?\d{3,5}")
+_SHAPES = (_DATE, _YEARS, _CLOCKS, _RANGES, _LIST_OF_YEARS, _PRICES, _PRODUCT)
 """What is written like a number and is none."""
+_GLUED_DATE = Expression(r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d")
+_REIGN = Expression(r"\((?P<from>\d{3,4}) ?- ?(?P<to>\d{3,4})\)?|(?P<since>1\d{3}) ?[-/~] ?(?P<until>[12]\d{3})")
+_LATEST_YEAR = 2100
+_ROUND_THE_CLOCK = Expression(r"[\s,(/|-]{1,4}24 ?/ ?7$")
 _ZIP_BEFORE = Expression(r"[A-Z]{2},? $")
 _HOUR_BEHIND = Expression(r":\d\d(?!\d)")
 _LIST = Expression(r",|/.*/|(?<!\d)[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\d)")
@@ -132,14 +144,16 @@ class PhoneNumberRecognizer(TextRecognizer):
         last: Finding | None = None
         for run in _RUN.finditer(text):
             start = _unglued(text, run)
-            digits = sum(char.isdecimal() for char in text[start : run.end()])
+            clock = _ROUND_THE_CLOCK.search(run[0])
+            end = run.start() + clock.start() if clock is not None else run.end()
+            digits = sum(char.isdecimal() for char in text[start:end])
             joined = last is not None and last[2] >= 0.5 and _is_joined(text, last[1], start)
             if digits >= SHORTEST:
-                for finding in _in_run(text, start, run.end(), joined):
+                for finding in _in_run(text, start, end, joined):
                     last = finding
                     yield finding
-            elif digits >= SHORTEST_CALLED and _is_short_and_called(text, start, run.end(), joined):
-                last = (start, run.end(), 0.7, "short, called a number")
+            elif digits >= SHORTEST_CALLED and _is_short_and_called(text, start, end, joined):
+                last = (start, end, 0.7, "short, called a number")
                 yield last
         for match in _SPELLED.finditer(text):
             score = _spelled_score(text, match)
@@ -189,8 +203,9 @@ class Said(IntEnum):
     NOTHING = 0
     OFFERED = 1  # something is sold or booked
     NEARBY = 2  # a word of calling is near
-    DIRECTLY = 3  # a word of calling, and nothing but little words between it and the number
-    COUNTED = 4  # the number of something else
+    NUMBERED = 3  # a word such as "number" before it, and nothing that says whose or what for
+    DIRECTLY = 4  # a word of calling, and nothing but little words between it and the number
+    COUNTED = 5  # the number of something else
 
 
 def _evidence(text: str, start: int) -> Said:
@@ -203,10 +218,14 @@ def _evidence(text: str, start: int) -> Said:
         if at - end > 4:
             break
         noun = word in _NUMBER_NOUNS
-        if (noun and place and words[place - 1][0] in _COUNTED) or (place == len(words) - 1 and word in _COUNTED):
+        if noun and place and (words[place - 1][0] in _COUNTED or words[place - 1][0] in _NUMBERED):
+            return Said.COUNTED
+        if place == len(words) - 1 and word in _COUNTED:
             return Said.COUNTED
         if word in _CALLED or _CALLED_STEMS.search(word):
-            return Said.DIRECTLY
+            around = [other for other, _, _ in (*words[max(0, place - 1) : place], *words[place + 1 :])]
+            told = not noun or _TOLD.search(before) is not None or any(_is_of_somebody(other) for other in around)
+            return Said.DIRECTLY if told else Said.NUMBERED
         if word not in _SMALL:
             break
         at = begin
@@ -219,6 +238,11 @@ def _evidence(text: str, start: int) -> Said:
     if any(word in _OFFERED for word in near) or _OFFERED.phrase(window):
         return Said.OFFERED
     return Said.NOTHING
+
+
+def _is_of_somebody(word: str) -> bool:
+    """Whether a word beside "number" says whose it is, or what it is for."""
+    return word in _POSSESSIVES or (word not in _NUMBER_NOUNS and (word in _CALLED or bool(_CALLED_STEMS.search(word))))
 
 
 def _is_called_after(text: str, end: int) -> bool:
@@ -303,6 +327,7 @@ def _longest(
             return through, (opening, behind, 0.8, "code behind")
         last += 1
     unsure: tuple[int, Finding] | None = None
+    whole: tuple[int, Finding] | None = None
     while last > first and digits >= SHORTEST:
         last -= 1
         size = groups[last][1] - groups[last][0]
@@ -311,11 +336,25 @@ def _longest(
             number = text[opening : _closing_bracket(text, groups[last][1])]
             score, rule = _judge(text, opening, end, number, [text[a:b] for a, b in groups[first : last + 1]], joined)
             if score >= 0.5:
+                if whole is None and _has_a_tail(text, groups[first : last + 1]):
+                    whole = last, (opening, end, score, rule)
+                    digits -= size
+                    continue
                 return last, (opening, end, score, rule)
+            if whole is not None:
+                break
             if score and unsure is None:
                 unsure = last, (opening, end, score, rule)
         digits -= size
-    return unsure
+    return whole or unsure
+
+
+def _has_a_tail(text: str, groups: list[tuple[int, int]]) -> bool:
+    """Whether one or two digits stand apart behind a whole number: "718-555-0121 - 24", "08455550121 16"."""
+    joints = [text[a[1] : b[0]] for a, b in pairwise(groups)]
+    before = sum(end - start for start, end in groups[:-1])
+    apart = bool(joints) and " " in joints[-1] and joints[-1] not in joints[:-1]
+    return apart and before >= 10 and groups[-1][1] - groups[-1][0] <= 2
 
 
 def _with_code_behind(text: str, groups: list[tuple[int, int]]) -> int | None:
@@ -386,7 +425,7 @@ def _judge(text: str, start: int, end: int, written: str, groups: list[str], joi
         and not formed
     ):
         return 0.0, ""
-    if said is Said.COUNTED:
+    if said is Said.COUNTED or (said is not Said.DIRECTLY and (_GLUED_DATE.fullmatch(bare) or _are_years(written))):
         return 0.0, ""
     called = joined or said >= Said.NEARBY or _is_called_after(text, end)
     plain = not _is_round(digits) or (said is Said.DIRECTLY and len(groups) > 2) or (formed and digits[0] == "0")
@@ -406,6 +445,15 @@ def _judge(text: str, start: int, end: int, written: str, groups: list[str], joi
         likely = len(groups) > 1 or digits[0] == "0" or _in_a_plan(digits)
         return (0.6, "nothing but a number") if likely else (score, rule)
     return score, rule
+
+
+def _are_years(written: str) -> bool:
+    """Whether "(1204-1461)" or "1200-1399": the years of a life, a reign, a century."""
+    years = _REIGN.fullmatch(written)
+    if years is None:
+        return False
+    first, last = int(years["from"] or years["since"]), int(years["to"] or years["until"])
+    return first < last < _LATEST_YEAR
 
 
 def _is_evenly_parted(written: str, groups: list[str]) -> bool:

@@ -120,6 +120,14 @@ PASSWORDS = """
 password passwords passwd passcode pass_word pwd contrasena senha passwort kennwort mot_de_passe wachtwoord parola sifre
 haslo losenord пароль 密码 密碼 パスワード 비밀번호
 """
+NO_PASSWORDS = """
+required require requires incorrect wrong invalid forgotten forgot needed none expired protected reset changed accepted
+error optional unknown missing hidden weak strong same secret here there inside below above soon please pls
+requerida requerido incorrecta incorrecto obligatoria olvidada necessaria errada invalida obrigatoria obligatoire
+incorrect oublie perdu requis falsch vergessen erforderlich notig richiesta sbagliata dimenticata vereist verkeerd
+wymagane bledne gerekli yanlis неверный неверно нужен забыл нет обязателен salah diperlukan lupa
+"""
+"""What is said of a password behind its colon: "password: required"."""
 NOT_PEOPLE = "me us u you home work school everyone here all channel the a this that least night last"
 
 CALLED_BEFORE = """
@@ -210,6 +218,15 @@ mig oss pa mitt nummer ar
 """
 """Words that may stand between a word of calling and its number."""
 NUMBER_NOUNS = "number numbers num no nr nro numero nummer numer numara nomor id номер"
+NUMBERED = """
+song rank ranked season bus room page track day contestant player seat gate lane row table team jersey train route year
+class grade group volume vol edition question comment draft pick top world world's episode chapter verse rule reason
+video part match round lap car bib lottery ticket candidate entry entries cancion puesto temporada autobus sala pagina
+dia jugador asiento fila mesa equipo tren pregunta musica faixa temporada onibus quarto jogador chanson saison salle
+chambre joueur lied platz staffel zimmer seite spieler canzone stagione stanza giocatore песня место сезон автобус
+комната страница трек игрок глава журнал lagu musim kamar halaman pemain sarki sezon otobus oda sayfa oyuncu
+"""
+"""Things that people number: "song number 12345". Alone before a number they say nothing: "book a table 020 ..."."""
 JOINING_WORDS = """
 and or n y o u e ou et und oder ed oppure of en i lub albo ve veya ya_da и или та або чи و أو او atau dan hoac va och
 eller sau si nebo vagy es और या 或 或者 和 跟 と か 또는
@@ -239,7 +256,7 @@ subscribers year years yr yrs minute minutes min mins hour hours hr hrs day days
 seconds sec secs time times people persons percent euro euros pounds miles km kg lb lbs fps hp iq point points pts
 btc eth doge coin coins token tokens holders shares robux vbucks gold xp steps pesos yen won rupees rs inr cad aud
 gram grams mg ml ft feet inch inches cm mm degrees st nd rd th goal goals options screenshots comments tabs reais
-dolares lira tl rub руб рублей grand place x am pm
+dolares lira tl rub руб рублей р см км м кб мб ms ppm grand place x am pm
 """
 MONEY_BEFORE = """
 usd eur rs order id no worth iq price cost costs win won paid pay x version level episode season score seed
@@ -251,7 +268,9 @@ livestream livestreams unboxing vlogger vlogs grwm ootd ootn asmr pfp oomf oomfs
 bff bffs bussin sheesh rizz skibidi amogus amongus gyatt gyat delulu bffr istg ngl iykyk unalive corecore plss lmaoo
 lmaooo lolol lmfaooo ily ilysm ikr gng frfr nocap brooo bruhh sksksk yeet simp simps pog poggers periodt baddie
 baddies smth tysm imy wyd hbu hmu tbt ggs ratioed ghosted cringey bruv hodl hodler altcoin altcoins shitcoin memecoin
-nft nfts tryna brudah bruddah pls plss plsss plz plzz twerking
+nft nfts bof bah pff pfff beh boh mah uff ugh ughh meh eww yay mdr mdrr ptdr lol lmao kkk kkkk kkkkk rsrs jaja jajaja
+jajaj haha hahaha hihi hehe wkwk wkwkwk xd xdd xoxo osef tkt jpp jsp wsh axaxa ahaha
+shoutout shoutouts tryna brudah bruddah pls plss plsss plz plzz twerking
 """
 """What people write in comments that lists of word frequencies know too little of."""
 

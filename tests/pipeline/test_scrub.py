@@ -109,6 +109,41 @@ def test_scores_prices_years_and_speech_stay(scrubber: Scrubber, text: str) -> N
     assert scrubbed(scrubber, text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("this song number 12345 is so good", "number 12345 lol", "no 12345", "nr 4 12345", "chapter no 1234567"),
+        *("contestant number 34567", "голосуйте за номер 19,20,21", "numéro 37 68 94", "bus number 5551234567"),
+        *("harga 7000 - 12000 saja", "4000~7000 each", "pay 5000〜8000円", "(1204-1461) the empire", "in 1200-1399"),
+        *("born 25|11|1851", "27.02.2019 01.51 here", "usiku wa leo 29052018", "7680*4320 screen"),
+        *("password: required", "Password: incorrect!", "пароль: слово другое тут", "pseudo : bof", "ign: haha"),
+    ],
+)
+def test_numbers_of_things_ranges_and_what_is_said_of_a_password_stay(scrubber: Scrubber, text: str) -> None:
+    assert scrubbed(scrubber, text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("my number 54321 text me", "my number <PHONE> text me"),
+        ("phone number: 51432", "phone number: <PHONE>"),
+        ("мой номер 54321", "мой номер <PHONE>"),
+        ("nomor saya 54321", "nomor saya <PHONE>"),
+        ("number: 54321", "number: <PHONE>"),
+        ("number 5551234567", "number <PHONE>"),
+        ("call 29052018", "call <PHONE>"),
+        ("open 718-555-0121 - 24/7", "open <PHONE> - 24/7"),
+        ("spa 718-555-0121 - 24 hours", "spa <PHONE> - 24 hours"),
+        ("send STOP 08455550121 16", "send STOP <PHONE> 16"),
+        ("password: hunter", "password: <USERNAME>"),
+        ("shoutout2@kaylarose", "shoutout2<USERNAME>"),
+    ],
+)
+def test_a_number_that_is_somebodys_goes(scrubber: Scrubber, text: str, expected: str) -> None:
+    assert scrubbed(scrubber, text) == expected
+
+
 def test_kinds_and_spans_speak_of_the_original_text(scrubber: Scrubber) -> None:
     text = "👋 ＠ｋａｙｌａ９ mail a@b.com"
     found = scrubber.scrub([text])[0]
