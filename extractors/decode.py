@@ -28,7 +28,7 @@ from csmv.extractors.containers import CONTAINERS
 from csmv.extractors.decoders import DEFAULT, DecoderName
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
-from csmv.extractors.streams import Clock, packets_of, video_stream
+from csmv.extractors.streams import Clock, packets_of, readable, video_stream
 
 Image = NDArray[np.uint8]
 
@@ -284,14 +284,7 @@ class PyAvDecoder:
 
     def _decode_all(self) -> Iterator[VideoFrame]:
         clock = Clock(self.container, self.stream)
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:
-                return
-            if packet is None:
-                return
+        for packet in readable(self.container, self.stream):
             if packet.size:
                 clock.set(packet)
                 self.packets += not packet.is_discard

@@ -1,6 +1,5 @@
 """The sound of a file as one line of samples that keeps to its timestamps: what is missing in it is silence."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from csmv.extractors.damage import Damage
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.reasons import MediaFailure
-from csmv.extractors.streams import Clock, audio_stream, may_jump
+from csmv.extractors.streams import Clock, audio_stream, may_jump, readable
 
 Samples = NDArray[np.float32]
 
@@ -104,7 +103,7 @@ def sound(
         clock.given = jumps
     line = _Line(rate, int(limit_s * rate))
     lost, lost_s = 0, Fraction(0)
-    for packet in _packets(container, stream):
+    for packet in readable(container, stream):
         if packet.size:
             clock.set(packet)
         frames, is_lost = _heard(packet)
@@ -119,18 +118,6 @@ def sound(
         raise MediaError(MediaFailure.NO_AUDIO, "the audio stream has no decodable sound")
     samples = line.finish()
     return samples, line.first, Damage(lost, lost_s, max(Fraction(samples.size, rate), lost_s))
-
-
-def _packets(container: InputContainer, stream: Any) -> Iterator[Any]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:
-            return
-        if packet is None:
-            return
-        yield packet
 
 
 def _heard(packet: Any) -> tuple[list[Any], bool]:

@@ -190,6 +190,19 @@ class Clock:
             packet.dts = None if packet.dts is None else packet.dts + ticks
 
 
+def readable(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Any]:
+    """The stream's packets as they are, ending with an empty one, or early where the container is damaged."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
 def packets_of(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Any]:
     """The stream's packets in the file's order with their times since the file's start, ending with an empty one."""
     clock = Clock(container, stream)
@@ -205,10 +218,7 @@ def jumps_of(container: InputContainer) -> Sequence[int]:
     if chosen is None:
         return ()
     clock = Clock(container, chosen)
-    try:
-        for packet in container.demux(chosen):
-            if packet.size:
-                clock.set(packet)
-    except av.error.FFmpegError:
-        pass
+    for packet in readable(container, chosen):
+        if packet.size:
+            clock.set(packet)
     return clock.jumps
