@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from csmv.extractors.decoders import DEFAULT
+from csmv.extractors.reasons import MediaFailure
 from csmv.extractors.registry import extractor_class
 from csmv.extractors.sampling import vector_spans
 from csmv.pipeline.errors import CsmvError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _MADE_ON = ("versions", "device", "cpu_threads", "deviation_from_float32")
 """What of a footer moves the last digits at most."""
 
+_SETTLED = (MediaFailure.NO_AUDIO, MediaFailure.NO_VIDEO_STREAM)
+"""What no later run of the same file can change; other failures are tried again."""
+
 
 @dataclass
 class LooseRun:
@@ -40,8 +44,10 @@ class LooseRun:
     asked: LooseConfig
     files: dict[str, LooseFile]
     todo: list[str]
+    done: set[str] = field(default_factory=set)
+    """Of those to do, the ones that this run has kept what it could of."""
     failures: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
-    """Key -> extractor -> reason and detail, of the files that this run could not do."""
+    """Key -> extractor -> reason and detail, of the files that gave less than was asked for."""
 
     def entry(self, key: str) -> Entry | None:
         """What is recorded of a file by now."""
@@ -72,7 +78,12 @@ def planned(
     output.claim([*keys])
     named = dict(zip(keys, files, strict=True))
     todo = [key for key, file in named.items() if not _is_done(output, key, file, configs, digests)]
-    return LooseRun(output, configs, asked, named, todo)
+    settled = {key: _failures(recorded[key]) for key in named.keys() - set(todo) if recorded[key].failures}
+    return LooseRun(output, configs, asked, named, todo, failures=settled)
+
+
+def _failures(entry: Entry) -> dict[str, tuple[str, str]]:
+    return {name: (reason, detail) for name, (reason, detail) in entry.failures.items()}
 
 
 def extract_loose(
@@ -128,8 +139,9 @@ def _keep(
     entry.failures = {name: [str(reason), detail] for name, (reason, detail) in result.failures.items()}
     entry.damage = {name: str(lost) for name, lost in result.damage.items() if name in vectors}
     if result.failures:
-        run.failures[key] = {name: (reason, detail) for name, (reason, detail) in entry.failures.items()}
+        run.failures[key] = _failures(entry)
     run.output.add(key, entry, vectors)
+    run.done.add(key)
 
 
 def _timed(network: "Extractor", vectors: Any) -> Timed:
@@ -161,7 +173,9 @@ def _is_done(
     output: Output, key: str, file: LooseFile, configs: Mapping[str, FeatureConfig], digests: dict[str, str]
 ) -> bool:
     entry = output.recorded.videos.get(key)
-    if entry is None or entry.features.keys() != configs.keys():
+    if entry is None or entry.features.keys() | entry.failures.keys() != configs.keys():
+        return False
+    if any(reason not in _SETTLED for reason, _ in entry.failures.values()):
         return False
     return _is_same(file, entry, digests) and output.is_there(entry)
 

@@ -337,6 +337,8 @@ class OneFile:
                     f"'{self._file}' and what an interrupted run gathered in '{self._parts.where}' were made "
                     "otherwise: delete one of the two."
                 )
+        if parts.extractors and not self._before.extractors:
+            self.where = self._parts.where
         newest = parts if parts.extractors else self._before
         self._merged = Recorded(dict(newest.extractors), list(newest.made_on), self._before.videos | parts.videos)
 
@@ -439,15 +441,14 @@ class _OfNpz(Mapping[str, dict[str, Timed]]):
     """The videos of a .npz file, read when they are asked for."""
 
     def __init__(self, file: Path, recorded: Recorded, several: bool) -> None:
-        self._file, self._recorded, self._several = file, recorded, several
+        self._archive, self._recorded, self._several = zipfile.ZipFile(file), recorded, several
 
     def __getitem__(self, key: str) -> dict[str, Timed]:
-        with zipfile.ZipFile(self._file) as archive:
-            names = {name: f"{key}/{name}" if self._several else key for name in self._recorded.videos[key].features}
-            return {
-                name: Timed(_member(archive, member), _member(archive, f"{member}/start"))
-                for name, member in names.items()
-            }
+        names = {name: f"{key}/{name}" if self._several else key for name in self._recorded.videos[key].features}
+        return {
+            name: Timed(_member(self._archive, member), _member(self._archive, f"{member}/start"))
+            for name, member in names.items()
+        }
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._recorded.videos)

@@ -213,9 +213,9 @@ def features_command(
             if run.todo:
                 _compute(run)
         except KeyboardInterrupt:
-            done = sum(run.entry(key) is not None for key in run.todo)
             raise UnfinishedError(
-                f"Interrupted; of {len(run.todo):,} files to do {done:,} are done and kept: the same command goes on."
+                f"Interrupted; of {len(run.todo):,} files to do {len(run.done):,} are done and kept: the same command "
+                "goes on."
             ) from None
         output.finish()
     _report(run, found, as_json)
@@ -264,16 +264,14 @@ def _report(run: "LooseRun", found: Found, as_json: bool) -> None:
     failures = {path: dict.fromkeys(run.configs, why) for path, why in found.wrong.items()} | run.failures
     for key in run.files:
         entry = run.entry(key)
-        if key in failures:
-            shapes[key] = {name: reason for name, (reason, _) in failures[key].items()}
-        if entry is not None:
-            shapes[key] = shapes.get(key, {}) | entry.features
+        given: dict[str, Any] = entry.features if entry is not None else {}
+        shapes[key] = given | {name: reason for name, (reason, _) in failures.get(key, {}).items()}
         for name, lost in entry.damage.items() if entry is not None else ():
             typer.echo(f"{key}: damaged: {lost}; the {name} features are of the rest", err=True)
     for path in found.wrong:
         shapes.setdefault(path, {name: reason for name, (reason, _) in failures[path].items()})
-    for key, of_file in failures.items():
-        for name, (reason, detail) in of_file.items():
+    for key in shapes:
+        for name, (reason, detail) in failures.get(key, {}).items():
             typer.echo(f"{key}: no {name} features: {reason}" + (f" ({detail})" if detail else ""), err=True)
     if as_json:
         print_json(shapes)

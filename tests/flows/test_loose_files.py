@@ -1,5 +1,8 @@
 """csmv features on what people have: folders and lists, ended and begun again, names of every kind."""
 
+import errno
+import fcntl
+import hashlib
 import json
 import os
 import re
@@ -19,6 +22,7 @@ from csmv.extractors.engine import Engine
 from csmv.extractors.frames import FrameExtractor
 from csmv.extractors.registry import register
 from csmv.extractors.transforms import ResizeThenCrop
+from csmv.pipeline.files import Files
 
 MFCC = ("-e", "mfcc", "--workers", "1")
 
@@ -257,7 +261,9 @@ def grey() -> str:
     return Grey.name
 
 
-def test_formats_of_a_folder_and_several_extractors(csmv_inside: Any, films: Path, tmp_path: Path, grey: str) -> None:
+def test_formats_of_a_folder_and_several_extractors(
+    csmv_inside: Any, films: Path, tmp_path: Path, grey: str, computed: list[str]
+) -> None:
     """A name that is not UTF-8, a film without sound, and two extractors of which one has nothing for it."""
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -279,6 +285,10 @@ def test_formats_of_a_folder_and_several_extractors(csmv_inside: Any, films: Pat
         files = set(tree(out))
         assert {f"mfcc/caf%E9.{form}", f"grey:one/silent.{form}"} <= files
         assert f"mfcc/silent.{form}" not in files
+        computed.clear()
+        again = csmv_inside(*asked, "--out", out, "--format", form, "--json")
+        assert (again.returncode, again.stdout, computed) == (1, done.stdout, [])
+        assert "silent: no mfcc features: no_audio" in again.stderr
     assert np.load(tmp_path / "npy/mfcc/caf%E9.start.npy").tolist() == pytest.approx([n / 3 for n in range(6)])
     one = tmp_path / "f.npz"
     assert csmv_inside(*asked, "--out", one).returncode == 1
@@ -301,3 +311,39 @@ def test_a_file_with_more_damage_than_is_allowed_fails(csmv_inside: Any, films: 
     assert strict.returncode == 1
     assert "bad: no mfcc features: damaged" in strict.stderr
     assert not (tmp_path / "strict.npz").exists()
+
+
+def test_a_kill_between_the_file_and_its_record_is_mended(
+    csmv_inside: Any, films: Path, tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "f.npz"
+    asked = ("features", *MFCC, "--out", out)
+    assert csmv_inside(*asked, films / "file.mp4").returncode == 0
+    write = Files.write_file
+
+    def ended(self: Files, name: str, data: bytes) -> None:
+        if name == "f.npz.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, name, data)
+
+    monkeypatch.setattr(Files, "write_file", ended)
+    assert csmv_inside(*asked, films).returncode == 1
+    monkeypatch.setattr(Files, "write_file", write)
+    computed.clear()
+    assert csmv_inside(*asked, films).returncode == 0
+    assert computed == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.npz", "f.npz.json"]
+    recorded = json.loads((tmp_path / "f.npz.json").read_text())
+    assert recorded["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert sorted(recorded["videos"]) == KEYS
+
+
+def test_two_at_once_are_refused(csmv_inside: Any, films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    number = os.open(out, os.O_RDONLY)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    done = csmv_inside("features", films, *MFCC, "--out", out)
+    os.close(number)
+    assert done.returncode == 1
+    assert f"Another csmv features is writing to '{out}'" in done.stderr

@@ -50,6 +50,13 @@ def runs(environment: dict[str, str]) -> Iterator[Runs]:
         process.stdin.close()
 
 
+def ready(trace: Path, windows: int) -> None:
+    """Wait until so many windows were computed."""
+    until = time.monotonic() + 60
+    while sum(traced(trace).values()) < windows and time.monotonic() < until:
+        time.sleep(0.002)
+
+
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
@@ -92,9 +99,7 @@ def test_a_killed_run_goes_on_and_loses_the_file_at_hand_at_most(
         folder, trace = tmp_path / f"{number}", tmp_path / f"trace{number}"
         folder.mkdir()
         child = runs.start(trace, *command, folder / name)
-        until = time.monotonic() + 60
-        while sum(traced(trace).values()) < after and time.monotonic() < until:
-            time.sleep(0.002)
+        ready(trace, after)
         time.sleep(chance.random() * 0.06)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
@@ -106,3 +111,19 @@ def test_a_killed_run_goes_on_and_loses_the_file_at_hand_at_most(
         again = {film: count - WINDOWS for film, count in traced(trace).items() if count > WINDOWS}
         assert again.keys() <= began
         assert len(again) <= 1, f"killed after {after} windows, and computed again: {again}"
+
+
+def test_ctrl_c_in_a_terminal_keeps_what_is_done(runs: Runs, films: Path, tmp_path: Path) -> None:
+    """It reaches the decoding processes too, whose deaths must not count as failures of their files."""
+    trace, out = tmp_path / "trace", tmp_path / "folder"
+    command = ("features", films, "-e", "traced", "--workers", "2", "--out", out)
+    child = runs.start(trace, *command)
+    ready(trace, 2 * WINDOWS + 1)
+    os.killpg(child, signal.SIGINT)
+    assert runs.outcome() == "3"
+    lines = (out / "manifest.part.jsonl").read_text().splitlines()
+    assert 1 <= len(lines) < FILMS
+    assert all(not json.loads(line)[1]["failures"] for line in lines)
+    assert runs.run(trace, *command) == "0"
+    assert len(json.loads((out / "manifest.json").read_text())["videos"]) == FILMS
+    assert sum(traced(trace).values()) <= FILMS * WINDOWS + 2 * WINDOWS
