@@ -6,7 +6,7 @@ An encoder turns comments into token ids once, and token ids into one vector a t
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -140,7 +140,8 @@ class TextTower(nn.Module):
         longest: most real tokens of a row; whoever knows it spares a GPU the wait for it.
         """
         if not self._crops_keys:
-            return self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
+            # Whole numbers: some encoders calculate with the mask, which booleans don't allow.
+            return self.text_encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # type: ignore[no-any-return]
         longest = int(mask.sum(1).max()) if longest is None else longest
         seen = mask[:, None, None, :longest].bool()
         return self.text_encoder(input_ids=ids, attention_mask=seen).last_hidden_state  # type: ignore[no-any-return]
@@ -154,7 +155,7 @@ def dim_of(encoder: nn.Module) -> int:
 
 
 _MASKED_BY_KEYS = {"roberta", "xlm-roberta", "bert", "camembert", "xlm-roberta-xl"}
-"""Encoders whose attention `_real_keys_attention` can stand in for, and whose positions are learnt one by one."""
+"""Encoders whose attention `_real_keys_attention` can stand in for."""
 
 _NUMBERED_FROM_PADDING = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}
 """Encoders that count positions over real tokens, from the padding id on; a padded token has the padding id's own."""
@@ -173,8 +174,12 @@ def load_encoder(
 ) -> tuple[nn.Module, Tokenizer]:
     """The encoder and its tokenizer, for texts of `most_tokens` (by default the configuration's `max_tokens`).
 
-    `kept` is a folder of `keep_encoder`: the encoder is then built from it, its weights still to be loaded. Raises
-    CsmvError that says what to do if it can't be had or has too few positions.
+    `folder` is one of `keep_encoder`: the encoder is then built from it, its weights still to be loaded. Of a model
+    with an encoder and a decoder, such as T5 or BART, it is the encoder.
+
+    Raises:
+        CsmvError: it can't be had, its weights don't fill it, its tokenizer is missing or another's, it has too few
+            positions, or it is no encoder of texts. The sentence says what to do.
     """
     if config.encoder == "tiny":
         return TinyEncoder(config.tiny_vocabulary, config.tiny_dim), HashTokenizer(config.tiny_vocabulary)
@@ -185,20 +190,29 @@ def load_encoder(
     if folder is not None:
         settings = AutoConfig.from_pretrained(folder, local_files_only=True)
         built = AutoModel.from_config(settings, dtype=torch.float32)  # type: ignore[no-untyped-call]
-        return built, HubTokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True))
+        return _encoder_of(built), HubTokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True))
     local = Path(config.encoder).is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
-        encoder = AutoModel.from_pretrained(config.encoder, local_files_only=local, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        model, loading = AutoModel.from_pretrained(
+            config.encoder, local_files_only=local, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if "ignore_mismatched_sizes" in reason:
+            reason = "its weights have other shapes than its config.json says"
         raise CsmvError(
             f"The text encoder '{config.encoder}' can't be loaded ({reason}). Name a directory in Hugging Face's "
             "layout (config.json, tokenizer files, model.safetensors), a hub id that can be reached, or `tiny`."
         ) from None
+    encoder = _encoder_of(model)
+    _refuse_unusable(config.encoder, encoder)
+    _refuse_another_vocabulary(config.encoder, encoder, tokenizer)
+    _refuse_unfilled(config.encoder, model, encoder, loading["missing_keys"])
     _refuse_longer_texts(encoder, most_tokens or config.max_tokens)
     if config.emoji:
-        _add_emoji(encoder, tokenizer)
+        _add_emoji(model, tokenizer)
+        encoder.config.vocab_size = model.config.vocab_size  # a decoder's encoder has a configuration of its own
     return encoder, HubTokenizer(tokenizer)
 
 
@@ -209,16 +223,105 @@ def keep_encoder(encoder: Any, tokenizer: Tokenizer, folder: Path) -> None:
         tokenizer.save(folder)
 
 
-def _refuse_longer_texts(encoder: Any, most_tokens: int) -> None:
-    kind, positions = encoder.config.model_type, getattr(encoder.config, "max_position_embeddings", None)
-    if positions is None or kind not in _MASKED_BY_KEYS:
-        return
-    positions -= encoder.config.pad_token_id + 1 if kind in _NUMBERED_FROM_PADDING else 0
-    if most_tokens > positions:
+def _encoder_of(model: Any) -> Any:
+    """The model itself, or the encoder of one that also has a decoder."""
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+_SPARE_SHARE = 0.01
+"""Of a vocabulary, the share of rows that may belong to no token: some are padded to a round number."""
+
+
+def _refuse_another_vocabulary(name: str, encoder: Any, tokenizer: Any) -> None:
+    """A folder without tokenizer files still loads: as a tokenizer of nothing but special tokens."""
+    rows = encoder.get_input_embeddings().num_embeddings
+    ids = tokenizer.get_vocab().values()
+    advice = (
+        "It is missing from the folder, or another encoder's: put the encoder's own tokenizer files there "
+        "(tokenizer.json and tokenizer_config.json, or its vocabulary)."
+    )
+    if len(ids) < rows - rows * _SPARE_SHARE:
         raise CsmvError(
-            f"The text encoder reads at most {positions} tokens, and texts may have {most_tokens}: lower "
+            f"The tokenizer of the text encoder '{name}' has {len(ids)} tokens and the encoder {rows}, so that most "
+            f"words would be unknown. {advice}"
+        )
+    if max(ids) >= rows:
+        raise CsmvError(
+            f"The tokenizer of the text encoder '{name}' has tokens up to number {max(ids)} and the encoder vectors "
+            f"for {rows}. {advice}"
+        )
+
+
+def _outputs(encoder: Any, tokens: int) -> Tensor:
+    """What the encoder makes of a text of so many tokens (1, L, T); a token that counts is any but padding."""
+    last = encoder.get_input_embeddings().num_embeddings - 1
+    ids = torch.full((1, tokens), last - (encoder.config.pad_token_id == last))
+    return encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state  # type: ignore[no-any-return]
+
+
+def _refuse_unusable(name: str, encoder: Any) -> None:
+    tokens = 4
+    try:
+        with torch.no_grad():
+            vectors = _outputs(encoder, tokens)
+        is_usable = vectors.shape == (1, tokens, encoder.config.hidden_size)
+    except Exception:  # whatever a model that reads no texts makes of one
+        is_usable = False
+    if not is_usable:
+        raise CsmvError(
+            f"The text encoder '{name}' is a '{encoder.config.model_type}', which gives no vector for each token of a "
+            "text: take another, such as a BERT, RoBERTa, DeBERTa, ModernBERT, Electra, XLNet, T5 or BART."
+        )
+    if not vectors.isfinite().all():
+        raise CsmvError(f"The text encoder '{name}' answers a text with numbers that are not finite: get it again.")
+
+
+def _refuse_unfilled(name: str, model: Any, encoder: Any, missing: Iterable[str]) -> None:
+    """Weights that the file lacks are drawn from chance. A pooler's may, since no vector of a token depends on it."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    absent = {key: parameters[key] for key in missing if key in parameters}
+    if not absent:
+        return
+    vectors = _outputs(encoder, 4)
+    gradients = torch.autograd.grad(vectors.square().sum(), [*absent.values()], allow_unused=True)
+    lacking = sorted(key for key, gradient in zip(absent, gradients, strict=True) if gradient is not None)
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise CsmvError(
+            f"The weights of the text encoder '{name}' lack {lacking[0]}{more} of what its config.json describes, so "
+            "that it would start from chance: get the weights that belong to that config.json."
+        )
+
+
+def _refuse_longer_texts(encoder: Any, most_tokens: int) -> None:
+    """By what the encoder does, since architectures count positions in different ways, and by what it says of itself.
+
+    Those with relative positions read longer texts than they were trained for without an error.
+    """
+    stated = getattr(encoder.config, "max_position_embeddings", None)
+    fits = most_tokens
+    if not _reads(encoder, most_tokens):
+        fits, too_many = 1, most_tokens
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            fits, too_many = (middle, too_many) if _reads(encoder, middle) else (fits, middle)
+    elif isinstance(stated, int) and 0 < stated < most_tokens:
+        fits = stated
+    if most_tokens > fits:
+        raise CsmvError(
+            f"The text encoder reads at most {fits} tokens, and texts may have {most_tokens}: lower "
             "text.max_tokens (for vccsa-paper sizes.paper_text_length) or take another encoder."
         )
+
+
+def _reads(encoder: Any, tokens: int) -> bool:
+    """Whether a text of so many tokens has positions."""
+    try:
+        with torch.no_grad():
+            _outputs(encoder, tokens)
+    except (IndexError, RuntimeError):
+        return False
+    return True
 
 
 def _add_emoji(encoder: Any, tokenizer: Any) -> None:
