@@ -17,8 +17,9 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.schemas import TableSpec
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.run_files import config_in, document_bytes
 from csmv.pipeline.vccsa.train_config import TrainConfig
-from csmv.pipeline.vccsa.training import document_bytes, run_inputs
+from csmv.pipeline.vccsa.training import run_inputs
 
 
 def rename_moved_sets(store: Store, note: Callable[[str], None] = lambda _line: None) -> list[str]:
@@ -108,7 +109,7 @@ def _runs_to_rename(
     runs = []
     for path in (path for path in store.files("models") if path.endswith("/run.json")):
         document = dict(parsed_json(store.read_file(path), path))
-        config = TrainConfig.model_validate(document["config"])
+        config = config_in(document, path.split("/")[1])
         if set(config.features) & set(moved):
             names = tuple(moved[name].name if name in moved else name for name in config.features)
             is_current = document.get("inputs") == run_inputs(store, config)

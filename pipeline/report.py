@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from csmv.pipeline.errors import parsed_json
+from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_sets import read_footer, said_by
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
@@ -32,6 +32,7 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
+from csmv.pipeline.vccsa.run_files import run_names
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,7 +78,7 @@ def facts(store: Store) -> dict[str, Any]:
     labels = labelled(resolve(all_labels))
     feature_sets = _features(store)
     failures = failures_of(store)
-    runs = _runs(store, {one["name"]: one for one in feature_sets})
+    runs, left_out = _runs(store, {one["name"]: one for one in feature_sets})
     rows = {"videos": videos.num_rows, "comments": comments.num_rows, "labels": all_labels.num_rows}
     rows |= {f"features/{one['name']}": one["videos"] for one in feature_sets}
     rows |= {f"failures/{stage}": table.num_rows for stage, table in failures.items()}
@@ -101,6 +102,7 @@ def facts(store: Store) -> dict[str, Any]:
         "features": feature_sets,
         "splits": [_split(store, name) for name in store.split_names()],
         "runs": runs,
+        "runs_left_out": left_out,
         "leaderboards": _leaderboards(runs),
         "failures": _failures(failures),
         "survival": _survival(videos, failures),
@@ -325,9 +327,18 @@ def _value(value: object) -> str:
 # ---------------------------------------------------------------------- models
 
 
-def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = sorted(path.split("/")[1] for path in store.files("models") if path.endswith("/run.json"))
-    return [_run(store, name, feature_sets) for name in names]
+def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The finished runs, and of each that has no scores or can't be read a sentence."""
+    names, left_out = run_names(store)
+    runs = []
+    for name in names:
+        try:
+            runs.append(_run(store, name, feature_sets))
+        except CsmvError as error:
+            left_out[name] = str(error)
+        except (KeyError, TypeError, AttributeError):
+            left_out[name] = "its run.json says neither how it was trained nor what it scored."
+    return runs, left_out
 
 
 def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`csmv train`, `evaluate`, `predict` and `sweep`: models on a root, judged, asked, and compared over settings."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -36,6 +35,7 @@ def train(
     settings: Settings = None,
     run: Annotated[str | None, typer.Option(help="The run's name, if there is only one.")] = None,
     log: Annotated[list[str] | None, typer.Option("--log", help="tensorboard, wandb or mlflow, if installed.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another or failed run of that name.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model, or without --model and --config all that dataset.yaml lists; finished runs are not repeated.
@@ -44,7 +44,7 @@ def train(
     """
     from csmv.pipeline.config import record_section
     from csmv.pipeline.store import Store
-    from csmv.pipeline.vccsa.metrics import HEADINGS
+    from csmv.pipeline.vccsa.run_files import FailedRunError
     from csmv.pipeline.vccsa.training import train as train_run
 
     model, seeds = section.pop("model", None), section.pop("seed", [])
@@ -57,15 +57,32 @@ def train(
         ]
     if run and len(configs) > 1:
         raise UsageError(f"--run names one run and {len(configs)} were asked for; leave it out.")
-    results = [train_run(store, one, run, trackers=tuple(log or ())) for one in configs]
+    results, failed = [], []
+    for one in configs:
+        try:
+            results.append(train_run(store, one, run, tuple(log or ()), "always" if overwrite else "never"))
+        except FailedRunError as error:
+            failed.append(error)
+    if failed and not results:
+        raise failed[0]
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes that trained together tells what came of it
     if run is None:  # a name of one's own has no place in a section: the run would be trained again under another
         for one in configs:
             record_section(store, "train", one)
+    for one_failed in failed:
+        typer.echo(str(one_failed), err=True)
     if as_json:
         print_json([_summary(result) for result in results])
-        return
+    else:
+        _print_trained(results)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_trained(results: list[Any]) -> None:
+    from csmv.pipeline.vccsa.metrics import HEADINGS
+
     for result in results:
         state = "trained" if result.trained else "was finished already"
         typer.echo(f"{result.run} {state} ({result.seconds:.0f} s, {result.parameters:,} parameters)")
@@ -90,19 +107,28 @@ def evaluate(
     from csmv.pipeline.vccsa.evaluation import evaluate as evaluate_run
     from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
     from csmv.pipeline.vccsa.result_tables import rows_of, write_figures, write_tables
+    from csmv.pipeline.vccsa.run_files import FailedRunError, document_bytes
 
     store = Store.open(root)
-    evaluations = []
+    evaluations, failed = [], []
     for run in runs:
-        one = evaluate_run(store, run, part, resamples)
+        try:
+            one = evaluate_run(store, run, part, resamples)
+        except FailedRunError as error:
+            failed.append(error)
+            continue
         if against:
             one["compared"] = compare(store, against, run, part, resamples)
         folder = f"models/{run}/evaluation"
-        store.write_file(f"{folder}/{part}.json", (json.dumps(one, indent=2, sort_keys=True) + "\n").encode())
+        store.write_file(f"{folder}/{part}.json", document_bytes(one))
         write_tables(store, folder, rows_of([one]), _RUN, f"{part}-results")
         if figures:
             write_figures(store, folder, one)
         evaluations.append(one)
+    if not evaluations:
+        raise failed[0]
+    for one_failed in failed:
+        typer.echo(f"Left out: {one_failed}", err=True)
     if len(evaluations) > 1:
         write_tables(store, "reports", rows_of(evaluations), _RUN, f"runs-{part}")
     if as_json:

@@ -48,12 +48,6 @@ class Progress:
         return worst.file if score > worst.score else None
 
 
-def clear(store: Store, folder: str) -> None:
-    """Remove all that an earlier run of that name left, above all the word that it is finished."""
-    for path in sorted(store.files(folder), key=lambda path: not path.endswith("/run.json")):
-        store.remove(path)
-
-
 def save_weights(store: Store, path: str, network: nn.Module) -> None:
     """The network's weights, and nothing else."""
     store.write_file(path, save(_contiguous(network.state_dict())))

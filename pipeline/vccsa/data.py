@@ -65,6 +65,7 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
     rows = _rows(store, config.split, counts)
     rows = _labelled(rows, store.read_all("labels"), counts)
     _refuse_empty(rows.part, counts, config)
+    _refuse_unlabelled_task(rows, config)
 
     features = tuple(load_features(store, name) for name in config.features) if config.needs_features else ()
     for part, count in zip(PARTS, np.bincount(rows.part, minlength=len(PARTS)), strict=True):
@@ -189,14 +190,27 @@ def _refuse_empty(part: NDArray[np.int8], counts: dict[str, Counter[str]], confi
 
 
 def _refuse_missing_features(counts: dict[str, Counter[str]], config: TrainConfig) -> None:
-    train = counts["train"]
-    share = train["without_features"] / train["comments"]
-    if share > config.most_missing_features:
-        raise CsmvError(
-            f"{train['without_features']} of {train['comments']} train comments have no vectors in "
-            f"{', '.join(config.features)}, so a model of the video would learn little but their absence: run `csmv "
-            "extract`, or raise most_missing_features."
-        )
+    limits = {"train": "most_missing_features", "dev": "most_missing_scored", "test": "most_missing_scored"}
+    for part, setting in limits.items():
+        missing, comments, most = counts[part]["without_features"], counts[part]["comments"], getattr(config, setting)
+        if missing / comments > most:
+            raise CsmvError(
+                f"{missing} of {comments} {part} comments have no vectors in {', '.join(config.features)} "
+                f"({missing / comments:.1%}, and {setting} allows {most:.1%}), so a model of the video would "
+                f"{'learn' if part == 'train' else 'be judged by'} little but their absence: run `csmv extract`, or "
+                f"raise {setting}."
+            )
+
+
+def _refuse_unlabelled_task(rows: _Rows, config: TrainConfig) -> None:
+    """A task that train never shows would be scored by chance."""
+    for task, label in (("opinion", rows.opinion), ("emotion", rows.emotion)):
+        has_label = label != NO_LABEL
+        if has_label.any() and not (has_label & (rows.part == PARTS.index("train"))).any():
+            raise CsmvError(
+                f"No train comment of the split '{config.split}' has an {task} label, and some of dev or test have "
+                "one, which would be guessed: label train comments too, or build another split with `csmv split`."
+            )
 
 
 def _fingerprint(rows: _Rows, features: tuple[FeatureSet, ...], counts: dict[str, Counter[str]]) -> str:

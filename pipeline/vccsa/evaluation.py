@@ -19,6 +19,7 @@ from csmv.pipeline.labels import NO_LABEL, named_classes
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
+from csmv.pipeline.vccsa.run_files import FailedRunError
 from csmv.pipeline.vccsa.training import read_run
 
 RESAMPLES = 2000
@@ -77,6 +78,10 @@ def read_predictions(store: Store, run: str, part: str) -> Predictions:
         labels[task] = numbers.to_numpy().astype(np.int64)
         flat = table.column(f"{task}_probabilities").combine_chunks().flatten()
         probabilities[task] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(names)).astype(np.float64)
+        if not np.isfinite(probabilities[task]).all():
+            raise FailedRunError(
+                f"The run '{run}' failed and has no scores: its answers are not finite numbers. Train it again."
+            )
     videos = np.array(table.column("video_id").to_pylist())
     seen = table.column("video_in_train").to_numpy()
     comment_ids = Strings.large(table.column("comment_id"))

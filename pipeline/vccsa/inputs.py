@@ -13,7 +13,7 @@ def inputs_of(store: Store, config: TrainConfig) -> str:
     Equal digests mean equal inputs. Unequal ones say little: a shard may have been written anew with the same rows.
     """
     sets = [f"features/{name}" for name in config.features] if config.needs_features else []
-    lines = [config.model_dump_json(), str(_split_states(store, config.split))]
+    lines = [config.identity, str(_split_states(store, config.split))]
     lines += [str(sorted(store.states(table).items())) for table in ("comments", "labels", *sets)]
     parts = [name for table in sets for name in store.files(f"{PARTS}/{table}")]
     if parts:  # rows of parts are read without those that were forgotten since

@@ -28,7 +28,6 @@ from csmv.pipeline.vccsa.batches import Batches, Rows
 from csmv.pipeline.vccsa.checkpoints import (
     Best,
     Progress,
-    clear,
     load_last,
     load_weights,
     save_encoder,
@@ -38,10 +37,14 @@ from csmv.pipeline.vccsa.checkpoints import (
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
-from csmv.pipeline.vccsa.train_config import TrainConfig
+from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
+from csmv.pipeline.vccsa.train_config import TrainConfig, as_flat
 
 ONE_THREAD_PARAMETERS = 5_000_000
 TRACKERS = ("tensorboard", "wandb", "mlflow")
+
+_NONE = 1 << 62
+_LOOK_EVERY = 50
 
 _ONE_AT_A_TIME = threading.Lock()
 """Seeds, thread counts and Accelerate's state are the whole process's: a second run in it waits for the first."""
@@ -58,6 +61,11 @@ class Fitted:
     """The file of the best weights, which answered."""
     is_main: bool
     """Whether this is the process that writes, if several train together."""
+    processes: int
+    device: dict[str, str]
+    """What kind of device it was, and which."""
+    kept: list[dict[str, Any]]
+    """The files of weights that stay: of each its epoch from 1 and its dev score, the best first."""
 
 
 def fit(
@@ -68,8 +76,12 @@ def fit(
     fingerprint: str,
     asked: Rows,
     trackers: Sequence[str] = (),
+    is_anew: bool = False,
 ) -> Fitted:
-    """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights."""
+    """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights.
+
+    is_anew: begin at the first step, whatever checkpoint is there. Raises NotFiniteError.
+    """
     with _ONE_AT_A_TIME:
         folder = f"models/{run}"
         accelerator = _accelerator(config, store, run, trackers)
@@ -77,16 +89,31 @@ def fit(
             torch.manual_seed(config.seed)
             network, batches, tokenizer = prepare(config, corpus)
             with _threads(network):
-                progress = _train(store, config, network, batches, accelerator, folder, fingerprint)
+                progress = _train(store, config, network, batches, accelerator, folder, fingerprint, is_anew)
                 if tokenizer is not None and accelerator.is_main_process:
                     save_encoder(store, folder, network, tokenizer)
                 accelerator.wait_for_everyone()
                 weights = f"{folder}/{progress.best[0].file}"
                 load_weights(store, weights, network)
                 probabilities = answer(network, batches, asked, accelerator.device, "score")
+                refuse_not_finite_scores(probabilities, config, progress.step, len(corpus.rows("train")))
         accelerator.end_training()
         parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
-        return Fitted(probabilities, progress.history, parameters, weights, accelerator.is_main_process)
+        return Fitted(
+            probabilities,
+            progress.history,
+            parameters,
+            weights,
+            accelerator.is_main_process,
+            accelerator.num_processes,
+            _described(accelerator.device),
+            [{"file": best.file, "epoch": best.epoch, "dev_score": best.score} for best in progress.best],
+        )
+
+
+def _described(device: torch.device) -> dict[str, str]:
+    named = {"name": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {"type": device.type, **named}
 
 
 @contextlib.contextmanager
@@ -116,19 +143,21 @@ def _train(
     accelerator: Accelerator,
     folder: str,
     fingerprint: str,
+    is_anew: bool,
 ) -> Progress:
     optimizer = torch.optim.AdamW(
         parameter_groups(network, config), weight_decay=config.optimizer.weight_decay, fused=True
     )
     model, optimizer = accelerator.prepare(network, optimizer)
     bare = accelerator.unwrap_model(model)
-    progress = load_last(store, folder, fingerprint, bare, optimizer, accelerator)
+    progress = None if is_anew else load_last(store, folder, fingerprint, bare, optimizer, accelerator)
     if progress is None:
         progress = Progress(fingerprint)
         if accelerator.is_main_process:
             clear(store, folder)
     running = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # read only where a checkpoint needs it
-    steps = steps_an_epoch(config, len(batches.corpus.rows("train")))
+    comments = len(batches.corpus.rows("train"))
+    steps, finite = steps_an_epoch(config, comments), _Finite(accelerator)
     dev = batches.corpus.rows("dev")
 
     with track(f"train {config.model}", config.epochs * steps) as tick:
@@ -138,18 +167,63 @@ def _train(
             groups = _groups(batches.of_epoch(epoch), config.optimizer.accumulate)
             getattr(bare, "begin_epoch", lambda _epoch: bare.train())(epoch)
             for group in groups[progress.step - epoch * steps :]:
-                running += _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
+                loss = _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
+                running += loss
+                finite.note(loss, progress.step)
+                if finite.can_look_at(progress.step):
+                    finite.refuse(config, comments)
                 progress.step += 1
                 tick(1)
                 if config.checkpoint_every and progress.step % config.checkpoint_every == 0 and progress.step % steps:
+                    finite.refuse(config, comments)
                     progress.loss += _collected(running, accelerator)
                     save_last(store, folder, progress, bare, optimizer, accelerator)
+            finite.refuse(config, comments)
             progress.loss += _collected(running, accelerator)
-            scores = both_tasks(batches.corpus.labels(dev), answer(bare, batches, dev, accelerator.device))
+            answers = answer(bare, batches, dev, accelerator.device)
+            refuse_not_finite_scores(answers, config, progress.step, comments)
+            scores = both_tasks(batches.corpus.labels(dev), answers)
             _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
             save_last(store, folder, progress, bare, optimizer, accelerator)
             accelerator.log(progress.history[-1], step=progress.step)
     return progress
+
+
+class _Finite:
+    """Notes the first step whose loss is not finite, on the device, so that no step of a GPU waits to be looked at."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._first = torch.full((1,), _NONE, device=accelerator.device)
+
+    def note(self, loss: torch.Tensor, step: int) -> None:
+        """The loss of step `step`, from 0."""
+        self._first = torch.where(loss.isfinite(), self._first, self._first.clamp(max=step))
+
+    def can_look_at(self, step: int) -> bool:
+        """Whether looking costs little: several processes have to look together, and a GPU has to be waited for."""
+        alone = self._accelerator.num_processes == 1
+        return alone and (self._accelerator.device.type == "cpu" or step % _LOOK_EVERY == 0)
+
+    def refuse(self, config: TrainConfig, comments: int) -> None:
+        """Raises NotFiniteError, on every process, if any has met such a loss."""
+        first = int(self._accelerator.gather(self._first).min())
+        if first < _NONE:
+            raise _not_finite("The loss", config, first, comments)
+
+
+def refuse_not_finite_scores(
+    probabilities: dict[str, NDArray[np.float64]], config: TrainConfig, step: int, comments: int
+) -> None:
+    """Raises NotFiniteError if a network answers with NaN after `step` steps."""
+    if not all(np.isfinite(values).all() for values in probabilities.values()):
+        raise _not_finite("A probability by which the run is scored", config, step - 1, comments)
+
+
+def _not_finite(what: str, config: TrainConfig, step: int, comments: int) -> NotFiniteError:
+    steps = steps_an_epoch(config, comments)
+    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
+    return NotFiniteError(what, step // steps + 1, step + 1, config.optimizer.learning_rate * factor)
 
 
 def _collected(running: torch.Tensor, accelerator: Accelerator) -> float:
@@ -280,16 +354,5 @@ def _accelerator(config: TrainConfig, store: Store, run: str, trackers: Sequence
         mixed_precision=precision, kwargs_handlers=several, log_with=list(trackers), project_dir=logs
     )
     names = {"wandb": {"name": run}, "mlflow": {"run_name": run}}
-    accelerator.init_trackers("csmv", _flat(config.model_dump(mode="json")), init_kwargs=names)
+    accelerator.init_trackers("csmv", as_flat(config.model_dump(mode="json")), init_kwargs=names)
     return accelerator
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
-    """Nested settings under dotted names, as trackers want them."""
-    flattened: dict[str, str | int | float] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flattened |= _flat(value, f"{prefix}{name}.")
-        else:
-            flattened[prefix + name] = value if isinstance(value, str | int | float) else str(value)
-    return flattened

@@ -70,7 +70,7 @@ def latex(rows: Sequence[Row], by: Sequence[str]) -> str:
 
 def as_json(rows: Sequence[Row]) -> str:
     """The same, unrounded."""
-    return json.dumps(rows, indent=2) + "\n"
+    return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
 def write_tables(store: Store, folder: str, rows: Sequence[Row], by: Sequence[str], name: str = "results") -> None:

@@ -55,7 +55,7 @@ class SweepConfig(Validated):
         for settings in self.settings():
             for seed in self.seeds:
                 config = self.base.replace({**settings, "seed": seed})
-                digits = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+                digits = hashlib.sha256(config.identity.encode()).hexdigest()[:8]
                 yield settings, config, f"{self.name}-{digits}-s{seed}"
 
 

@@ -99,6 +99,10 @@ class OptimizerConfig(Validated):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
+_LATER_FIELDS = ("most_missing_scored",)
+"""Fields of TrainConfig that its first runs did not have."""
+
+
 class TrainConfig(Validated):
     """One training run: what is trained, on what, and how."""
 
@@ -135,6 +139,12 @@ class TrainConfig(Validated):
         le=1,
         description="share of train comments without video features above which training is refused",
     )
+    most_missing_scored: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="the same of dev and of test comments, whose scores would say little of the video",
+    )
 
     @field_validator("select_by")
     @classmethod
@@ -157,6 +167,20 @@ class TrainConfig(Validated):
     def needs_features(self) -> bool:
         """Whether the model looks at the video at all."""
         return self.model not in ("majority", "tfidf", "text")
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is trained step by step."""
+        return self.model not in ("majority", "tfidf")
+
+    @property
+    def identity(self) -> str:
+        """The configuration as JSON, of which names and fingerprints are digests.
+
+        Fields that came later are left out while they have their default, so that older runs keep both.
+        """
+        later = {name for name in _LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump_json(exclude=later)
 
     @classmethod
     def paper(cls, features: str = "i3d", **changes: Any) -> "TrainConfig":
@@ -202,5 +226,16 @@ class TrainConfig(Validated):
 
 def default_run_name(config: TrainConfig) -> str:
     """The model, the split, and eight digits that stand for all the rest of the configuration."""
-    digits = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+    digits = hashlib.sha256(config.identity.encode()).hexdigest()[:8]
     return f"{config.model}-{config.split}"[:55] + f"-{digits}"
+
+
+def as_flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float]:
+    """Nested settings under dotted names; what is neither a number nor a text as text."""
+    flattened: dict[str, str | int | float] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flattened |= as_flat(value, f"{prefix}{name}.")
+        else:
+            flattened[prefix + name] = value if isinstance(value, str | int | float) else str(value)
+    return flattened

@@ -13,6 +13,7 @@ from csmv.pipeline.splits import require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.inputs import inputs_of
+from csmv.pipeline.vccsa.run_files import why_failed
 from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 
@@ -53,6 +54,14 @@ class TrainStage(Stage):
                 changed[run] = "its split, comments, labels or features have changed since it was trained"
         return changed
 
+    def note(self, dataset: DatasetView) -> str:
+        """Which runs failed, since they are missing and stay so until something changes."""
+        failed = [unit for unit in self.units(dataset) if why_failed(dataset.store, unit) is not None]
+        if not failed:
+            return ""
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return f"{failed[0]}{more} failed, since its numbers were not finite; models/<run>/failed.json says where"
+
     def prepare(self, dataset: DatasetView) -> None:
         """Raises CsmvError where a run could not begin: no labels, no such split, no such features."""
         entries = self._entries(dataset)
@@ -81,7 +90,7 @@ class TrainStage(Stage):
         inputs = inputs_of(dataset.store, config)
         made_from = _made_from(dataset.store, config, _labelled_texts(dataset.store))
         # By name, because it loads torch, which `csmv status` has no use for.
-        import_module("csmv.pipeline.vccsa.training").train(dataset.store, config)
+        import_module("csmv.pipeline.vccsa.training").train(dataset.store, config, overwrite="changed")
         dataset.store.write_file(_record(unit), json.dumps({"made_from": made_from, "inputs": inputs}).encode())
         tick(1)
 
@@ -109,7 +118,7 @@ def _labelled_texts(store: Store) -> str:
 def _made_from(store: Store, config: TrainConfig, data: str) -> str:
     """A digest of what decides a run, without reading a vector: features by the videos they have and their footers."""
     sets = config.features if config.needs_features else ()
-    lines = [config.model_dump_json(), data]
+    lines = [config.identity, data]
     if config.split in store.split_names():
         lines.append(digest(store.read_split(config.split)))
     for table in (f"features/{name}" for name in sets):

@@ -4,20 +4,21 @@ A run that is finished is never trained again; one that was interrupted goes on 
 weights it would have reached. Nothing is written outside `models/<run>/`, and no comment's text is written at all.
 """
 
+import contextlib
 import hashlib
-import json
 import os
+import platform
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store, parquet_bytes
@@ -25,6 +26,22 @@ from csmv.pipeline.vccsa.classical import majority, tfidf
 from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus
 from csmv.pipeline.vccsa.inputs import inputs_of
 from csmv.pipeline.vccsa.metrics import both_tasks
+from csmv.pipeline.vccsa.run_files import (
+    FailedRunError,
+    NotFiniteError,
+    Overwrite,
+    clear,
+    config_in,
+    document_bytes,
+    encoder_files,
+    finished_document,
+    is_same_encoder,
+    last_fingerprint,
+    refuse_other_settings,
+    refuse_taken,
+    require_name,
+    why_failed,
+)
 from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 CODE = 2
@@ -55,41 +72,70 @@ class RunResult:
     trained: bool = True
 
 
-def train(store: Store, config: TrainConfig, run_name: str | None = None, trackers: tuple[str, ...] = ()) -> RunResult:
+def train(
+    store: Store,
+    config: TrainConfig,
+    run_name: str | None = None,
+    trackers: tuple[str, ...] = (),
+    overwrite: Overwrite = "never",
+) -> RunResult:
     """Train and score `config` as the run `run_name` of a root; the same call for every model.
 
-    Without a name the run is called after its model and configuration (`default_run_name`).
-
     Writes models/<run>/predictions.parquet (dev and test), metrics.json and run.json, and for networks
-    best-<k>.safetensors and last.safetensors. `trackers` names what else is told of each epoch, if it is installed:
-    tensorboard, wandb, mlflow. Raises CsmvError where the data can't be trained on.
+    best-<k>.safetensors, beside last.safetensors while the run is unfinished. A run whose loss or scores are not finite
+    leaves failed.json instead.
+
+    Args:
+        store: the root.
+        config: the settings.
+        run_name: without one the run is called after its model and configuration (`default_run_name`).
+        trackers: what else is told of each epoch, if it is installed: tensorboard, wandb, mlflow.
+        overwrite: what may be replaced that has this name already.
+
+    Raises:
+        CsmvError: the data can't be trained on, or the name is taken.
+        FailedRunError: a loss or score was not finite, now or before; the run is marked failed.
     """
     run_name = run_name or default_run_name(config)
-    if not is_safe_id(run_name):
-        raise CsmvError(f"A run's name is 1 to 64 letters, digits, - and _; '{run_name[:80]}' is not.")
+    require_name(run_name)
     inputs = run_inputs(store, config)
-    if (finished := _finished(store, run_name, inputs=inputs)) is not None:
-        return finished
+    document = finished_document(store, run_name)
+    failed = why_failed(store, run_name)
+    if document is not None and failed is None and _is_made_from(document, inputs, config):
+        return _found_finished(store, run_name, document)
+    if document is not None and overwrite == "never":
+        refuse_other_settings(run_name, document, config)
+    if config.is_network and config.optimizer.precision == "fp16":
+        _refuse_fp16_without_gpu()
     corpus = load_corpus(store, config)
     fingerprint = run_fingerprint(config, corpus)
-    if (finished := _finished(store, run_name, fingerprint=fingerprint)) is not None:
-        _record_inputs(store, run_name, inputs)
-        return finished
+    if document is not None and failed is None and document.get("result", {}).get("fingerprint") == fingerprint:
+        document |= {"inputs": inputs, "encoder_files": encoder_files(config)}
+        if _is_main():
+            store.write_file(f"models/{run_name}/run.json", document_bytes(document))
+        return _found_finished(store, run_name, document)
+    is_anew = refuse_taken(store, run_name, fingerprint, last_fingerprint(store, run_name), overwrite)
     start = time.monotonic()
     rows = np.concatenate([corpus.rows(part) for part in SCORED])
     history: list[dict[str, float]] = []
     parameters, weights, writes = 0, None, True
-    if config.model in ("majority", "tfidf"):
-        from csmv.pipeline.vccsa.checkpoints import clear
-
-        clear(store, f"models/{run_name}")
+    made: dict[str, Any] = {"device": {"type": "cpu"}, "processes": 1, "kept": []}
+    if not config.is_network:
         probabilities = _classical(corpus, config, rows)
+        clear(store, f"models/{run_name}")
     else:
         from csmv.pipeline.vccsa.loop import fit
 
-        fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers)
+        try:
+            fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers, is_anew)
+        except NotFiniteError as error:
+            if _is_main():
+                marked = error.document() | {"fingerprint": fingerprint, "config": config.model_dump(mode="json")}
+                store.write_file(f"models/{run_name}/failed.json", document_bytes(marked))
+            raise FailedRunError(f"The run '{run_name}' failed and is marked so. {error}") from error
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
         weights, writes = fitted.weights, fitted.is_main
+        made = {"device": fitted.device, "processes": fitted.processes, "kept": fitted.kept}
     result = RunResult(
         run=run_name,
         model=config.model,
@@ -103,69 +149,99 @@ def train(store: Store, config: TrainConfig, run_name: str | None = None, tracke
         weights=weights,
     )
     if writes:
-        _write(store, config, corpus, rows, probabilities, result, inputs)
+        made |= {"inputs": inputs, "encoder_files": encoder_files(config), "versions": _versions()}
+        _write(store, config, corpus, rows, probabilities, result, made)
     return result
 
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
     """SHA-256 of all that decides a run: configuration, data, the encoder's files if they are local, this code."""
-    digest = hashlib.sha256(f"{CODE}\n{config.model_dump_json()}\n{corpus.fingerprint}\n".encode())
-    for line in _encoder_files(config):
-        digest.update(line.encode())
+    digest = hashlib.sha256(f"{CODE}\n{config.identity}\n{corpus.fingerprint}\n".encode())
+    for name, file in encoder_files(config).items():
+        digest.update(f"{name} {file['sha256']}".encode())
     return digest.hexdigest()
 
 
 def run_inputs(store: Store, config: TrainConfig) -> str:
-    """The same of what the manifest says of the data, so that a finished run is known before any of it is read."""
-    lines = [str(CODE), inputs_of(store, config), *_encoder_files(config)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """The same of what the manifest says of the data, so that a finished run is known before any of it is read.
 
-
-def _encoder_files(config: TrainConfig) -> Iterator[str]:
-    """Name and SHA-256 of each file of an encoder that is a folder of this machine."""
-    folder = Path(config.text.encoder)
-    if config.text.encoder == "tiny" or not folder.is_dir():
-        return
-    for file in sorted(folder.iterdir()):
-        if file.is_file():
-            with file.open("rb") as content:
-                yield f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}"
+    An encoder's files are not part of it: run.json lists them, to be compared without reading them.
+    """
+    return hashlib.sha256("\n".join([str(CODE), inputs_of(store, config)]).encode()).hexdigest()
 
 
 def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
-    """A finished run. Raises CsmvError if there is none of that name."""
-    document = _document(store, run_name) if is_safe_id(run_name) else None
+    """A finished run.
+
+    Raises:
+        CsmvError: there is none of that name, or its run.json is none that this version reads.
+        FailedRunError: it failed.
+    """
+    document = finished_document(store, run_name) if is_safe_id(run_name) else None
+    if is_safe_id(run_name) and (reason := why_failed(store, run_name)) is not None:
+        raise FailedRunError(f"The run '{run_name}' failed and has no scores: {reason}")
     if document is None:
         raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}'; train it with `csmv train`.")
-    return TrainConfig.model_validate(document["config"]), _result_in(document)
+    return config_in(document, run_name), _result_in(document, run_name)
 
 
-def _document(store: Store, run_name: str) -> dict[str, Any] | None:
-    """A run's run.json; None while the run is not finished."""
-    path = f"models/{run_name}/run.json"
-    data = store.read_if_there(path)
-    return None if data is None else dict(parsed_json(data, path))
-
-
-def _result_in(document: Mapping[str, Any]) -> RunResult:
+def _result_in(document: Mapping[str, Any], run_name: str) -> RunResult:
+    stated = document.get("result")
+    names = {field.name: field.default is MISSING for field in fields(RunResult)}
+    unknown = sorted(set(stated) - set(names)) if isinstance(stated, dict) else ["result"]
+    lacking = sorted(name for name, needed in names.items() if needed and name not in (stated or {}))
+    if unknown or lacking:
+        what = f"an unknown field '{unknown[0]}'" if unknown else f"no field '{lacking[0]}'"
+        raise CsmvError(
+            f"models/{run_name}/run.json has {what} under result: it was written by another version of csmv; use that "
+            "version, or train the run again with --overwrite."
+        )
     return RunResult(**{**document["result"], "trained": False})
 
 
-def _finished(store: Store, run_name: str, *, inputs: str = "", fingerprint: str = "") -> RunResult | None:
-    """A finished run that was made from these inputs, or has this fingerprint; runs of earlier versions name none."""
-    document = _document(store, run_name)
-    if document is None:
-        return None
-    result = _result_in(document)
-    is_same = document.get("inputs") == inputs if inputs else result.fingerprint == fingerprint
-    return result if is_same else None
+def _is_made_from(document: Mapping[str, Any], inputs: str, config: TrainConfig) -> bool:
+    """Whether a finished run was made from these inputs; runs of earlier versions name none."""
+    if document.get("inputs") != inputs:
+        return False
+    return config.text.encoder == "tiny" or is_same_encoder(document.get("encoder_files", {}), config)
 
 
-def _record_inputs(store: Store, run_name: str, inputs: str) -> None:
-    """Write down that a finished run is what these inputs give, so that the next call need not read them."""
-    document = _document(store, run_name)
-    if document is not None and os.environ.get("RANK", "0") == "0":
-        store.write_file(f"models/{run_name}/run.json", document_bytes(document | {"inputs": inputs}))
+def _found_finished(store: Store, run_name: str, document: Mapping[str, Any]) -> RunResult:
+    """The result; a checkpoint that a process left which ended just then is removed."""
+    result = _result_in(document, run_name)
+    if _is_main():
+        _remove_unfinished(store, run_name)
+    return result
+
+
+def _remove_unfinished(store: Store, run_name: str) -> None:
+    """What says that a run is unfinished or failed, once it is finished."""
+    for name in ("last.safetensors", "failed.json"):
+        if store.exists(path := f"models/{run_name}/{name}"):
+            store.remove(path)
+
+
+def _is_main() -> bool:
+    """Whether this process is the one that writes, if several train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _refuse_fp16_without_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise CsmvError(
+            "optimizer.precision fp16 needs a GPU, and this machine has none that torch can use: take bf16 or fp32."
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Of what decides a run's numbers, as far as it is installed."""
+    versions = {"python": platform.python_version()}
+    for package in ("csmv", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scikit-learn"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _classical(corpus: Corpus, config: TrainConfig, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
@@ -195,7 +271,7 @@ def _write(
     rows: NDArray[np.int64],
     probabilities: Mapping[str, NDArray[np.float64]],
     result: RunResult,
-    inputs: str,
+    made: Mapping[str, Any],
 ) -> None:
     folder = f"models/{result.run}"
     store.write_file(result.predictions, parquet_bytes(predictions_table(corpus, rows, probabilities)))
@@ -203,14 +279,15 @@ def _write(
     description = {
         "config": config.model_dump(mode="json"),
         "data_fingerprint": corpus.fingerprint,
-        "inputs": inputs,
         "split": config.split,
         "classes": {task: list(names) for task, names in TASKS.items()},
         "video_dims": [one.dim for one in corpus.features],
         "result": asdict(result),
+        **made,
     }
-    # Last: a run is finished when this file is there.
+    # A run is finished when this file is there.
     store.write_file(f"{folder}/run.json", document_bytes(description))
+    _remove_unfinished(store, result.run)
 
 
 def predictions_table(
@@ -236,8 +313,3 @@ def predictions_table(
         flat = pa.array(values.astype(np.float32).ravel())
         columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
     return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")
-
-
-def document_bytes(data: object) -> bytes:
-    """What stands in a run's JSON files: the same bytes for the same data."""
-    return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()

@@ -181,7 +181,10 @@ def test_a_run_is_stale_once_a_label_has_changed(counted_s3: CountedS3, tmp_path
     dataset.store.write("labels", 0, other)
 
     assert len(Dataset.open(dataset.store.root).status()[5].stale) == 1
-    assert train(dataset.store, TrainConfig(model="majority", split="video")).trained
+    config = TrainConfig(model="majority", split="video")
+    with pytest.raises(CsmvError, match="is there already, made with another split, other comments, labels"):
+        train(dataset.store, config)
+    assert train(dataset.store, config, overwrite="changed").trained
 
 
 # ---------------------------------------------------------------------- ranges

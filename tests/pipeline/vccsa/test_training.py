@@ -78,7 +78,11 @@ def test_a_finished_run_is_read_not_trained_again(root: Store) -> None:
     assert {name: root.read_file(name) for name in root.files("models/twice")} == before
     assert read_run(root, "twice")[0] == QUICK
 
-    third = train(root, QUICK.replace({"seed": 2}), "twice")
+    with pytest.raises(CsmvError, match=r"'twice' is there already, with other settings \(seed\)"):
+        train(root, QUICK.replace({"seed": 2}), "twice")
+    assert {name: root.read_file(name) for name in root.files("models/twice")} == before
+
+    third = train(root, QUICK.replace({"seed": 2}), "twice", overwrite="always")
     assert third.trained
     assert third.fingerprint != first.fingerprint
 
@@ -100,7 +104,7 @@ def test_a_run_trained_anew_forgets_the_old_one_at_once(root: Store, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_step", lambda *arguments: step(*arguments) if arguments[6] < 3 else 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            train(root, other, "anew")
+            train(root, other, "anew", overwrite="always")
     with pytest.raises(CsmvError, match="no finished run"):
         read_run(root, "anew")
 
@@ -150,7 +154,14 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
     """Processes that are killed after some steps, one after the other, until one gets through."""
     store = new_root(videos=9, comments=14)
     config = QUICK.replace(
-        {"epochs": 3, "batch_size": 8, "checkpoint_every": 3, "optimizer.accumulate": 2, "keep_best": 2}
+        {
+            "epochs": 3,
+            "batch_size": 8,
+            "checkpoint_every": 3,
+            "optimizer.accumulate": 2,
+            "keep_best": 3,
+            "select_by": "last",
+        }
     )
     kills = ["0", "1", "5", "4", "7", "3", "2"]
     command = [sys.executable, "-c", textwrap.dedent(KILLER), store.root, config.model_dump_json(), *kills, "1000"]
@@ -159,11 +170,11 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
 
     train(store, config, "whole")
 
-    for name in ("best-1.safetensors", "best-2.safetensors", "predictions.parquet", "metrics.json"):
+    # All three epochs, the last among them: what the optimizer holds moved every one but the first.
+    names = [f"best-{k}.safetensors" for k in (1, 2, 3)]
+    for name in (*names, "predictions.parquet", "metrics.json"):
         assert store.read_file(f"models/killed/{name}") == store.read_file(f"models/whole/{name}"), name
-    killed, whole = (load(store.read_file(f"models/{run}/last.safetensors")) for run in ("killed", "whole"))
-    assert killed.keys() == whole.keys()
-    assert all(torch.equal(killed[key], whole[key]) for key in whole)
+    assert not store.exists("models/killed/last.safetensors")
     histories = [
         json.loads(store.read_file(f"models/{run}/run.json"))["result"]["history"] for run in ("killed", "whole")
     ]
@@ -185,9 +196,8 @@ def test_early_stopping_ends_a_run_that_gets_no_better(root: Store) -> None:
     assert len(train(root, stuck, "stuck").history) == 3
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_lower_precision_trains(root: Store, precision: str) -> None:
-    result = train(root, QUICK.replace({"optimizer.precision": precision}), f"precision-{precision}")
+def test_lower_precision_trains(root: Store) -> None:
+    result = train(root, QUICK.replace({"optimizer.precision": "bf16"}), "precision-bf16")
     assert result.history[-1]["loss"] < result.history[0]["loss"]
 
 
