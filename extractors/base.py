@@ -84,6 +84,8 @@ class Extractor(ABC):
     """Of `temporal`, where the vectors grow with the window: how many frames each of them is of."""
     weightless: ClassVar[bool] = False
     """Whether there is nothing to load: a fixed computation."""
+    revision: str = ""
+    """Of weights that lie in a repository: which state of it they were taken from."""
     predecessor: ClassVar[str] = ""
     """The extractor that still does what this one did before its preprocessing changed. Shards of this one say how
     they were made, so that older ones are known, which belong to the predecessor."""

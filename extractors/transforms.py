@@ -181,3 +181,36 @@ class PillowShortSide:
         h, w = self.size
         top, left = centre_offset(small.shape[0], h), centre_offset(small.shape[1], w)
         return small[top : top + h, left : left + w]
+
+
+@dataclass(frozen=True)
+class PillowResize:
+    """Pillow's antialiased resize, of the shorter side or to a whole size, then the centre, as transformers' do it.
+
+    Their centre lies half a pixel higher and further left than torchvision's where it can't be exact.
+    """
+
+    to: int | Size
+    """The shorter side, or height and width whatever the aspect."""
+    size: Size
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    dtype: Literal["uint8"] = "uint8"
+
+    def __call__(self, frames: Frames) -> Frames:
+        flat = frames.reshape(-1, *frames.shape[-3:])
+        out = np.stack([self._one(frame) for frame in flat])
+        return out.reshape(*frames.shape[:-3], *out.shape[1:])
+
+    def _one(self, frame: Frames) -> Frames:
+        height, width = frame.shape[:2]
+        if isinstance(self.to, tuple):
+            tall, wide = self.to
+        else:
+            short, long = min(height, width), max(height, width)
+            along = int(self.to * long / short)
+            tall, wide = (self.to, along) if height <= width else (along, self.to)
+        kind = Image.Resampling[self.filter.upper()]
+        small = np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize((wide, tall), kind))
+        h, w = self.size
+        top, left = (tall - h) // 2, (wide - w) // 2
+        return small[top : top + h, left : left + w]

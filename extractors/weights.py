@@ -174,6 +174,16 @@ class without_initialisation(TorchFunctionMode):
 
     SKIPPED = frozenset({Tensor.uniform_, Tensor.normal_, Tensor.erfinv_})
 
+    def __enter__(self) -> Any:
+        # It draws again what lies outside its bounds, for ever if nothing is drawn.
+        self._truncated = torch.nn.init._no_grad_trunc_normal_
+        torch.nn.init._no_grad_trunc_normal_ = lambda tensor, *_, **__: tensor
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *raised: Any) -> None:
+        torch.nn.init._no_grad_trunc_normal_ = self._truncated
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func in self.SKIPPED else func(*args, **(kwargs or {}))
 

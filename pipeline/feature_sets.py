@@ -45,6 +45,8 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     }
     if (decoder := decoder_used(config)) != DEFAULT:  # left out for the default, so that old footers say the same
         metadata |= {"decoder": decoder, "versions": f"{metadata['versions']}, {decoder_version(decoder)}"}
+    if network.revision:
+        metadata["weights_revision"] = network.revision
     if network.predecessor:
         metadata[PREPROCESSING] = repr(network.transform)
     if network.device.type == "cpu":

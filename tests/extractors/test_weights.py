@@ -14,7 +14,7 @@ import torch
 from csmv.extractors import create, names
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.registry import extractor_class
-from csmv.extractors.weights import Weights, cache_dir, fetch, random_state, state_sha256
+from csmv.extractors.weights import Weights, cache_dir, fetch, random_state, state_sha256, without_initialisation
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +96,18 @@ def test_a_url_is_as_good_as_a_path(served: tuple[str, Path, list[str]]) -> None
         create("r2plus1d_18", f"{address}/w.pt", sha256="00")
     with pytest.raises(ExtractorError, match="asked for"):
         create("r2plus1d_18", folder / "w.pt", sha256="00")
+
+
+@pytest.mark.timeout(60)
+def test_parameters_that_are_about_to_be_loaded_are_left_alone() -> None:
+    """Truncated normal numbers, too, whatever lies in the memory: torch draws them again and again until they fit."""
+    there = torch.full((8, 8), 7.0)
+    with without_initialisation():
+        torch.nn.init.trunc_normal_(there, std=0.02)
+        there.normal_()
+    assert torch.equal(there, torch.full((8, 8), 7.0))
+    torch.nn.init.trunc_normal_(there, std=0.02)
+    assert there.abs().max() < 2
 
 
 def test_random_weights_only_by_name_seeded_and_recorded() -> None:
