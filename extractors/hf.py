@@ -285,9 +285,7 @@ def _width(asked: str, network_class: Any, config: Any, pool: Pool, shape: tuple
 def _pretrained(name: str, network_class: Any, config: Any, folder: Path) -> nn.Module:
     """The network with the safetensors of a folder. ExtractorError if any of its weights is not among them."""
     shown = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity(
-        transformers.logging.ERROR
-    )  # what is left over is told, if at all, by the error below
+    transformers.logging.set_verbosity(logging.ERROR)  # what is left over is told, if at all, by the error below
     try:
         network, found = network_class.from_pretrained(
             folder,
