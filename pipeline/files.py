@@ -58,7 +58,11 @@ class Files:
 
     def __init__(self, root: str) -> None:
         try:
-            self.fs, path = fsspec.core.url_to_fs(root, **storage_options(root))
+            if "://" in root:
+                self.fs, path = fsspec.core.url_to_fs(root, **storage_options(root))
+            else:  # a folder, in whose name fsspec would take :: for a chain of file systems
+                self.fs = fsspec.filesystem("file")
+                path = self.fs._strip_protocol(root)
         except (ImportError, ValueError) as error:
             raise CsmvError(f"The root '{shown(root)}' can't be used: {sentence_for(error) or f'{error}.'}") from None
         self.root = root

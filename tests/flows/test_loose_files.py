@@ -66,7 +66,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_folder_and_a_wrong_path_to_a_file_a_video(csmv_inside: Any, films: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out = tmp_path / "o::ut"
     done = csmv_inside("features", films, tmp_path / "gone.mp4", films / "file.mp4", *MFCC, "--out", out, "--json")
     assert done.returncode == 1
     gone = str(tmp_path / "gone.mp4")
