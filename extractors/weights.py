@@ -5,8 +5,10 @@ replaced by random weights silently.
 """
 
 import hashlib
+import http.client
 import math
 import os
+import re
 import shutil
 import tempfile
 import urllib.error
@@ -15,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -96,19 +98,82 @@ def fetch(weights: Weights) -> Path:
 
 
 def _download(weights: Weights, target: Path) -> None:
+    """Fetch a file; it gets its name only once its size and SHA-256 are as published."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(weights.url, timeout=60) as reply:
-            shutil.copyfileobj(reply, file, 1 << 20)
-        Path(part).replace(target)
-    except (OSError, ValueError) as error:
-        Path(part).unlink(missing_ok=True)
+        with os.fdopen(handle, "wb") as file:
+            published = _transfer(weights.url, file)
+        digest = file_sha256(part)
+        for wanted in filter(None, (weights.sha256, published)):
+            if not digest.startswith(wanted):
+                raise ExtractorError(
+                    f"What came from {weights.url} has sha256 {digest} and should have {wanted}: it was not kept. Try "
+                    "again, or give the path of a right copy with --weights."
+                )
+        part.replace(target)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         raise ExtractorError(
             f"The weights at {weights.url} could not be fetched ({cause}): download that file on a machine with "
             f"access and put it at {target}, or give its path with --weights."
         ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+TRIES = 4
+"""How often a transfer that broke off is taken up where it was."""
+
+
+def _transfer(url: str, file: BinaryIO) -> str:
+    """Write what is at an address, taken up again where it breaks off; gives the SHA-256 that its host says, if any.
+
+    Raises:
+        OSError: it can't be had, or not to its end.
+    """
+    said = _Redirects()
+    opener = urllib.request.build_opener(said)
+    left, wanted, mark = TRIES, -1, ""
+    while True:
+        done = file.tell()
+        asked = urllib.request.Request(url)
+        if done:
+            asked.add_header("Range", f"bytes={done}-")
+            if mark:
+                asked.add_header("If-Range", mark)
+        try:
+            with opener.open(asked, timeout=60) as reply:
+                if done and reply.status != 206:  # from the beginning: it can't, or the file is another by now
+                    file.seek(0)
+                    file.truncate()
+                length = reply.headers.get("Content-Length")
+                wanted = file.tell() + int(length) if length is not None else -1
+                mark = reply.headers.get("ETag") or mark
+                shutil.copyfileobj(reply, file, 1 << 20)
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException):
+            if not file.tell() or not left:
+                raise
+        if wanted in (-1, file.tell()):
+            return said.sha256
+        if not left:
+            raise OSError(f"{file.tell():,} of {wanted:,} bytes came, and then no more")
+        left -= 1
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects and keeps the SHA-256 that Hugging Face gives with the first of them."""
+
+    sha256 = ""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        etag = (headers.get("X-Linked-Etag") or "").strip('"')
+        if re.fullmatch(r"[0-9a-f]{64}", etag):
+            self.sha256 = etag
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def read_checkpoint(path: Path) -> State:
