@@ -184,11 +184,14 @@ def sweep(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting, with seeds 1, 2, ...")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Train over a grid of settings and seeds through Prefect; a table of means and spreads at the end."""
+    """Train over a grid of settings and seeds through Prefect; means and spreads on dev, which chooses, and test.
+
+    The same name with more --seeds adds the runs of those.
+    """
     from csmv.flows.here import sweep_here
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
-    from csmv.pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, write_sweep
+    from csmv.pipeline.vccsa.sweep import SWEEP_NAME, TABLE_1, SweepConfig, failed_runs, write_sweep
     from csmv.pipeline.vccsa.sweep import results as results_of
     from csmv.pipeline.vccsa.train_config import TrainConfig
 
@@ -210,13 +213,17 @@ def sweep(
     write_sweep(store, asked)
     sweep_here(root, name)
     rows = results_of(store, name)
+    for run, reason in failed_runs(store, name).items():
+        typer.echo(f"Left out: the run '{run}' failed: {reason}", err=True)
     if as_json:
         print_json(rows)
         return
     from csmv.pipeline.vccsa.result_tables import markdown
+    from csmv.pipeline.vccsa.training import SCORED
 
     fields = [key for key in rows[0] if key.startswith(tuple(grid)) or key in TABLE_1[0]] if (grid or table1) else []
-    typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"]))
+    typer.echo(markdown(rows, [*(fields or ["model"]), "seeds"], SCORED))
+    typer.echo("Chosen by dev: the row in bold. What test says of the others has no part in it.")
     typer.echo(f"Tables: {root}/sweeps/{name}/results.md, .tex and .json")
 
 

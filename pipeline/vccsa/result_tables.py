@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.metrics import COLUMNS, HEADINGS, TASKS, Metric
+from csmv.pipeline.vccsa.metrics import COLUMNS, HEADINGS, TASKS
 
 Row = dict[str, Any]
 
@@ -43,27 +43,43 @@ def over_seeds(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
     return means
 
 
-def markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
-    """A table with the fields `by` and the metrics of both tasks in percent, best in bold."""
-    best = _best(rows)
-    lines = ["| " + " | ".join([*by, *HEADINGS]) + " |", "|" + " --- |" * len(by) + " ---: |" * len(HEADINGS)]
-    for row in rows:
-        cells = [_cell(row, column, best, "**", "**", "±") for column in COLUMNS]
+def beside(summaries: Mapping[str, Sequence[Row]], by: Sequence[str]) -> list[Row]:
+    """The summaries of several parts as one: a row has the fields `by`, and each number under its part's name."""
+    joined: dict[tuple[str, ...], Row] = {}
+    for part, rows in summaries.items():
+        for row in rows:
+            fields = {field: row[field] for field in (*by, "seeds")}
+            entry = joined.setdefault(tuple(json.dumps(row[field]) for field in by), fields)
+            entry |= {f"{part}_{key}": value for key, value in row.items() if key not in fields}
+    return list(joined.values())
+
+
+def markdown(rows: Sequence[Row], by: Sequence[str], parts: Sequence[str] = ("",)) -> str:
+    """A table with the fields `by` and the metrics of both tasks in percent.
+
+    `parts` are those of `beside`. The best number of a column is bold, or, where one row is chosen, that row's numbers.
+    """
+    columns, bold = _columns(parts), _bold(rows, parts)
+    headings = [heading for heading, _ in columns]
+    lines = ["| " + " | ".join([*by, *headings]) + " |", "|" + " --- |" * len(by) + " ---: |" * len(headings)]
+    for number, row in enumerate(rows):
+        cells = [_cell(row, key, (number, key) in bold, "**", "**", "±") for _, key in columns]
         lines.append("| " + " | ".join([*(_plain(row[field]) for field in by), *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def latex(rows: Sequence[Row], by: Sequence[str]) -> str:
+def latex(rows: Sequence[Row], by: Sequence[str], parts: Sequence[str] = ("",)) -> str:
     """The same as a booktabs tabular."""
-    best = _best(rows)
+    columns, bold = _columns(parts), _bold(rows, parts)
+    headings = [heading for heading, _ in columns]
     lines = [
-        r"\begin{tabular}{" + "l" * len(by) + "r" * len(HEADINGS) + "}",
+        r"\begin{tabular}{" + "l" * len(by) + "r" * len(headings) + "}",
         r"\toprule",
-        " & ".join(_escaped(name) for name in [*by, *HEADINGS]) + r" \\",
+        " & ".join(_escaped(name) for name in [*by, *headings]) + r" \\",
         r"\midrule",
     ]
-    for row in rows:
-        cells = [_cell(row, column, best, r"\textbf{", "}", r"$\pm$") for column in COLUMNS]
+    for number, row in enumerate(rows):
+        cells = [_cell(row, key, (number, key) in bold, r"\textbf{", "}", r"$\pm$") for _, key in columns]
         lines.append(" & ".join([*(_escaped(_plain(row[field])) for field in by), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -73,9 +89,17 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
-def write_tables(store: Store, folder: str, rows: Sequence[Row], by: Sequence[str], name: str = "results") -> None:
+def write_tables(
+    store: Store,
+    folder: str,
+    rows: Sequence[Row],
+    by: Sequence[str],
+    name: str = "results",
+    parts: Sequence[str] = ("",),
+) -> None:
     """<name>.md, .tex and .json in a folder of the root."""
-    for suffix, text in (("md", markdown(rows, by)), ("tex", latex(rows, by)), ("json", as_json(rows))):
+    texts = {"md": markdown(rows, by, parts), "tex": latex(rows, by, parts), "json": as_json(rows)}
+    for suffix, text in texts.items():
         store.write_file(f"{folder}/{name}.{suffix}", text.encode())
 
 
@@ -136,30 +160,35 @@ def _svg(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _best(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    best = {}
-    for task, metric in COLUMNS:
-        if values := [row[f"{task}_{metric.name}"] for row in rows if row[f"{task}_{metric.name}"] is not None]:
-            best[task, metric.name] = max(values)
-    return best
+def _columns(parts: Sequence[str]) -> list[tuple[str, str]]:
+    """Heading and key of each column of numbers."""
+    return [
+        (f"{part} {heading}".strip(), f"{part}_{task}_{metric.name}".strip("_"))
+        for part in parts
+        for heading, (task, metric) in zip(HEADINGS, COLUMNS, strict=True)
+    ]
 
 
-def _cell(
-    row: Row,
-    column: tuple[str, Metric],
-    best: Mapping[tuple[str, str], float],
-    before: str,
-    after: str,
-    plus_minus: str,
-) -> str:
-    task, metric = column
-    value = row[f"{task}_{metric.name}"]
+def _bold(rows: Sequence[Row], parts: Sequence[str]) -> set[tuple[int, str]]:
+    """The places, as the number of the row and the key of the column, that are bold."""
+    places = set()
+    is_chosen = any(row.get("chosen") for row in rows)
+    for _, key in _columns(parts):
+        best = max((row[key] for row in rows if row.get(key) is not None), default=None)
+        for number, row in enumerate(rows):
+            if row.get("chosen") if is_chosen else best is not None and row.get(key) == best:
+                places.add((number, key))
+    return places
+
+
+def _cell(row: Row, key: str, is_bold: bool, before: str, after: str, plus_minus: str) -> str:
+    value = row.get(key)
     if value is None:
         return "-"
     text = f"{100 * value:.2f}"
-    spread = row.get(f"{task}_{metric.name}_spread")
+    spread = row.get(f"{key}_spread")
     text = text if spread is None else f"{text} {plus_minus} {100 * spread:.2f}"
-    return f"{before}{text}{after}" if value == best[task, metric.name] else text
+    return f"{before}{text}{after}" if is_bold else text
 
 
 def _plain(value: object) -> str:

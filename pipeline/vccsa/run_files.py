@@ -27,6 +27,10 @@ class FailedRunError(CsmvError):
     """A run whose numbers were not finite: it has no scores."""
 
 
+class TakenError(CsmvError):
+    """A run's name that another run has."""
+
+
 class NotFiniteError(FailedRunError):
     """A loss or a score that is not finite, and where it was met.
 
@@ -133,14 +137,14 @@ def run_names(store: Store) -> tuple[list[str], dict[str, str]]:
 
 
 def refuse_other_settings(run: str, document: dict[str, Any], config: TrainConfig) -> None:
-    """Raises CsmvError if a finished run of that name was trained with other settings."""
+    """Raises TakenError if a finished run of that name was trained with other settings."""
     before = config_in(document, run)
     if before.identity == config.identity:
         return
     old, new = (as_flat(one.model_dump(mode="json")) for one in (before, config))
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    raise CsmvError(
+    raise TakenError(
         f"The run '{run}' is there already, with other settings ({', '.join(changed[:3])}{more}): give this one "
         "another name with --run, or replace it with --overwrite."
     )
@@ -157,7 +161,8 @@ def refuse_taken(store: Store, run: str, fingerprint: str, unfinished: str | Non
         overwrite: what may be replaced.
 
     Raises:
-        CsmvError: another run is there, or this very one failed before.
+        TakenError: another run is there.
+        FailedRunError: this very one failed before.
     """
     failed = failed_document(store, run)
     if failed is not None and failed.get("fingerprint") == fingerprint:
@@ -174,7 +179,7 @@ def refuse_taken(store: Store, run: str, fingerprint: str, unfinished: str | Non
     what = "" if is_finished else ", failed" if failed is not None else ", unfinished"
     made = "another split, other comments, labels, features or encoder files, or by another version"
     made = made if is_finished else f"other settings or {made}"
-    raise CsmvError(
+    raise TakenError(
         f"The run '{run}' is there already{what}, made with {made}: give this one another name with --run, or replace "
         "it with --overwrite."
     )

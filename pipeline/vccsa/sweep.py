@@ -16,9 +16,11 @@ from csmv.pipeline.errors import CsmvError, parsed_json
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Json, Validated, parse
 from csmv.pipeline.vccsa.evaluation import evaluate
-from csmv.pipeline.vccsa.result_tables import Row, over_seeds, rows_of, write_tables
+from csmv.pipeline.vccsa.metrics import METRICS, TASKS
+from csmv.pipeline.vccsa.result_tables import Row, beside, over_seeds, rows_of, write_tables
+from csmv.pipeline.vccsa.run_files import FailedRunError, TakenError, why_failed
 from csmv.pipeline.vccsa.train_config import TrainConfig
-from csmv.pipeline.vccsa.training import train
+from csmv.pipeline.vccsa.training import SCORED, train
 
 TABLE_1: tuple[dict[str, Any], ...] = tuple(
     {"sizes.scales": scales, "sizes.consensus_tokens": tokens, "sizes.consensus_layers": layers}
@@ -60,20 +62,23 @@ class SweepConfig(Validated):
 
 
 def write_sweep(store: Store, sweep: SweepConfig) -> int:
-    """Keep a sweep in the root and give its number of runs.
+    """Keep a sweep in the root and give its number of runs; one that is there takes the seeds that it lacks.
 
     Raises CsmvError if a point does not fit, or if another sweep of that name is there.
     """
+    path = f"sweeps/{sweep.name}/sweep.json"
+    if store.exists(path):
+        before = read_sweep(store, sweep.name)
+        if before.model_copy(update={"seeds": sweep.seeds}) != sweep:
+            raise CsmvError(
+                f"The root already has another sweep called '{sweep.name}', which differs in more than its seeds; give "
+                f"this one another name, or remove {path}."
+            )
+        sweep = sweep.model_copy(update={"seeds": tuple(dict.fromkeys((*before.seeds, *sweep.seeds)))})
     runs = [name for _, _, name in sweep.runs()]
     if not runs:
         raise CsmvError("A sweep needs at least one seed and one value for each field.")
-    path = f"sweeps/{sweep.name}/sweep.json"
-    data = (sweep.model_dump_json(indent=2) + "\n").encode()
-    if store.exists(path) and store.read_file(path) != data:
-        raise CsmvError(
-            f"The root already has another sweep called '{sweep.name}'; give this one another name, or remove {path}."
-        )
-    store.write_file(path, data)
+    store.write_file(path, (sweep.model_dump_json(indent=2) + "\n").encode())
     return len(runs)
 
 
@@ -84,20 +89,56 @@ def read_sweep(store: Store, name: str) -> SweepConfig:
 
 
 def train_point(store: Store, name: str, number: int) -> None:
-    """Train the `number`th run of a sweep, if it is not finished already."""
+    """Train the `number`th run of a sweep, if it is not finished already.
+
+    One that fails, now or before, is told by `failed_runs`, and the others go on. Raises CsmvError if the run was
+    trained on other data or labels.
+    """
     _, config, run = list(read_sweep(store, name).runs())[number]
-    train(store, config, run)
+    try:
+        train(store, config, run)
+    except FailedRunError:
+        return
+    except TakenError as error:
+        raise CsmvError(
+            f"The sweep '{name}' has runs that were trained on other data, which can't stand in one table with new "
+            f"ones: give a new sweep another name. {error}"
+        ) from None
 
 
-def results(store: Store, name: str, part: str = "test") -> list[Row]:
-    """Mean and spread over seeds at each point; also written as tables into `sweeps/<name>/`."""
+def failed_runs(store: Store, name: str) -> dict[str, str]:
+    """The runs of a sweep that have no scores, and of each why."""
+    reasons = {run: why_failed(store, run) for _, _, run in read_sweep(store, name).runs()}
+    return {run: reason for run, reason in reasons.items() if reason is not None}
+
+
+def results(store: Store, name: str) -> list[Row]:
+    """Mean and spread over seeds at each point, of dev and of test; also written as tables into `sweeps/<name>/`.
+
+    The point with the largest dev scores is `chosen`: the sum of both tasks in the metric that chooses epochs. What
+    test says has no part in it. Failed runs are left out; a point's `seeds` are those that are not.
+    Raises CsmvError if all of them failed.
+    """
     sweep = read_sweep(store, name)
-    rows: list[Row] = []
+    failed = failed_runs(store, name)
     fields = list(dict.fromkeys(field for settings in sweep.settings() for field in settings))
-    for settings, _, run in sweep.runs():
-        [row] = rows_of([evaluate(store, run, part, resamples=200)])
-        rows.append(row | {field: settings.get(field) for field in fields})
     by = fields or ["model"]
-    summary = over_seeds(rows, by)
-    write_tables(store, f"sweeps/{name}", summary, [*by, "seeds"])
+    rows: dict[str, list[Row]] = {part: [] for part in SCORED}
+    for settings, _, run in sweep.runs():
+        for part in SCORED if run not in failed else ():
+            [row] = rows_of([evaluate(store, run, part, resamples=200)])
+            rows[part].append(row | {field: settings.get(field) for field in fields})
+    summary = beside({part: over_seeds(some, by) for part, some in rows.items()}, by)
+    if not summary:
+        raise FailedRunError(f"All runs of the sweep '{name}' failed. {next(iter(failed.values()))}")
+    by_dev = [_dev_score(row, sweep.base.select_by) for row in summary]
+    for row, score in zip(summary, by_dev, strict=True):
+        row["chosen"] = score == max(by_dev)
+    write_tables(store, f"sweeps/{name}", summary, [*by, "seeds"], parts=SCORED)
     return summary
+
+
+def _dev_score(row: Row, select_by: str) -> float:
+    short = METRICS[0].short if select_by == "last" else select_by
+    [metric] = [metric for metric in METRICS if metric.short == short]
+    return sum(row[f"dev_{task}_{metric.name}"] or 0.0 for task in TASKS)

@@ -5,16 +5,19 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.report import facts
 from csmv.pipeline.schemas import features_spec
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import data, training
+from csmv.pipeline.vccsa.sweep import SweepConfig, failed_runs, results, train_point, write_sweep
 from csmv.pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -314,3 +317,74 @@ def test_a_finished_run_is_known_before_data_or_an_encoder_is_read(
     assert "was finished already" in train(*asked).stdout
     shutil.rmtree(folder)
     assert "was finished already" in train(*asked).stdout
+
+
+# ---------------------------------------------------------------- sweeps, and what chooses
+
+
+def other_test_labels(row: dict) -> dict | None:
+    """A test comment has the label that the next class has."""
+    if part_of(row["comment_id"]) != "test":
+        return row
+    opinions = list(WORDS)
+    opinion = opinions[(opinions.index(row["opinion"]) + 1) % 3]
+    return row | {"opinion": opinion, "emotion": WORDS[opinion][1]}
+
+
+def swept(
+    store: Store, rates: tuple[object, ...] = (1e-3, 1e-2), seeds: tuple[int, ...] = (1, 2), **base: object
+) -> Any:
+    asked = {"name": "widths", "base": SMALL | base, "seeds": seeds}
+    runs = write_sweep(store, SweepConfig.model_validate(asked | {"grid": {"optimizer.learning_rate": rates}}))
+    for number in range(runs):
+        train_point(store, "widths", number)
+    return results(store, "widths")
+
+
+def test_no_test_label_moves_weights_epochs_or_what_a_sweep_chooses(root: Store, tmp_path: Path) -> None:
+    other = Store.open(str(shutil.copytree(root.root, tmp_path / "other")))
+    write_labels(other, other_test_labels)
+
+    first, second = (swept(store, (1e-3, 1e-2, 1e-1), (1,), epochs=3, model="vccsa") for store in (root, other))
+
+    names = [name for name in root.files("models") if name.endswith(".safetensors")]
+    assert len(names) == 3
+    assert all(root.read_file(name) == other.read_file(name) for name in names)
+    assert [row["chosen"] for row in first] == [row["chosen"] for row in second]
+    for one, two in zip(first, second, strict=True):
+        dev = [key for key in one if key.startswith("dev_")]
+        assert dev and {key: one[key] for key in dev} == {key: two[key] for key in dev}
+    assert [row["test_opinion_micro_f1"] for row in first] != [row["test_opinion_micro_f1"] for row in second]
+
+
+def test_a_sweep_chooses_by_dev_and_shows_both(root: Store) -> None:
+    rows = swept(root)
+    by_dev = [row["dev_opinion_micro_f1"] + row["dev_emotion_micro_f1"] for row in rows]
+    assert [row["chosen"] for row in rows] == [score == max(by_dev) for score in by_dev]
+    table = root.read_file("sweeps/widths/results.md").decode()
+    assert "dev opinion micro" in table.splitlines()[0] and "test opinion micro" in table.splitlines()[0]
+
+
+def test_a_sweep_takes_more_seeds_later_and_trains_only_those(root: Store) -> None:
+    swept(root)
+    before = {name: root.read_file(name) for name in root.files("models")}
+    rows = swept(root, seeds=(1, 2, 3))
+    assert [row["seeds"] for row in rows] == [3, 3]
+    assert {name: root.read_file(name) for name in before} == before
+    assert [row["seeds"] for row in swept(root, seeds=(1,))] == [3, 3]
+    with pytest.raises(CsmvError, match="differs in more than its seeds"):
+        swept(root, (1e-3, 2e-2))
+
+
+def test_a_sweep_leaves_out_what_diverged(root: Store) -> None:
+    rows = swept(root, (1e-3, 1e30), optimizer={"clip_norm": None})
+    assert [(row["optimizer.learning_rate"], row["seeds"]) for row in rows] == [(1e-3, 2)]
+    assert all("not finite" in reason for reason in failed_runs(root, "widths").values())
+    assert len(failed_runs(root, "widths")) == 2
+
+
+def test_a_sweep_of_other_labels_is_refused(root: Store) -> None:
+    swept(root)
+    write_labels(root, other_test_labels)
+    with pytest.raises(CsmvError, match="give a new sweep another name"):
+        swept(root)

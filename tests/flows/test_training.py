@@ -183,6 +183,8 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
 
     rows = json.loads(swept.stdout)
     assert [(row["sizes.visual_dim"], row["seeds"]) for row in rows] == [(4, 2), (8, 2)]
+    assert sum(row["chosen"] for row in rows) >= 1
+    assert all({"dev_emotion_macro_f1", "test_emotion_macro_f1"} <= row.keys() for row in rows)
     assert Store.open(root).exists("sweeps/widths/results.tex")
     assert read_sweep(Store.open(root), "widths").base.model == "video"
 

@@ -218,10 +218,12 @@ def test_a_sweep_goes_on_where_it_was_and_sums_up_over_seeds(judged: Store) -> N
     rows = results(judged, "regularised")
 
     assert [(row["sizes.visual_dim"], row["seeds"]) for row in rows] == [(4, 2), (16, 2)]
-    assert judged.read_file("sweeps/regularised/results.md").decode().count("±") == 8
+    assert judged.read_file("sweeps/regularised/results.md").decode().count("±") == 16  # dev and test
     with pytest.raises(CsmvError, match="another sweep called"):
-        write_sweep(judged, sweep.model_copy(update={"seeds": (1, 2, 3)}))
+        write_sweep(judged, sweep.model_copy(update={"grid": {"sizes.visual_dim": (4, 32)}}))
     assert read_sweep(judged, "regularised") == sweep
+    assert write_sweep(judged, sweep.model_copy(update={"seeds": (2, 3)})) == 6
+    assert read_sweep(judged, "regularised").seeds == (1, 2, 3)
 
 
 def test_table_1_is_nine_settings_of_the_paper_model() -> None:
