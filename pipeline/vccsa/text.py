@@ -192,6 +192,8 @@ def load_encoder(
         built = AutoModel.from_config(settings, dtype=torch.float32)  # type: ignore[no-untyped-call]
         return _encoder_of(built), HubTokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True))
     local = Path(config.encoder).is_dir()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it warns of is refused below, in a sentence
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.encoder, local_files_only=local)
         model, loading = AutoModel.from_pretrained(
@@ -205,6 +207,8 @@ def load_encoder(
             f"The text encoder '{config.encoder}' can't be loaded ({reason}). Name a directory in Hugging Face's "
             "layout (config.json, tokenizer files, model.safetensors), a hub id that can be reached, or `tiny`."
         ) from None
+    finally:
+        logging.set_verbosity(verbosity)
     encoder = _encoder_of(model)
     _refuse_unusable(config.encoder, encoder)
     _refuse_another_vocabulary(config.encoder, encoder, tokenizer)

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.config import DatasetConfig, record_section
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.report import facts
 from csmv.pipeline.schemas import features_spec
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import data, training
 from csmv.pipeline.vccsa.sweep import SweepConfig, failed_runs, results, train_point, write_sweep
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,7 +37,10 @@ DIVERGING = ("--set", "optimizer.learning_rate=1e30", "--set", "optimizer.clip_n
 @pytest.fixture
 def root(tmp_path: Path) -> Store:
     """Ten videos with six comments each, four numbers a vector."""
-    config = {"name": "small", "n_shards": 1, "source": {"kind": "folder", "path": "nowhere"}}
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "comments.jsonl").touch()
+    config = {"name": "small", "n_shards": 1, "source": {"kind": "folder", "path": str(source)}}
     store = Store.create(str(tmp_path / "root"), DatasetConfig.model_validate(config))
     comments, labels, split = [], [], []
     for v in range(10):
@@ -297,9 +301,9 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_a_finished_run_is_known_before_data_or_an_encoder_is_read(
-    train: Run, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A BERT of four words."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -309,14 +313,67 @@ def test_a_finished_run_is_known_before_data_or_an_encoder_is_read(
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
     small = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 16}
     BertModel(BertConfig(vocab_size=4, hidden_size=8, **small)).save_pretrained(folder)
-    asked = ("--model", "text", "--set", f"text.encoder={folder}", "--set", "text.max_tokens=8", "--set", "epochs=1")
+    return folder
+
+
+def test_a_finished_run_is_known_before_data_or_an_encoder_is_read(
+    train: Run, encoder: Path, request: pytest.FixtureRequest
+) -> None:
+    asked = ("--model", "text", "--set", f"text.encoder={encoder}", "--set", "text.max_tokens=8", "--set", "epochs=1")
     first = train(*asked)
     assert first.returncode == 0, first.stderr
 
     request.getfixturevalue("forbidden")
     assert "was finished already" in train(*asked).stdout
-    shutil.rmtree(folder)
+    shutil.rmtree(encoder)
     assert "was finished already" in train(*asked).stdout
+
+
+def without_tokenizer(folder: Path) -> None:
+    for file in folder.glob("token*"):
+        file.unlink()
+
+
+def with_another_layer(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 2}))
+
+
+def as_it_is(folder: Path) -> None:
+    """Its 16 positions are too few for 17 tokens."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "tokens", "says"),
+    [
+        (without_tokenizer, 8, "It is missing from the folder, or another encoder's"),
+        (with_another_layer, 8, "lack encoder.layer.1."),
+        (as_it_is, 17, "reads at most 16 tokens, and texts may have 17"),
+    ],
+)
+def test_an_encoder_that_would_mislead_is_refused_and_the_old_run_stays(
+    train: Run, root: Store, encoder: Path, spoil: Callable[[Path], None], tokens: int, says: str
+) -> None:
+    assert train().returncode == 0
+    before = files_of(root, "mine")
+    spoil(encoder)
+
+    asked = ("--model", "text", "--set", f"text.encoder={encoder}", "--set", f"text.max_tokens={tokens}")
+    refused = train(*asked, "--overwrite")
+
+    assert refused.returncode == 1
+    assert says in said(refused)
+    assert files_of(root, "mine") == before
+
+
+def test_status_tells_of_a_failed_run_of_the_configuration(csmv_inside: Run, root: Store) -> None:
+    optimizer = {"learning_rate": 1e30, "clip_norm": None}
+    record_section(root, "train", TrainConfig.model_validate(SMALL | {"optimizer": optimizer}))
+    assert csmv_inside("train", "--root", root.root).returncode == 1
+
+    status = csmv_inside("status", root.root)
+
+    assert "failed, since its numbers were not finite" in " ".join(status.stdout.split())
 
 
 # ---------------------------------------------------------------- sweeps, and what chooses
