@@ -5,6 +5,7 @@ own stand in pyproject.toml like anybody's. Families such as `timm:NAME` are fun
 make the class of any name after their prefix. A name that two packages claim is refused, so none is taken silently.
 """
 
+import gc
 import json
 import tomllib
 from collections.abc import Mapping
@@ -96,14 +97,25 @@ def _package(point: EntryPoint) -> str:
 
 def _load(point: EntryPoint) -> Any:
     if any(point == one for one in _own(point.group)):
-        return point.load()  # a missing library is then told with the extra that brings it
+        return _imported(point)  # a missing library is then told with the extra that brings it
     try:
-        return point.load()
+        return _imported(point)
     except Exception as error:
         raise ExtractorError(
             f"The extractor plugin '{point.name}' ({point.value}) could not be loaded "
             f"({type(error).__name__}: {error}): mend or uninstall that package."
         ) from error
+
+
+def _imported(point: EntryPoint) -> Any:
+    """What an entry point names. Libraries of networks make a million objects that stay: none is looked through."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        return point.load()
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _load_class(point: EntryPoint) -> "type[Extractor]":

@@ -2,16 +2,63 @@
 
 from typing import ClassVar
 
-from torch import nn
-from torchvision.models import resnet50
-from torchvision.models.resnet import Bottleneck
+from torch import Tensor, nn
 
-from csmv.extractors.base import headed
 from csmv.extractors.frames import FrameExtractor
 from csmv.extractors.precision import fold_pair
 from csmv.extractors.registry import register
 from csmv.extractors.transforms import PillowShortSide
 from csmv.extractors.weights import Weights
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions with batch norms, and a shortcut; the 3x3 one has the stride."""
+
+    def __init__(self, inside: int, width: int, stride: int, *, projected: bool) -> None:
+        super().__init__()
+        outside = 4 * width
+        self.conv1, self.bn1 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, outside, 1, bias=False), nn.BatchNorm2d(outside)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if projected:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        result: Tensor = self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return result
+
+
+class ResNet(nn.Module):
+    """The network of 50 layers, keys and numbers as in torchvision's, whose import takes longer than a short film.
+
+    `fc` is an identity where `classes` is 0.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        inside = 64
+        for number, (count, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 1):
+            stride = 1 if number == 1 else 2
+            blocks = [Bottleneck(inside, width, stride, projected=True)]
+            blocks += [Bottleneck(4 * width, width, 1, projected=False) for _ in range(count - 1)]
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            inside = 4 * width
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc: nn.Module = nn.Linear(inside, classes) if classes else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for number in range(1, 5):
+            x = self.get_submodule(f"layer{number}")(x)
+        scores: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return scores
 
 
 @register
@@ -34,7 +81,7 @@ class ResNet50(FrameExtractor):
     }
 
     def build(self, classes: int) -> nn.Module:
-        return headed(resnet50(weights=None, num_classes=max(classes, 1)), classes)
+        return ResNet(classes)
 
     def folded(self, module: nn.Module) -> nn.Module:
         module = super().folded(module)  # those of the shortcuts

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,13 +48,25 @@ class Attention(nn.Module):
         return out
 
 
+class Mlp(nn.Module):
+    """Two layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.act, self.fc2 = nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc2(self.act(self.fc1(x)))
+        return out
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)); GELU is the exact one."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.norm1, self.attn = nn.LayerNorm(width, eps=EPS), Attention(width, heads)
-        self.norm2, self.mlp = nn.LayerNorm(width, eps=EPS), Mlp(width, hidden, act_layer=nn.GELU)
+        self.norm2, self.mlp = nn.LayerNorm(width, eps=EPS), Mlp(width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from csmv.extractors.extractor_errors import ExtractorError
@@ -79,7 +80,7 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode())
-        digest.update(state[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(state[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -238,6 +239,8 @@ class without_initialisation(TorchFunctionMode):
     """Inside, the random filling of new parameters is skipped: they are about to be loaded."""
 
     SKIPPED = frozenset({Tensor.uniform_, Tensor.normal_, Tensor.erfinv_})
+    # These hand themselves to the mode as a whole, so that it does not see what they call.
+    SKIPPED_INITS = frozenset({init.uniform_, init.normal_, init.kaiming_uniform_})
 
     def __enter__(self) -> Any:
         # It draws again what lies outside its bounds, for ever if nothing is drawn.
@@ -250,7 +253,12 @@ class without_initialisation(TorchFunctionMode):
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in self.SKIPPED else func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if func in self.SKIPPED:
+            return args[0]
+        if func in self.SKIPPED_INITS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def random_tensor(key: str, shape: tuple[int, ...], rule: RandomRule, seed: int) -> NDArray[np.float32]:

@@ -3,6 +3,8 @@
 Does no work itself, and imports nothing heavy, so that `csmv --help` answers at once.
 """
 
+import atexit
+import gc
 import os
 import sys
 from importlib import import_module, metadata
@@ -50,6 +52,8 @@ def main() -> None:
     """
     server.end_when_it_dies = server.end_process
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # All memory goes with the process: to look through torch's objects for circles at its end takes half a second.
+    atexit.register(gc.freeze)
     try:
         build_app()()
     except (UsageError, UnknownChoiceError) as error:

@@ -18,6 +18,7 @@ from csmv.extractors.base import Extractor
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.precision import OneDnnConvolution
 from csmv.extractors.registry import extractor_class
+from csmv.extractors.resnet50 import ResNet
 from csmv.extractors.sampling import ClipRule
 from csmv.extractors.weights import random_state
 
@@ -204,3 +205,23 @@ def test_files_with_other_classes_and_with_none_are_taken(tmp_path: Path) -> Non
     headless = create("s3d", tmp_path / "headless.pt")
     assert headless.classes == 0
     assert torch.equal(headless.embed(clip), network.embed(clip))
+
+
+def test_resnet50_is_torchvisions() -> None:
+    network = create("resnet50", "random", granularity="temporal")
+    theirs: Any = torchvision.models.resnet50(weights=None).eval()
+    ours = ResNet(1000).eval()
+    assert [(key, value.shape) for key, value in ours.state_dict().items()] == [
+        (key, value.shape) for key, value in theirs.state_dict().items()
+    ]
+    theirs.load_state_dict(random_state(theirs, network.random_rule))
+    ours.load_state_dict(theirs.state_dict())
+    clip = golden_frames(0, 1, 224)
+    images = pixels(network, clip)[0].transpose(0, 1)
+    with torch.inference_mode():
+        assert torch.equal(ours(images), theirs(images))
+        theirs.fc = torch.nn.Identity()
+        wanted = theirs.double()(images.double()).numpy()
+    # Random weights let rounding grow over 50 layers, in torchvision's own float32 as well.
+    assert relative_l2(network.embed(clip[None])[0].numpy(), wanted) < 5 * BOUND
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.module.modules())

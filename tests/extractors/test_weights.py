@@ -196,3 +196,14 @@ def test_the_residual_network_is_torchvisions(name: str, classes: int) -> None:
         return [*parts, *(f"{key} {tuple(value.shape)}" for key, value in network.state_dict().items())]
 
     assert described(ours) == described(theirs)
+
+
+def test_random_filling_is_skipped_where_weights_are_about_to_be_loaded() -> None:
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    with without_initialisation():
+        layers = [torch.nn.Linear(9, 9), torch.nn.Conv3d(3, 5, 3), torch.nn.LSTM(4, 4), torch.nn.Embedding(5, 4)]
+        torch.nn.init.kaiming_normal_(tensor=layers[0].weight)
+        torch.nn.init.trunc_normal_(layers[0].weight)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(torch.nn.BatchNorm2d(3).weight, torch.ones(3))
