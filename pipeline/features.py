@@ -55,10 +55,11 @@ def extract_shard(
     `tick` gets the number of videos just finished. Videos that give nothing go to failures/features/<name>.
     CsmvError if what is there was made otherwise (other weights, dtype, clip rule) than asked for.
     """
-    todo = {config: tuple(missing(store, shard, config)) for config in configs}
-    for config in configs:
-        check_settings(store, shard, config)
-        _record_deleted(store, shard, config)
+    with store.remembering():  # over a slow line, to ask a second time takes as long as to decode a film
+        todo = {config: tuple(missing(store, shard, config)) for config in configs}
+        for config in configs:
+            check_settings(store, shard, config)
+            _record_deleted(store, shard, config)
     for videos in dict.fromkeys(todo.values()):
         same = [config for config in configs if todo[config] == videos]
         for group in _passes(same):

@@ -43,6 +43,9 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _NOT_CONDITIONAL = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 
+AHEAD = 8
+"""Copies that are fetched before they are asked for: of short films, as many as decode in a round trip."""
+
 _T = TypeVar("_T")
 
 
@@ -359,7 +362,7 @@ class Files:
             yield self._copied(relative, Path(folder))
 
     @contextmanager
-    def local_files(self, relative: Sequence[str], ahead: int = 2) -> "Iterator[LocalFiles]":
+    def local_files(self, relative: Sequence[str], ahead: int = AHEAD) -> "Iterator[LocalFiles]":
         """Local paths to read files from, one after the other: the files themselves on a local root, else copies.
 
         Up to `ahead` copies are fetched before they are asked for, while earlier ones are read. Each copy is there
