@@ -5,7 +5,7 @@ weights, sets precision and checks shapes; it never decodes or batches (the engi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,10 +21,12 @@ from csmv.extractors.precision import (
     DTYPES,
     Deviation,
     Dtype,
+    compiled,
     compute_dtype,
     fold_batch_norms,
     matmul_mode,
     prepare,
+    require_compiler,
     specimen,
 )
 from csmv.extractors.sampling import CSMV_RULE, ClipRule
@@ -129,14 +131,16 @@ class Extractor(ABC):
         loaded = self._load(weights, sha256, seed)
         self.weights_origin, self.weights_sha256 = loaded.origin, loaded.sha256
         module = self.folded(self._filled(loaded).eval().requires_grad_(False))
-        self._run = self.vectors
+        self._run: Callable[[Tensor], Tensor] = self.vectors
         self.deviation: Deviation | None = None
-        if measure and dtype != "float32":
+        self.compiled = compile
+        if compile:
+            require_compiler(self.device)
+        if measure and (compile or dtype != "float32"):
             self.deviation = self._set_measured(module, dtype)
         else:
             self._set(module, dtype)
-        if compile:
-            self._run = torch.compile(self.vectors)
+            self._compile()
 
     def _set(self, module: nn.Module, dtype: Dtype) -> None:
         self.dtype = dtype
@@ -147,7 +151,13 @@ class Extractor(ABC):
         self._set(module, "float32")
         wanted = self.embed(sample)
         self._set(module, dtype)
+        self._compile()
         return Deviation.between(self.embed(sample), wanted)
+
+    def _compile(self) -> None:
+        """Have `vectors` compiled when it is first called, if that was asked for."""
+        if self.compiled:
+            self._run = compiled(self.vectors)
 
     # -- what a subclass writes -------------------------------------------------------------------------------
 

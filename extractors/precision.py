@@ -3,14 +3,19 @@
 Only rearranges a network that is already loaded; never touches its weights' meaning.
 """
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from csmv.extractors.extractor_errors import ExtractorError
 
 Dtype = Literal["float32", "tf32", "bfloat16", "float16"]
 
@@ -69,6 +74,44 @@ def matmul_mode(dtype: Dtype) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def require_compiler(device: torch.device) -> None:
+    """ExtractorError, which says what to install, unless networks can be compiled for the device here."""
+    if device.type == "cpu":
+        wanted = (os.environ["CXX"],) if os.environ.get("CXX") else ("g++", "clang++")
+        if not any(shutil.which(name) for name in wanted):
+            raise ExtractorError(
+                f"Compiling a network for the CPU needs a C++ compiler, and there is no {' or '.join(wanted)}: install "
+                "one (`apt-get install g++`), or leave --compile out."
+            )
+    elif device.type == "cuda" and find_spec("triton") is None:
+        raise ExtractorError(
+            "Compiling a network for a GPU needs Triton, which is not installed: `pip install triton`, or leave "
+            "--compile out."
+        )
+
+
+def compiled(vectors: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`vectors`, compiled for each shape when it first sees it; ExtractorError where that does not work here."""
+    run: Callable[[Tensor], Tensor] = torch.compile(vectors, dynamic=False)
+    seen: set[tuple[int, ...]] = set()
+
+    def compiling(batch: Tensor) -> Tensor:
+        if tuple(batch.shape) in seen:
+            return run(batch)
+        try:
+            result = run(batch)
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise ExtractorError(
+                f"The network could not be compiled here ({type(error).__name__}): leave --compile out."
+            ) from error
+        seen.add(tuple(batch.shape))
+        return result
+
+    return compiling
 
 
 def fold_batch_norms(module: nn.Module) -> None:

@@ -22,6 +22,9 @@ class FeatureConfig(Validated):
     dtype: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
         default="float32", description="numbers that the network computes with"
     )
+    compile: bool = Field(
+        default=False, description="compile the network for the device: slow to start, faster after; moves last digits"
+    )
     device: str = Field(
         default="cpu", description="where the network runs: cpu, cuda, or one of several such as cuda:1"
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PREPROCESSING = "preprocessing"
 """In a footer: what was done with frames before the network, said by extractors that once did otherwise."""
 
+COMPILED, YES, NO = "compiled", "yes", "no"
+"""In a footer: whether torch.compile made the network's kernels; left out where it did not."""
+
 
 def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
     """What a shard's footer says of how its numbers were made."""
@@ -47,6 +50,8 @@ def footer(config: FeatureConfig, network: "Extractor") -> dict[str, str]:
         metadata |= {"decoder": decoder, "versions": f"{metadata['versions']}, {decoder_version(decoder)}"}
     if network.revision:
         metadata["weights_revision"] = network.revision
+    if network.compiled:
+        metadata[COMPILED] = YES
     if network.predecessor:
         metadata[PREPROCESSING] = repr(network.transform)
     if network.device.type == "cpu":
@@ -70,7 +75,7 @@ def decoder_used(config: FeatureConfig) -> DecoderName:
 _DECIDES = ("extractor", "weights_sha256", "clip_rule", "granularity", "dtype", "storage")
 """What of a footer decides the numbers: the rest (threads, versions, device) moves their last digits only."""
 
-_SOMETIMES = ("decoder", PREPROCESSING)
+_SOMETIMES = ("decoder", PREPROCESSING, COMPILED)
 """The same, said by some footers only: older ones without them keep their digest."""
 
 
@@ -131,6 +136,7 @@ def made_with(store: Store, name: str) -> FeatureConfig | None:
         return None
     names = ("extractor", "granularity", "dtype", "storage", "decoder")
     asked: dict[str, Any] = {key: metadata[key] for key in names if key in metadata}
+    asked["compile"] = metadata.get(COMPILED) == YES
     asked["extractor"] = moved_to(metadata) or metadata["extractor"]
     asked |= {"device": metadata.get("device", "cpu"), "weights": _weights_named(store, metadata)}
     # Footers by earlier versions have the number only inside the rule.
@@ -175,9 +181,10 @@ def check_settings(store: Store, shard: int, config: FeatureConfig) -> None:
     if metadata is None:
         return
     refuse_moved(store, config.table, metadata)
-    metadata = {"decoder": DEFAULT} | metadata
+    metadata = {"decoder": DEFAULT, COMPILED: NO} | metadata
     asked = {"extractor": config.extractor, "dtype": config.dtype, "storage": config.storage}
     asked["decoder"] = decoder_used(config)
+    asked[COMPILED] = YES if config.compile else NO
     if config.weights in ("random", "default") and metadata.get("weights") != "none":
         asked["weights"] = config.weights
     _compare(config, shard, metadata, asked)

@@ -167,6 +167,7 @@ def load(config: FeatureConfig) -> "Extractor":
             dtype=config.dtype,
             sha256=config.sha256 or "",
             max_clips=config.max_clips,
+            compile=config.compile,
             measure=True,
         )
     except UnknownChoiceError as error:

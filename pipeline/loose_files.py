@@ -15,7 +15,7 @@ from csmv.extractors.registry import extractor_class
 from csmv.extractors.sampling import vector_spans
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_sets import PREPROCESSING, decoder_used, footer
+from csmv.pipeline.feature_sets import COMPILED, NO, PREPROCESSING, YES, decoder_used, footer
 from csmv.pipeline.loose_config import LooseConfig
 from csmv.pipeline.loose_inputs import UNREADABLE, LooseFile, keys_of
 from csmv.pipeline.loose_outputs import Entry, Output, Timed, sha256_of
@@ -192,6 +192,7 @@ def _foreseen(config: FeatureConfig, asked: LooseConfig) -> dict[str, str]:
         "granularity": config.granularity,
         "dtype": config.dtype,
         "decoder": decoder_used(config),
+        COMPILED: YES if config.compile else NO,
     }
     if cls.weightless:
         return known
@@ -210,7 +211,7 @@ def _weights_name(weights: str, cls: "type[Extractor]") -> str:
 
 def _deciding(made: Mapping[str, str], network: "Extractor") -> dict[str, str]:
     shape = getattr(network, "transform", None)
-    said = {PREPROCESSING: "none" if shape is None else repr(shape), "decoder": DEFAULT}
+    said = {PREPROCESSING: "none" if shape is None else repr(shape), "decoder": DEFAULT, COMPILED: NO}
     made = dict(made) | {"weights": _weights_name(made["weights"], type(network))}
     return {key: value for key, value in (said | made).items() if key not in _MADE_ON}
 
@@ -224,12 +225,13 @@ def _refuse_other(output: Output, asked: Mapping[str, Mapping[str, str]]) -> Non
         then, now = (", ".join(sorted(one)) for one in (there, asked))
         raise CsmvError(_refusal(output, "by the extractor(s)", then, now))
     for name, settings in asked.items():
+        before = {COMPILED: NO} | there[name]
         for key, value in settings.items():
             if key == "weights" and "weights_sha256" in settings:
                 continue  # which tells more
-            if there[name].get(key) != value:
+            if before.get(key) != value:
                 what = f"with {key}" if len(asked) == 1 else f"with {key} of {name}"
-                raise CsmvError(_refusal(output, what, str(there[name].get(key)), value))
+                raise CsmvError(_refusal(output, what, str(before.get(key)), value))
 
 
 def _refusal(output: Output, what: str, then: str, now: str) -> str:

@@ -24,7 +24,7 @@ commands = typer.Typer()
 
 SECTION = "csmv.pipeline.feature_config:FeatureConfig"
 LOOSE = "csmv.pipeline.loose_config:LooseConfig"
-COMMON = ("extractor", "weights", "device", "dtype", "granularity", "batch_size", "workers", "decoder")
+COMMON = ("extractor", "weights", "device", "dtype", "compile", "granularity", "batch_size", "workers", "decoder")
 OF_SEVERAL = {"repeated": ("extractor",), "short": {"extractor": "-e"}}
 
 
@@ -146,7 +146,7 @@ def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
         for reason in [] if failed is None else failed["reason"].to_pylist():
             is_warning = FailureReason(reason).kind is FailureClass.WARNING
             (warnings if is_warning else reasons)[reason] += 1
-        if config.dtype != "float32":
+        if config.dtype != "float32" or config.compile:
             deviation = deviation or (read_footer(store, config.table, shard) or {}).get("deviation_from_float32", "")
     counts = {"videos": done, "failed": dict(sorted(reasons.items()))}
     counts |= {"warnings": dict(sorted(warnings.items()))} if warnings else {}
@@ -241,6 +241,7 @@ def _compute(run: "LooseRun") -> None:
             config.weights,
             device=config.device,
             dtype=config.dtype,
+            compile=config.compile,
             granularity=config.granularity,
             rule=run.asked.rule(extractor_class(name).rule),
             measure=True,

@@ -267,3 +267,25 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(
         peak_memory("-c", code, str(still(tmp_path / f"{seconds}.mp4", seconds)))[0] for seconds in (10, 600)
     )
     assert long - short < 200e6
+
+
+def test_a_network_is_compiled_only_where_a_compiler_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ExtractorError, match=r"needs a C\+\+ compiler, .* leave --compile out"):
+        create("timm:test_resnet", "random", compile=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ExtractorError, match="there is no no-such-compiler"):
+        create("timm:test_resnet", "random", compile=True)
+    assert not create("timm:test_resnet", "random").compiled
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same_within_rounding() -> None:
+    plain = create("timm:test_resnet", "random")
+    network = create("timm:test_resnet", "random", compile=True, measure=True)
+    assert network.deviation is not None
+    print(network.deviation)
+    assert 0 <= network.deviation.relative_l2 < 1e-4
+    clip = np.full((1, 16, *network.transform.size, 3), 90, np.uint8)
+    assert torch.allclose(network.embed(clip), plain.embed(clip), rtol=1e-3, atol=1e-3)
