@@ -6,7 +6,7 @@ weights, sets precision and checks shapes; it never decodes or batches (the engi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -36,6 +36,7 @@ from csmv.extractors.weights import (
     RandomRule,
     State,
     Weights,
+    card_of_weights,
     fetch,
     file_sha256,
     is_counter,
@@ -75,8 +76,8 @@ class Extractor(ABC):
     transform: FrameTransform
     granularities: ClassVar[Mapping[str, int]] = {"clip": 1}
     """Vectors a window for each granularity."""
-    head: ClassVar[str] = ""
-    """Prefix of the classifier's keys: features do not depend on it, so its size follows the file's."""
+    head: ClassVar[str | tuple[str, ...]] = ""
+    """Prefix (or prefixes) of the classifier's keys: features do not depend on it, so its size follows the file's."""
     classes: int = 0
     """Classes of the default head; files with another number are taken too."""
     random_rule: ClassVar[RandomRule] = RandomRule()
@@ -267,7 +268,7 @@ class Extractor(ABC):
             "input": "sound, 16 kHz mono" if size is None else f"{size.size[0]}x{size.size[1]}",
             "preprocessing": "none" if size is None else repr(size),
             **({"predecessor": cls.predecessor} if cls.predecessor else {}),
-            "weights": {key: asdict(value) for key, value in cls.weights.items()},
+            "weights": {key: card_of_weights(value) for key, value in cls.weights.items()},
         }
 
     # -- weights ----------------------------------------------------------------------------------------------
@@ -281,19 +282,31 @@ class Extractor(ABC):
         if self.weightless:
             return Loaded({}, "none", state_sha256({}))
         if text == "random":
-            state = self.random_state(seed)
-            return Loaded(state, "random", state_sha256(state))
+            made = self.random_state(seed)
+            return Loaded(made, "random", state_sha256(made))
         if text == "default" and not self.weights:
             raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
         published = next(iter(self.weights.values())) if text == "default" else self.weights.get(text)
         if published is None and text.startswith(("https://", "http://", "file://")):
             published = Weights(text, "unknown", text, sha256)
-        path = fetch(published) if published else Path(text).expanduser()
-        state = read_checkpoint(path)
-        digest = file_sha256(path)
+        files = [published, *published.beside] if published else []
+        parts = [(file.prefix, fetch(file)) for file in files] or [("", Path(text).expanduser())]
+        state: State = {}
+        for prefix, path in parts:
+            state |= self._part(read_checkpoint(path), prefix)
+        digest = "+".join(file_sha256(path) for _, path in parts)
+        name = " + ".join(path.name for _, path in parts)
         if not digest.startswith(sha256):
-            raise ExtractorError(f"{path} has sha256 {digest}, but {sha256} was asked for.")
-        return Loaded(state, text if text in ("default", *self.weights) else path.name, digest)
+            raise ExtractorError(f"{name} has sha256 {digest}, but {sha256} was asked for.")
+        return Loaded(state, text if text in ("default", *self.weights) else name, digest)
+
+    def _part(self, state: State, prefix: str) -> State:
+        """A file's tensors by the names that they have in the whole network."""
+        if not prefix:
+            return state
+        wanted = [key for key in self._empty(max(self.classes, 1)).state_dict() if key.startswith(prefix)]
+        own = without_prefix(state, [key.removeprefix(prefix) for key in wanted])
+        return {f"{prefix}{key}": value for key, value in own.items()}
 
     def random_state(self, seed: int) -> State:
         """Random weights of this network, the same for the same seed."""

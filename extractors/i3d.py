@@ -143,7 +143,7 @@ class I3D(Extractor):
     granularities: ClassVar = {"clip": 1, "temporal": 2}
     frames_a_window: ClassVar = (9, 1024)
     frames_a_vector = 8
-    head = "logits."
+    head: ClassVar[str | tuple[str, ...]] = "logits."
     classes = 400
     channels_last = True
     weights: ClassVar = {
@@ -168,7 +168,10 @@ class I3D(Extractor):
         return clips / 127.5 - 1
 
     def forward(self, clips: Tensor) -> Tensor:
-        maps = self.module(clips)
+        return self.rows(self.module(clips))
+
+    def rows(self, maps: Tensor) -> Tensor:
+        """Mixed_5c (B, 1024, t, 7, 7) to vectors (B, N, 1024)."""
         if self.granularity == "temporal":
             rows: Tensor = maps.mean((3, 4))
         else:
@@ -183,9 +186,12 @@ class I3D(Extractor):
     @torch.inference_mode()
     def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
         batch = torch.as_tensor(clips).to(self.device)
-        pooled = self._pooled(self.module(self.prepared(batch)))
-        scores: Tensor = self.module.get_submodule("logits")(pooled[..., None, None])[..., 0, 0]
-        return scores.float().mean(2).cpu()
+        return self.scores(self.module(self.prepared(batch)), self.module.get_submodule("logits")).cpu()
+
+    def scores(self, maps: Tensor, classifier: nn.Module) -> Tensor:
+        """Mixed_5c (B, 1024, t, 7, 7) to class scores (B, classes), float32."""
+        scores: Tensor = classifier(self._pooled(maps)[..., None, None])[..., 0, 0]
+        return scores.float().mean(2)
 
 
 @register

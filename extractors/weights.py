@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +42,10 @@ class Weights:
     licence: str
     source: str
     sha256: str = ""
+    prefix: str = ""
+    """What comes before the file's keys in the network, where several files make one network."""
+    beside: "tuple[Weights, ...]" = ()
+    """The other files of such a network."""
 
     @property
     def filename(self) -> str:
@@ -50,7 +54,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A state dict and what a shard records of it: `origin` (default, random, a file name) and the sha256."""
+    """A state dict and what a shard records of it: `origin` (default, random, a file name) and the sha256.
+
+    Of several files that make one network the sha256 are joined by `+`.
+    """
 
     state: State
     origin: str
@@ -175,6 +182,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if re.fullmatch(r"[0-9a-f]{64}", etag):
             self.sha256 = etag
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def card_of_weights(weights: Weights) -> dict[str, str]:
+    """What there is to know of published weights; the other files of one network as sentences by their prefix."""
+    own = {key: value for key, value in asdict(weights).items() if key not in ("prefix", "beside")}
+    return own | {
+        one.prefix.rstrip("."): f"{one.url} ({one.source}; {one.licence}; sha256 {one.sha256 or 'not published'})"
+        for one in weights.beside
+    }
 
 
 def read_checkpoint(path: Path) -> State:
