@@ -156,10 +156,11 @@ def _way(config: FeatureConfig) -> tuple[str, int, int, str, float]:
 def load(config: FeatureConfig) -> "Extractor":
     """The set's network, loaded; kept for the next shards."""
     from csmv.extractors import create
+    from csmv.extractors.weights import cache_dir
 
     try:
         require_decoder(config.decoder)
-        return create(
+        network = create(
             config.extractor,
             config.weights,
             granularity=config.granularity,
@@ -174,6 +175,14 @@ def load(config: FeatureConfig) -> "Extractor":
         raise UsageError(str(error)) from None
     except ExtractorError as error:
         raise CsmvError(str(error)) from None
+    if network.name != config.extractor:
+        # Footers are published, and a path may say whose machine it was.
+        prefix, _, name = network.name.partition(":")
+        raise CsmvError(
+            f"A feature set is published with its extractor's name, so that a folder can't be one: put the folder at "
+            f"{cache_dir() / prefix / name} and ask for '{network.name}'."
+        )
+    return network
 
 
 def _extract(

@@ -19,6 +19,10 @@ from csmv.extractors.engine import extract
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.hf import hf_extractor
 from csmv.extractors.registry import card_of
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_config import FeatureConfig
+from csmv.pipeline.feature_sets import footer
+from csmv.pipeline.features import load
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 SMALL = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
@@ -254,6 +258,19 @@ def test_a_folder_in_the_cache_is_called_by_its_name(
     assert made.name == "hf:mine"
     assert made.weights_sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert made.weights_origin == "default"
+
+
+def test_a_set_of_a_root_never_names_a_folder(saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, *_ = saved(vit)
+    monkeypatch.setenv("CSMV_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(CsmvError, match=r"put the folder at .*weights/hf/vit and ask for 'hf:vit'"):
+        load(FeatureConfig(extractor=f"hf:{folder}"))
+    shutil.copytree(folder, tmp_path / "cache" / "weights" / "hf" / "vit")
+    network = load(FeatureConfig(extractor="hf:vit"))
+    network.revision = "0123abc"
+    said = footer(FeatureConfig(extractor="hf:vit"), network)
+    assert said["weights_revision"] == "0123abc"
+    assert str(tmp_path) not in json.dumps(said)
 
 
 def test_random_weights_are_seeded_and_recorded(saved: Any) -> None:

@@ -17,8 +17,8 @@ README = REPOSITORY / "extractors" / "README.md"
 
 
 def blocks() -> dict[str, str]:
-    """The README's code blocks by language."""
-    return dict(re.findall(r"```(\w+)\n(.*?)```", README.read_text(), re.DOTALL))
+    """The README's code blocks by language, the first of each."""
+    return dict(reversed(re.findall(r"```(\w+)\n(.*?)```", README.read_text(), re.DOTALL)))
 
 
 def wheel(folder: Path, module: str, entry_point: str) -> Path:
@@ -72,6 +72,25 @@ def test_an_installed_plugin_works_through_the_command_line(installed: Path, tmp
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:
         assert arrays["film"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(("name", "kind", "dim"), [("edges", "frame", 3), ("loudness", "audio", 2)])
+def test_the_examples_of_frames_and_of_sound_work(tmp_path: Path, name: str, kind: str, dim: int) -> None:
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (example,) = (text for text in examples if f'name = "{name}"' in text)
+    assert len(example.splitlines()) <= 40
+    (cls,) = re.findall(r"class (\w+)", example)
+    built = wheel(tmp_path, example, f'[project.entry-points."csmv.extractors"]\n{name} = "my_package:{cls}"\n')
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*pip, str(built)], check=True, capture_output=True)
+    film = make_film(tmp_path / "film.mp4", frames=40, rate=24, sound=True)
+    out = tmp_path / "features.npz"
+    done = csmv(site, "features", film, "-e", name, "--out", out, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    with np.load(out) as arrays:
+        assert arrays["film"].shape == (2, dim)
+        assert np.abs(arrays["film"]).min() > 0
 
 
 def test_a_plugin_that_cannot_be_loaded_is_named(installed: Path, tmp_path: Path) -> None:

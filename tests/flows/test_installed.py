@@ -18,7 +18,8 @@ def layer(new_layer: Callable[[], Any], built_wheel: Path) -> Any:
     """csmv from its wheel, with the plug-in of extractors/README.md beside it."""
     made = new_layer()
     made.install(built_wheel)
-    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", (REPOSITORY / "extractors" / "README.md").read_text(), re.DOTALL))
+    readme = (REPOSITORY / "extractors" / "README.md").read_text()
+    blocks = dict(reversed(re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL)))
     info = made.site / "mean_colour_plugin-1.0.dist-info"
     info.mkdir()
     (made.site / "my_package.py").write_text(blocks["python"])
