@@ -38,15 +38,16 @@ def predictions(extractor: Extractor, path: Path, *, most: int = 5, decoder: Dec
         ExtractorError: the extractor or its weights have no classifier.
         MediaError: the file gives nothing.
     """
+    if not extractor.classes:
+        raise ExtractorError(
+            f"{extractor.name} has no classifier, or its weights came without one: nothing to predict."
+        )
     seen: list[torch.Tensor] = []
 
     def take(_plan: int, _number: int, window: np.ndarray) -> None:
         seen.append(extractor.logits(window[None]).double().softmax(1)[0])
 
-    try:
-        cut(path, (extractor.plan(),), take, decoder=decoder)
-    except AttributeError:
-        raise ExtractorError(f"The weights of {extractor.name} came without their classifier.") from None
+    cut(path, (extractor.plan(),), take, decoder=decoder)
     likely = torch.stack(seen).mean(0)
     names = class_names(extractor, len(likely))
     best = likely.argsort(descending=True, stable=True)[:most].tolist()

@@ -1,7 +1,9 @@
 """ResNet-50 on single frames (He et al. 2015, arXiv:1512.03385): torchvision's ImageNet weights, pooled features."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from csmv.extractors.frames import FrameExtractor
@@ -89,5 +91,12 @@ class ResNet50(FrameExtractor):
             for number in ("1", "2", "3"):
                 if hasattr(block, f"bn{number}"):
                     fold_pair(block, f"conv{number}", f"bn{number}")
+        self._classifier: nn.Module = module.get_submodule("fc")
         module.fc = nn.Identity()  # its input is the feature
         return module
+
+    @torch.inference_mode()
+    def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        vectors = self.forward(self.prepared(torch.as_tensor(clips).to(self.device)))
+        scores: Tensor = self._classifier.to(vectors.device, vectors.dtype)(vectors)
+        return scores.float().mean(1).cpu()

@@ -5,6 +5,7 @@ Preprocessing, weights and dim come from timm's own description of the model; no
 
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import timm
 import torch
 from timm.data.config import resolve_data_config
@@ -64,6 +65,12 @@ class TimmFrames(FrameExtractor):
         vectors: Tensor = net.forward_head(net.forward_features(images), pre_logits=True)
         return vectors
 
+    @torch.inference_mode()
+    def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        batch = self.prepared(torch.as_tensor(clips).to(self.device))
+        scores: Tensor = self.module(batch.transpose(1, 2).flatten(0, 1))
+        return scores.view(len(batch), -1, scores.shape[1]).float().mean(1).cpu()
+
 
 def timm_extractor(model: str) -> type[TimmFrames]:
     """The extractor class of a timm model by name, its tag included if it has one."""
@@ -122,3 +129,6 @@ class Clip(TimmFrames):
     def pictures(self, images: Tensor) -> Tensor:
         vectors: Tensor = self.module(images)  # its head is CLIP's projection
         return vectors
+
+    def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        raise ExtractorError(f"{self.name} has no classifier: its last layer is a projection.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from csmv.extractors.decoders import require_decoder
+from csmv.extractors.decoders import DecoderName, require_decoder
 from csmv.extractors.registry import card_of, extractor_class, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
@@ -16,6 +16,7 @@ from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
 from csmv.pipeline.loose_inputs import Found, find
 
 if TYPE_CHECKING:
+    from csmv.extractors.base import Extractor
     from csmv.pipeline.feature_config import FeatureConfig
     from csmv.pipeline.loose_files import LooseRun
     from csmv.pipeline.store import Store
@@ -180,6 +181,9 @@ def features_command(
     ],
     section: Annotated[Values, Fields(SECTION, *COMMON, **OF_SEVERAL)],
     loose: Annotated[Values, Fields(LOOSE, "format", "max_clips", "fps", "frames", "step", "max_damage")],
+    show_pred: Annotated[
+        bool, typer.Option("--show-pred", help="Also the five likeliest classes of each file, to check weights by.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Features of loose files; exit code 1 if a file gave none, with what was done kept.
@@ -210,8 +214,8 @@ def features_command(
     with output.open():
         run = planned(output, found.files, configs, asked)
         try:
-            if run.todo:
-                _compute(run)
+            if run.todo or show_pred:
+                _compute(run, show_pred)
         except KeyboardInterrupt:
             raise UnfinishedError(
                 f"Interrupted; of {len(run.todo):,} files to do {len(run.done):,} are done and kept: the same command "
@@ -229,7 +233,7 @@ def _tell_of(found: Found) -> None:
         typer.echo(f"Left out of the folders: {left}", err=True)
 
 
-def _compute(run: "LooseRun") -> None:
+def _compute(run: "LooseRun", show_pred: bool) -> None:
     from csmv.extractors import create
     from csmv.extractors.engine import Settings
     from csmv.pipeline.loose_files import extract_loose
@@ -252,11 +256,28 @@ def _compute(run: "LooseRun") -> None:
     settings = Settings(
         workers=one.workers, batch_size=one.batch_size, decoder=one.decoder, max_damage=run.asked.max_damage
     )
-    with track("features", len(run.todo)) as tick:
-        extract_loose(run, networks, settings, lambda _key: tick(1))
+    if run.todo:
+        with track("features", len(run.todo)) as tick:
+            extract_loose(run, networks, settings, lambda _key: tick(1))
+    if show_pred:
+        _predict(run, networks, one.decoder)
     for name, network in networks.items():
         if network.deviation is not None:
             typer.echo(f"{name}: deviation of {network.dtype} from float32: {network.deviation}", err=True)
+
+
+def _predict(run: "LooseRun", networks: "dict[str, Extractor]", decoder: DecoderName) -> None:
+    """Say what the networks' own classifiers make of each file, the mean over its windows; decodes it once more."""
+    from csmv.extractors.extractor_errors import MediaError
+    from csmv.extractors.predictions import predictions
+
+    for name, network in networks.items():
+        for key, file in run.files.items():
+            try:
+                found = predictions(network, file.path, decoder=decoder)
+            except MediaError:  # told with its features
+                continue
+            typer.echo(f"{key}: {name} predicts " + ", ".join(map(str, found)), err=True)
 
 
 def _report(run: "LooseRun", found: Found, as_json: bool) -> None:
