@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from csmv.extractors.decoders import DecoderName, require_decoder
+from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.registry import card_of, extractor_class, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
@@ -268,7 +269,6 @@ def _compute(run: "LooseRun", show_pred: bool) -> None:
 
 def _predict(run: "LooseRun", networks: "dict[str, Extractor]", decoder: DecoderName) -> None:
     """Say what the networks' own classifiers make of each file, the mean over its windows; decodes it once more."""
-    from csmv.extractors.extractor_errors import MediaError
     from csmv.extractors.predictions import predictions
 
     for name, network in networks.items():
