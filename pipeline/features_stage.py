@@ -24,6 +24,7 @@ class FeaturesStage(ShardStage):
     failures: ClassVar[tuple[FailureReason, ...]] = (
         *(FailureReason(reason.value) for reason in MediaFailure),
         FailureReason.MISSING_MEDIA,
+        FailureReason.PARTLY_DAMAGED,
     )
     failure_tables = ("features",)
     # A shard of features fills a machine: the network uses every core, or the whole GPU.

@@ -207,6 +207,7 @@ def features_command(
     with_sound = any(card_of(name)["kind"] == "audio" for name in names)
     found = find(videos or (), lists or (), with_sound=with_sound)
     _tell_of(found)
+    _check_names(names)
     require_decoder(section["decoder"])
     configs = {
         name: parse(FeatureConfig, section | {"extractor": name, "weights": weights}, "csmv features")

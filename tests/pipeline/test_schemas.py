@@ -26,11 +26,12 @@ from csmv.pipeline.stages import STAGES
 from csmv.pipeline.store import Store
 
 FINAL = {
-    "media": "decoder_limit empty_file no_audio no_frames no_video_stream not_a_video too_large truncated "
-    "unsupported_codec missing_media",
+    "media": "damaged decoder_limit empty_file no_audio no_frames no_video_stream not_a_video not_finite too_large "
+    "truncated unsupported_codec missing_media",
     "gone": "advertisement age_gate comments_off download_disallowed gone indexing_disallowed not_found not_public "
     "private refused slideshow unavailable withheld",
     "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_video unsafe_id wrong_id",
+    "warning": "partly_damaged",
 }
 MAY_PASS = {
     "media": "decode_timeout decoder_crashed",
