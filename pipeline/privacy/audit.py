@@ -46,6 +46,7 @@ _STRUCTURAL = re.compile(
     r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
     re.I,
 )
+_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.I)
 _PSEUDONYM = re.compile(r"[cu][0-9a-f]{32}")
 """By chance, the digits of some could be read as an account's number."""
 _LINKED_DATA = frozenset(
@@ -338,11 +339,17 @@ class _Search:
             return self._in_cell(piece.column, text)
         if _STRUCTURAL.fullmatch(text) or text in _LINKED_DATA:
             return Counter()
-        spans = self._scrubber.find([text])[0]
+        spans = self._find(text)
         if piece.look is Look.LABEL:
             spans = tuple(span for span in spans if _is_plain_in_label(span, text))
         # Documents of ours link to licences and papers; only links to persons count there.
         return Counter(span.kind for span in spans if span.kind != Kind.URL or _leads_to_person(span, text))
+
+    def _find(self, text: str) -> tuple[Span, ...]:
+        """What the recognisers find, but for the digits of a UUID, which some could read as somebody's number."""
+        spans = self._scrubber.find([text])[0]
+        made = [match.span() for match in _UUID.finditer(text)] if spans else []
+        return tuple(span for span in spans if not any(a <= span.start and span.end <= b for a, b in made))
 
     def _in_cell(self, column: str, text: str) -> Counter[str]:
         if column == "url":
@@ -351,7 +358,7 @@ class _Search:
             return Counter()
         if column in _STRUCTURED_COLUMNS and _JOINED.search(text) is None:
             return Counter()
-        spans = self._scrubber.find([text])[0]
+        spans = self._find(text)
         if column in _STRUCTURED_COLUMNS:
             spans = tuple(span for span in spans if _is_plain_in_label(span, text))
         elif column not in _TEXT_COLUMNS and _STRUCTURAL.fullmatch(text):
