@@ -19,7 +19,9 @@ def run(code: str, *sites: Path) -> subprocess.CompletedProcess[str]:
     """Python in a process of its own, with folders of installed packages before the others."""
     path = os.pathsep.join([*map(str, sites), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 def site(folder: Path, package: str, entry_points: str, **modules: str) -> Path:
