@@ -73,7 +73,8 @@ def wording(problem: Any, description: str | None) -> str:
     """What pydantic found wrong with a field, for people: a pattern is told by the field's description instead."""
     if problem["type"] == "string_pattern_mismatch" and description:
         return f"expected {description}"
-    message: str = problem["msg"]
+    # Of what a check of ours says, pydantic tells first that it was one.
+    message: str = problem["msg"].removeprefix("Value error, ").removesuffix(".")
     return f"{message[:1].lower()}{message[1:]}"
 
 
