@@ -80,8 +80,8 @@ def _copy_shard(store: Store, name: str, asked: FeatureConfig, shard: int) -> No
     rows = store.read(old, shard, remake=True)
     if rows is not None:
         renamed = _named(rows, asked)
-        there = store.read(asked.table, shard, remake=True)
-        if there is not None and there.num_rows and not there.equals(renamed.select(there.column_names)):
+        existing = store.read(asked.table, shard, remake=True)
+        if existing is not None and existing.num_rows and not existing.equals(renamed.select(existing.column_names)):
             raise CsmvError(
                 f"{old} would become {asked.table}, which is there already with other vectors (shard {shard}): delete "
                 "one of the two, and run this again."

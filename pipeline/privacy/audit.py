@@ -348,8 +348,8 @@ class _Search:
     def _find(self, text: str) -> tuple[Span, ...]:
         """What the recognisers find, but for the digits of a UUID, which some could read as somebody's number."""
         spans = self._scrubber.find([text])[0]
-        made = [match.span() for match in _UUID.finditer(text)] if spans else []
-        return tuple(span for span in spans if not any(a <= span.start and span.end <= b for a, b in made))
+        uuids = [match.span() for match in _UUID.finditer(text)] if spans else []
+        return tuple(span for span in spans if not any(a <= span.start and span.end <= b for a, b in uuids))
 
     def _in_cell(self, column: str, text: str) -> Counter[str]:
         if column == "url":
