@@ -5,6 +5,7 @@ count) and compares sizes; the SHA-256 that the hub gives for large files is com
 """
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,10 @@ def _fetched(repository_id: str, name: str, revision: str) -> Path | None:
     cached = try_to_load_from_cache(repository_id, name, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
+    # Its own lines on each attempt tell no more than the sentence below.
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         path = Path(hf_hub_download(repository_id, name, revision=revision))
     except LocalEntryNotFoundError:
@@ -125,6 +130,8 @@ def _fetched(repository_id: str, name: str, revision: str) -> Path | None:
     else:
         _check(path, name)
         return path
+    finally:
+        log.setLevel(level)
     raise ExtractorError(
         f"{name} of {_address(repository_id)} could not be fetched ({cause}): on a machine with access run "
         f"`hf download {repository_id} --local-dir FOLDER`, and give that folder as hf:FOLDER."
