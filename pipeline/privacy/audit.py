@@ -69,6 +69,8 @@ _SHORTEST_ID = 8
 _SHORTEST_IN_BYTES = 6
 _WORTH_IT = 8 << 20
 """Bytes of files from which processes are started to search them: each takes a second or two to begin."""
+_BY_SHAPE = "HandleRecognizer/looks like a handle"
+"""The rule for `name: some_name`, which in logs and pages is how programs write their variables: `id=work_pool_id`."""
 _STRUCTURED_COLUMNS = frozenset(("comment_id", "video_id", "reply_to", "media_sha256", "key", "reason", "source"))
 _TEXT_COLUMNS = frozenset(("text", "description", "hashtags"))
 _PSEUDONYM_COLUMNS = frozenset(("author", "creator"))
@@ -342,6 +344,7 @@ class _Search:
         spans = self._find(text)
         if piece.look is Look.LABEL:
             spans = tuple(span for span in spans if _is_plain_in_label(span, text))
+        spans = tuple(span for span in spans if span.recognizer != _BY_SHAPE)
         # Documents of ours link to licences and papers; only links to persons count there.
         return Counter(span.kind for span in spans if span.kind != Kind.URL or _leads_to_person(span, text))
 

@@ -253,10 +253,17 @@ def _create(arguments: tuple[str, int]) -> str:
     return store.key().get_secret_value() + store.header.root
 
 
+def _end(pool: "multiprocessing.pool.Pool") -> None:
+    """Let a pool's processes end by themselves: one killed while it holds the queue would keep the others waiting."""
+    pool.close()
+    pool.join()
+
+
 @pytest.fixture(scope="module")
 def processes() -> "multiprocessing.pool.Pool":
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         yield pool  # type: ignore[misc]
+        _end(pool)
 
 
 def test_processes_that_start_on_a_fresh_root_have_one_key(
@@ -275,6 +282,7 @@ def test_processes_that_start_on_a_fresh_bucket_have_one_key(
         for attempt in range(5):
             root = f"{s3_bucket}/race{attempt}"
             assert len(set(pool.map(_create, [(root, n) for n in range(4)], chunksize=1))) == 1
+        _end(pool)
 
 
 def _rewrite(arguments: tuple[str, int]) -> None:
