@@ -1,5 +1,6 @@
 """The yardsticks of VC-CSA's benchmarks are what they say they are, and its data path holds no more over the epochs."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from csmv.pipeline.vccsa.paper import PaperConfig
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_vccsa_data import anonymous_bytes, batches_of, make_root, rates, side_by_side
+from bench_vccsa_moods import table
 from bench_vccsa_speed import LENGTH, Straightforward, paper_model, texts
+from made_moods import FEATURES, Size
+from made_moods import make_root as make_moods
 
 TINY = PaperConfig(
     consensus_Transformer_fdim=16,
@@ -94,3 +98,25 @@ def test_memory_does_not_grow_over_epochs(tmp_path: Path, monkeypatch: pytest.Mo
             batches.join(rows, True)
         held.append(anonymous_bytes())
     assert held[-1] - held[0] < 8 << 20
+
+
+def test_made_moods_are_the_same_again_and_hold_what_was_asked(tmp_path: Path) -> None:
+    size = Size(videos=12, comments=5, windows=(4, 6), n_shards=2)
+    first, second = (make_moods(tmp_path / name, size, seed=3) for name in ("first", "second"))
+    for name in ("comments", "labels", f"features/{FEATURES}"):
+        assert first.read_all(name).equals(second.read_all(name))
+    assert first.read_all("comments").num_rows == first.read_all("labels").num_rows == 60
+    lengths = [len(vectors) for vectors in first.read_all(f"features/{FEATURES}").column("features").to_pylist()]
+    assert len(lengths) == 12 and set(lengths) <= {4, 5, 6}
+
+
+def test_the_table_of_settings_has_differences_by_seed(tmp_path: Path) -> None:
+    store = make_moods(tmp_path / "root", Size(videos=2, comments=3, windows=(4, 6), n_shards=1))
+    for setting, micro in (("vccsa", (0.5, 0.7)), ("text", (0.4, 0.5))):
+        for seed, score in enumerate(micro, 1):
+            test = {task: {"micro_f1": score, "macro_f1": 0.5} for task in ("opinion", "emotion")}
+            document = json.dumps({"metrics": {"test": test}})
+            store.write_file(f"models/{setting}-s{seed}/metrics.json", document.encode())
+    lines = table(store, ("vccsa", "text"), range(1, 3)).splitlines()
+    assert lines[2].startswith("| vccsa | 60.0 ± 14.1 | 50.0 ± 0.0 |")
+    assert lines[3].startswith("| text | 45.0 ± 7.1 (-15.0 ± 63.5) | 50.0 ± 0.0 (+0.0 ± 0.0) |")
