@@ -25,12 +25,29 @@ from csmv.pipeline.vccsa.video_features import FeatureSet, load_features
 PARTS = SPLIT_NAMES
 
 
+class HeldOutLabels:
+    """The class numbers of the test comments, apart from all that training is given: only `read` gives them.
+
+    Args:
+        opinion: class numbers or NO_LABEL (N), of all comments.
+        emotion: the same.
+    """
+
+    def __init__(self, opinion: NDArray[np.int64], emotion: NDArray[np.int64]) -> None:
+        self._labels = {"opinion": opinion, "emotion": emotion}
+
+    def read(self) -> dict[str, NDArray[np.int64]]:
+        """Class numbers of both tasks, of all comments (N). For scoring a run that is trained."""
+        return self._labels
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The comments of a split that have a label, in the order of their ids.
 
-    opinion, emotion: class numbers or NO_LABEL; part: 0 train, 1 dev, 2 test. `counts` says, for each part, how many
-    comments there are and what was irregular; `fingerprint` changes with anything a model could see.
+    opinion, emotion: class numbers, NO_LABEL where nobody gave one and of every test comment; part: 0 train, 1 dev,
+    2 test. `counts` says, for each part, how many comments there are and what was irregular; `fingerprint` changes with
+    anything a model could see or be scored by.
     """
 
     comment_ids: Strings
@@ -42,14 +59,21 @@ class Corpus:
     features: tuple[FeatureSet, ...]
     counts: dict[str, dict[str, int]]
     fingerprint: str
+    held_out: HeldOutLabels | None = None
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Places of a part's comments."""
         return np.flatnonzero(self.part == PARTS.index(part))
 
     def labels(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Class numbers of both tasks."""
+        """Class numbers of both tasks, for training: none of test comments."""
         return {"opinion": self.opinion[rows], "emotion": self.emotion[rows]}
+
+    def scored_labels(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Class numbers of both tasks, those of test comments too, by which a trained run is scored."""
+        if self.held_out is None:
+            return self.labels(rows)
+        return {task: numbers[rows] for task, numbers in self.held_out.read().items()}
 
 
 def load_corpus(store: Store, config: TrainConfig) -> Corpus:
@@ -75,18 +99,20 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
     _count_videos(counts, rows, features, config.sizes.visual_length)
     fingerprint = _fingerprint(rows, features, counts)
     _refuse_missing_features(counts, config)
+    is_test = rows.part == PARTS.index("test")
     return Corpus(
         comment_ids=rows.comment_ids,
         video_ids=rows.video_ids,
         texts=rows.texts,
-        opinion=rows.opinion,
-        emotion=rows.emotion,
+        opinion=np.where(is_test, NO_LABEL, rows.opinion),
+        emotion=np.where(is_test, NO_LABEL, rows.emotion),
         part=rows.part,
         features=features,
         counts={
             part: {key: count for key, count in sorted(classes.items()) if count} for part, classes in counts.items()
         },
         fingerprint=fingerprint,
+        held_out=HeldOutLabels(rows.opinion, rows.emotion),
     )
 
 

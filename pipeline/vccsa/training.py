@@ -259,7 +259,7 @@ def _metrics(
     for part in SCORED:
         here = corpus.part[rows] == PARTS.index(part)
         metrics[part] = both_tasks(
-            corpus.labels(rows[here]), {task: values[here] for task, values in probabilities.items()}
+            corpus.scored_labels(rows[here]), {task: values[here] for task, values in probabilities.items()}
         )
     return metrics
 
@@ -305,9 +305,10 @@ def predictions_table(
         "split": pa.array(PARTS).take(pa.array(corpus.part[rows])),
         "video_in_train": np.isin(video[rows], video[corpus.rows("train")]),
     }
+    labels = corpus.scored_labels(rows)
     for task, names in TASKS.items():
         values = probabilities[task]
-        truth = corpus.labels(rows)[task]
+        truth = labels[task]
         columns[task] = pa.array(names).take(pa.array(truth, mask=truth < 0))
         columns[f"predicted_{task}"] = pa.array(names).take(pa.array(values.argmax(1)))
         flat = pa.array(values.astype(np.float32).ravel())

@@ -121,7 +121,8 @@ def test_splits_training_and_the_report_settle_alike(tmp_path: Path) -> None:
     build_split(store, SplitConfig(kind="comment"))
     corpus = load_corpus(store, TrainConfig(model="text", split="comment"))
     names = [*OPINIONS]
-    learnt = {c: names[k] if k >= 0 else None for c, k in zip(corpus.comment_ids, corpus.opinion, strict=True)}
+    opinions = corpus.scored_labels(np.arange(len(corpus.comment_ids)))["opinion"]
+    learnt = {c: names[k] if k >= 0 else None for c, k in zip(corpus.comment_ids, opinions, strict=True)}
     assert learnt == {f"c{number:02d}": "positive" for number in range(20)} | {"tied": None}
 
     told = facts(store)
