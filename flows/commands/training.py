@@ -146,19 +146,44 @@ def evaluate(
 
 @commands.command()
 def predict(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
-    comment: Annotated[list[str], typer.Option("--comment", help="A comment on it; may be given again.")],
     root: Root,
     run: Annotated[str, typer.Option(help="The trained run to ask.")],
-    html: Annotated[Path | None, typer.Option(help="Also write a page with the frames that weighed most.")] = None,
+    video: Annotated[Path | None, typer.Argument(help="A video file; without one, many comments are asked of.")] = None,
+    comment: Annotated[list[str] | None, typer.Option("--comment", help="A comment on VIDEO; may be repeated.")] = None,
+    html: Annotated[Path | None, typer.Option(help="With VIDEO: a page with the frames that weighed most.")] = None,
+    comments: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines with text, video_id, comment_id; by default the root's unlabelled comments."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the table of many comments goes.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Comments at a time, of many.")] = 256,
     as_json: AsJson = False,
 ) -> None:
-    """Opinion and emotion of comments on a video, and the seconds of the video that weighed most."""
+    """Opinion and emotion of comments on a video file, or of many comments on the root's videos, into Parquet.
+
+    Of a video file, also the seconds that weighed most. Many comments are those of --comments, whose table is by
+    default beside it, or the root's unlabelled ones, in models/RUN/unlabelled.parquet.
+    """
+    if video is None:
+        if comment or html:
+            raise UsageError("--comment and --html are about a video file: name one, or leave them out.")
+        _predict_many(root, run, comments, out, batch_size, as_json)
+        return
+    if comments or out:
+        raise UsageError(
+            "--comments and --out are about the root's videos: leave out the video file, or leave out these."
+        )
+    if not comment:
+        raise UsageError("A video file needs at least one --comment to ask about.")
+    _predict_one(root, run, video, comment, html, as_json)
+
+
+def _predict_one(root: str, run: str, video: Path, comments: list[str], html: Path | None, as_json: bool) -> None:
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.predict import predict as ask
     from csmv.pipeline.vccsa.predict import write_page
 
-    answers = ask(Store.open(root), run, video, comment)
+    answers = ask(Store.open(root), run, video, comments)
     if html:
         write_page(html, video, answers)
     if as_json:
@@ -168,6 +193,23 @@ def predict(
         typer.echo(answer.sentence())
     if html:
         typer.echo(f"Page: {html.resolve()}")
+
+
+def _predict_many(root: str, run: str, comments: Path | None, out: Path | None, batch_size: int, as_json: bool) -> None:
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa.predict_table import CommentsOfFile, UnlabelledComments, predict_table
+
+    store = Store.open(root)
+    asked = UnlabelledComments(store) if comments is None else CommentsOfFile(comments)
+    out = comments.with_suffix(".predictions.parquet") if comments and not out else out
+    predicted = predict_table(store, run, asked, out, batch_size)
+    if as_json:
+        print_json(vars(predicted))
+        return
+    typer.echo(f"{predicted.answered:,} of {predicted.rows:,} comments have an answer: {predicted.path}")
+    if predicted.reasons:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in predicted.reasons.items())
+        typer.echo(f"The others have none ({why}); the column reason says which.")
 
 
 @command(commands, "sweep")

@@ -13,7 +13,7 @@ from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.vccsa.baselines import EarlyFusion, TextOnly, VideoOnly
 from csmv.pipeline.vccsa.batch import Batch, Prediction
 from csmv.pipeline.vccsa.batches import Batches, train_statistics
-from csmv.pipeline.vccsa.corpus_columns import TokenIds
+from csmv.pipeline.vccsa.corpus_columns import Strings, TokenIds
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
@@ -60,16 +60,25 @@ class Assembled(NamedTuple):
 
 
 def assemble(config: TrainConfig, corpus: Corpus, encoder_folder: Path | None = None) -> Assembled:
-    """The network of a configuration as it is before training; `kept`: see `csmv.pipeline.vccsa.text.load_encoder`."""
+    """The network of a configuration before training; for the folder see `csmv.pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
-        comments = len(corpus.texts)
-        batches = Batches(corpus, config, TokenIds(np.zeros(comments, np.int32), np.ones(comments, np.int64)), 0)
+        batches = Batches(corpus, config, tokens_of(config, corpus.texts, None), 0)
         return Assembled(build_network(config, None, batches.dims), batches, None)
-    limit = config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
-    encoder, tokenizer = load_encoder(config.text, limit, encoder_folder)
-    ids = TokenIds.of(tokenizer.encode(texts, limit) for texts in corpus.texts.pieces())
+    encoder, tokenizer = load_encoder(config.text, _most_tokens(config), encoder_folder)
+    ids = tokens_of(config, corpus.texts, tokenizer)
     batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
     return Assembled(build_network(config, encoder, batches.dims), batches, tokenizer)
+
+
+def tokens_of(config: TrainConfig, texts: Strings, tokenizer: Tokenizer | None) -> TokenIds:
+    """The texts as the model of a configuration reads them; one that reads none has no tokenizer."""
+    if tokenizer is None:
+        return TokenIds(np.zeros(len(texts), np.int32), np.ones(len(texts), np.int64))
+    return TokenIds.of(tokenizer.encode(piece, _most_tokens(config)) for piece in texts.pieces())
+
+
+def _most_tokens(config: TrainConfig) -> int:
+    return config.sizes.paper_text_length if config.model == "vccsa-paper" else config.text.max_tokens
 
 
 def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Sequence[int]) -> nn.Module:

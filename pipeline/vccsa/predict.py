@@ -21,18 +21,16 @@ from csmv.extractors.base import Extractor
 from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.sampling import vector_spans
 from csmv.pipeline.config import read_config
-from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import made_with, refuse_moved, set_footer
 from csmv.pipeline.features import load
-from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.own_weights import located
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.corpus_columns import Strings
-from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import TASKS
 from csmv.pipeline.vccsa.train_config import TrainConfig
-from csmv.pipeline.vccsa.training import read_run
+from csmv.pipeline.vccsa.trained import TrainedRun, read_run_of_network
 from csmv.pipeline.vccsa.video_features import FeatureSet
 
 Span = tuple[float, float]
@@ -76,25 +74,19 @@ class Answer:
 def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[Answer]:
     """What `run` says of `comments` on the file `video`, in order.
 
-    Raises CsmvError if the run has no network or its features can't be made again, or the file can't be read.
+    Raises CsmvError if the run has no network or its features can't be made again, or the file is not there or can't be
+    read; a run of text alone asks for the file's being there, and does not read it.
     """
-    from csmv.pipeline.vccsa.checkpoints import kept_encoder, load_weights
-    from csmv.pipeline.vccsa.networks import assemble
-
-    config, result = read_run(store, run)
-    if result.weights is None:
-        raise CsmvError(f"Run '{run}' ('{config.model}') keeps no weights to ask; choose a run of a network.")
+    config, _ = read_run_of_network(store, run)
     if not comments:
         raise CsmvError("There is no comment to ask about; give at least one with --comment.")
+    if not video.is_file():
+        raise CsmvError(f"There is no video file '{video}': check its path.")
     features, spans = _features(store, config, video)
-    _refuse_other_widths(store, run, features)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with kept_encoder(store, f"models/{run}") as encoder_folder:
-        network, batches, _ = assemble(config, _corpus(comments, features), encoder_folder)
-    load_weights(store, result.weights, network)
-    network.to(device).eval()
+    trained = TrainedRun(store, run, features)
+    batches = trained.batches(Strings.of(comments), Strings.of([VIDEO] * len(comments)))
     with torch.inference_mode():
-        predicted = network(batches.join(np.arange(len(comments)), training=False).to(device))
+        predicted = trained.network(batches.join(np.arange(len(comments)), training=False).to(trained.device))
     return [
         Answer(
             comment,
@@ -104,21 +96,6 @@ def predict(store: Store, run: str, video: Path, comments: list[str]) -> list[An
         )
         for k, comment in enumerate(comments)
     ]
-
-
-def _corpus(comments: list[str], features: tuple[FeatureSet, ...]) -> Corpus:
-    unlabelled = np.full(len(comments), NO_LABEL)
-    return Corpus(
-        comment_ids=Strings.of(str(k) for k in range(len(comments))),
-        video_ids=Strings.of([VIDEO] * len(comments)),
-        texts=Strings.of(comments),
-        opinion=unlabelled,
-        emotion=unlabelled,
-        part=np.full(len(comments), 2, np.int8),
-        features=features,
-        counts={},
-        fingerprint="",
-    )
 
 
 def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[FeatureSet, ...], list[list[Span]]]:
@@ -147,16 +124,6 @@ def _features(store: Store, config: TrainConfig, video: Path) -> tuple[tuple[Fea
         count = min(len(vectors), config.sizes.visual_length)
         spans.append(vector_spans(network.rule, network.vectors_per_window, count))
     return tuple(sets), spans if config.combine == "streams" else spans[:1]
-
-
-def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...]) -> None:
-    trained = parsed_json(store.read_file(f"models/{run}/run.json"), f"models/{run}/run.json")["video_dims"]
-    now = [feature_set.dim for feature_set in features]
-    if now != trained:
-        raise CsmvError(
-            f"Run '{run}' was trained on vectors of {trained} numbers, and dataset.yaml now makes ones of {now}: bring "
-            "back the features section it was trained with, or train again."
-        )
 
 
 def _made_by(store: Store, config: TrainConfig) -> dict[str, FeatureConfig]:

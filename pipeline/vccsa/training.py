@@ -149,7 +149,7 @@ def train(
         weights=weights,
     )
     if writes:
-        made |= {"inputs": inputs, "encoder_files": encoder_files(config), "versions": _versions()}
+        made |= {"inputs": inputs, "encoder_files": encoder_files(config), "versions": versions()}
         _write(store, config, corpus, rows, probabilities, result, made)
     return result
 
@@ -235,8 +235,8 @@ def _refuse_fp16_without_gpu() -> None:
         )
 
 
-def _versions() -> dict[str, str]:
-    """Of what decides a run's numbers, as far as it is installed."""
+def versions() -> dict[str, str]:
+    """Of what decides a run's numbers, by name, as far as it is installed."""
     versions = {"python": platform.python_version()}
     for package in ("csmv", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scikit-learn"):
         with contextlib.suppress(metadata.PackageNotFoundError):

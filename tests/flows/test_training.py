@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from csmv.pipeline.config import DatasetConfig
@@ -175,6 +176,33 @@ def test_predict_names_seconds_and_shows_them(csmv: Run, root: str, settings: Pa
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_predict_asks_about_many_comments(csmv_inside: Run, root: str, settings: Path, tmp_path: Path) -> None:
+    csmv_inside("train", "--root", root, "--config", settings, "--model", "text", "--run", "asked")
+    file = tmp_path / "asked.jsonl"
+    file.write_text(
+        '{"comment_id": "a", "text": "love it"}\n{"comment_id": "b"}\n{"comment_id": "c", "text": "so bad"}\n'
+    )
+
+    asked = ("predict", "--root", root, "--run", "asked")
+    said = csmv_inside(*asked, "--comments", file)
+
+    assert said.returncode == 0, said.stderr
+    assert "2 of 3 comments have an answer" in said.stdout
+    assert "(1 bad_row)" in said.stdout
+    rows = pq.read_table(tmp_path / "asked.predictions.parquet").to_pylist()
+    assert [row["comment_id"] for row in rows] == ["a", None, "c"]
+    assert {row["predicted_opinion"] for row in rows} <= {*WORDS, None}
+    told = csmv_inside(*asked, "--comments", file, "--out", tmp_path / "other.parquet", "--batch-size", 1, "--json")
+    assert json.loads(told.stdout)["reasons"] == {"bad_row": 1}
+
+    none = csmv_inside(*asked)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "has no comment without a label" in none.stderr
+    gone = csmv_inside(*asked, tmp_path / "gone.mp4", "--comment", "love it")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "There is no video file" in gone.stderr
+
+
 def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, settings: Path) -> None:
     settings.with_name("video.yaml").write_text(json.dumps(SMALL | {"model": "video"}))
     command = ("sweep", "--root", root, "--name", "widths", "--config", settings.with_name("video.yaml"), "--json")
@@ -203,6 +231,10 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["sweep", "--name", "a b"], 2, "1 to 40 letters"),
         (["evaluate", "nobody"], 1, "no finished run 'nobody'"),
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], 1, "no finished run 'nobody'"),
+        (["predict", "--comment", "a", "--run", "nobody"], 2, "are about a video file"),
+        (["predict", "x.mp4", "--run", "nobody"], 2, "needs at least one --comment"),
+        (["predict", "x.mp4", "--comment", "a", "--out", "b", "--run", "nobody"], 2, "are about the root's videos"),
+        (["predict", "--comments", "nowhere.jsonl", "--run", "nobody"], 1, "There is no file 'nowhere.jsonl'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(csmv_inside: Run, root: str, arguments: list[str], code: int, says: str) -> None:
