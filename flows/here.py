@@ -83,12 +83,15 @@ def stage_here(root: str, stage: str, watch: "Watch | None" = None, **dataset: A
     return report
 
 
-def sweep_here(root: str, name: str) -> None:
-    """Train every run of the sweep `name` of `root`. Raises CsmvError, with a summary, if a run failed."""
+def sweep_here(root: str, name: str, overwrite: bool = False) -> None:
+    """Train every run of the sweep `name` of `root`; `overwrite` replaces other and failed runs of those names.
+
+    Raises CsmvError, with a summary, if a run could not be trained.
+    """
     with prefect_here(root):
         from csmv.flows.sweep_flow import Sweep, sweep
 
-        state = sweep(Sweep(root=root, name=name), return_state=True)
+        state = sweep(Sweep(root=root, name=name, overwrite=overwrite), return_state=True)
     _require_completed(state)
 
 

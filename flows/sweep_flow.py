@@ -19,6 +19,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, UnitReport
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import sweep as sweeps
+from csmv.pipeline.vccsa.run_files import Overwrite
 
 TRAIN = "train"
 """The stage whose limits a sweep's runs share."""
@@ -29,6 +30,7 @@ class Sweep(Dataset):
 
     name: str = Field(default="", description="of a sweep that is in the root; left out, the described one's")
     sweep: sweeps.SweepConfig | None = Field(default=None, description="a new sweep, kept in the root under its name")
+    overwrite: bool = Field(default=False, description="replace another sweep or run of that name, and failed runs")
 
     @model_validator(mode="after")
     def _names_one(self) -> "Sweep":
@@ -44,6 +46,11 @@ class Sweep(Dataset):
     def title(self) -> str:
         """The sweep's name."""
         return self.sweep.name if self.sweep is not None else self.name
+
+    @property
+    def replaces(self) -> Overwrite:
+        """What may be replaced."""
+        return "always" if self.overwrite else "never"
 
 
 class SweepPoints(Stage):
@@ -83,7 +90,7 @@ class SweepPoints(Stage):
 @stage_task(TRAIN, "train point {number}")
 def train_point(dataset: Sweep, number: int) -> None:
     """The run that stands `number`th in the sweep; a finished one is not trained again."""
-    sweeps.train_point(Store.open(dataset.root), dataset.title, number)
+    sweeps.train_point(Store.open(dataset.root), dataset.title, number, dataset.replaces)
 
 
 @flow(
@@ -105,7 +112,7 @@ def sweep(dataset: Sweep) -> "State[Any]":
             begin_run(f"sweep {dataset.title} of {root_name(dataset.root)}, {which}", dataset.restarts)
             opened = dataset.open()
             if dataset.sweep is not None and numbers is None:
-                sweeps.write_sweep(opened.store, dataset.sweep)
+                sweeps.write_sweep(opened.store, dataset.sweep, dataset.replaces)
             if numbers is None:
                 numbers = [int(unit) for unit in stage.units(opened)]
         if whole(dataset):

@@ -31,7 +31,7 @@ from csmv.pipeline.stage import ROOT, DatasetView, RootStage, StageStatus, Tick,
 from csmv.pipeline.store import Store
 from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
-from csmv.pipeline.vccsa.metrics import COLUMNS, METRICS, Metric
+from csmv.pipeline.vccsa.metrics import METRICS
 from csmv.pipeline.vccsa.run_files import run_names
 
 if TYPE_CHECKING:
@@ -376,24 +376,27 @@ def _judged(store: Store, run: str) -> dict[str, Any]:
 
 
 def _leaderboards(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each split its runs, worst first, so that the eye goes down a staircase."""
+    """For each split its runs, worst first, so that the eye goes down a staircase, and the one that dev chooses.
+
+    What test says orders and chooses nothing.
+    """
     by_split: dict[str, list[Mapping[str, Any]]] = {}
     for run in runs:
         by_split.setdefault(run["split"], []).append(run)
     return [
         {
             "split": split,
-            "runs": sorted(rows, key=lambda run: (sum(_score(run, task, METRICS[0]) for task in TASKS), run["name"])),
-            "best": {
-                f"{task}.{metric.name}": max(_score(run, task, metric) for run in rows) for task, metric in COLUMNS
-            },
+            "runs": sorted(rows, key=_by_dev),
+            "chosen": max(rows, key=_by_dev)["name"],
         }
         for split, rows in sorted(by_split.items())
     ]
 
 
-def _score(run: Mapping[str, Any], task: str, metric: Metric) -> float:
-    return float(run["metrics"].get("test", {}).get(task, {}).get(metric.name, 0.0))
+def _by_dev(run: Mapping[str, Any]) -> tuple[float, str]:
+    """Both tasks' scores on dev in the first of METRICS, and the name."""
+    scores = run["metrics"].get("dev", {})
+    return sum(float(scores.get(task, {}).get(METRICS[0].name, 0.0)) for task in TASKS), run["name"]
 
 
 # ---------------------------------------------------------------------- counting

@@ -93,18 +93,27 @@ def _print_trained(results: list[Any]) -> None:
 
 @commands.command()
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(help="Finished runs, by name.")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Finished runs by name, experiments (all seeds of one), or SWEEP/POINT.")
+    ],
     root: Root,
     part: Annotated[Literal["dev", "test"], typer.Option(help="The part that is scored.")] = "test",
-    against: Annotated[str | None, typer.Option(help="A run that each is compared with, comment by comment.")] = None,
-    resamples: Annotated[int, typer.Option(min=10, help="Draws of videos for the intervals.")] = 2000,
+    against: Annotated[
+        str | None, typer.Option(help="A run or experiment that each is compared with, comment by comment.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=10, help="Draws of videos and seeds for the intervals.")] = 2000,
     figures: Annotated[bool, typer.Option(help="Also draw confusion matrices and reliability diagrams.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Scores, calibration, intervals by video, seen against unseen videos; into models/<run>/evaluation/."""
+    """Scores, calibration, intervals by video, seen against unseen videos; into models/<run>/evaluation/.
+
+    Of an experiment, the runs that differ by nothing but their seed: means, spreads, intervals by video and seed; into
+    reports/experiments/<name>/.
+    """
     from csmv.pipeline.store import Store
-    from csmv.pipeline.vccsa.evaluation import compare
-    from csmv.pipeline.vccsa.evaluation import evaluate as evaluate_run
+    from csmv.pipeline.vccsa.experiments.comparison import compare
+    from csmv.pipeline.vccsa.experiments.experiment import named_experiment
+    from csmv.pipeline.vccsa.experiments.summary import evaluate_experiment
     from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
     from csmv.pipeline.vccsa.result_tables import rows_of, write_figures, write_tables
     from csmv.pipeline.vccsa.run_files import FailedRunError, document_bytes
@@ -113,13 +122,15 @@ def evaluate(
     evaluations, failed = [], []
     for run in runs:
         try:
-            one = evaluate_run(store, run, part, resamples)
+            experiment = named_experiment(store, run)
+            one = evaluate_experiment(store, experiment, part, resamples)
         except FailedRunError as error:
             failed.append(error)
             continue
         if against:
             one["compared"] = compare(store, against, run, part, resamples)
-        folder = f"models/{run}/evaluation"
+        folder = experiment.folder
+        one["folder"] = folder
         store.write_file(f"{folder}/{part}.json", document_bytes(one))
         write_tables(store, folder, rows_of([one]), _RUN, f"{part}-results")
         if figures:
@@ -139,7 +150,7 @@ def evaluate(
     for one in evaluations:
         if against:
             _print_comparison(one["compared"])
-        typer.echo(f"Everything about {one['run']}: {root}/models/{one['run']}/evaluation/")
+        typer.echo(f"Everything about {one['run']}: {root}/{one['folder']}/")
     if len(evaluations) > 1:
         typer.echo(f"All of them in one table: {root}/reports/runs-{part}.md, .tex and .json")
 
@@ -224,6 +235,9 @@ def sweep(
     ] = None,
     table1: Annotated[bool, typer.Option("--table1", help="The paper's scales, tokens and layers.")] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting, with seeds 1, 2, ...")] = 3,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another sweep of that name, and its other or failed runs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train over a grid of settings and seeds through Prefect; means and spreads on dev, which chooses, and test.
@@ -252,8 +266,8 @@ def sweep(
     with usage():
         asked = parse(SweepConfig, settings, "sweep")
         list(asked.runs())
-    write_sweep(store, asked)
-    sweep_here(root, name)
+    write_sweep(store, asked, "always" if overwrite else "never")
+    sweep_here(root, name, overwrite)
     rows = results_of(store, name)
     for run, reason in failed_runs(store, name).items():
         typer.echo(f"Left out: the run '{run}' failed: {reason}", err=True)
@@ -326,8 +340,9 @@ def _evaluated(one: dict[str, Any]) -> list[str]:
     cells = []
     for task, metric in COLUMNS:
         low, high = metrics[task]["intervals_95"][metric.name]
-        value = metrics[task].get(metric.name)
-        cells.append("-" if value is None else f"{100 * value:.2f} [{100 * low:.1f}, {100 * high:.1f}]")
+        value, spread = metrics[task].get(metric.name), metrics[task].get(f"{metric.name}_spread")
+        over = "" if spread is None else f" ± {100 * spread:.2f}"
+        cells.append("-" if value is None else f"{100 * value:.2f}{over} [{100 * low:.1f}, {100 * high:.1f}]")
     ece = " / ".join(f"{metrics[task]['calibration']['ece']:.3f}" for task in ("opinion", "emotion"))
     short = []
     for name in ("seen", "unseen"):

@@ -7,7 +7,7 @@ this module only as token ids.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import EMOTIONS, NO_LABEL, OPINIONS, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.controls import with_shuffled_videos, within_fraction, without_video
 from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.video_features import FeatureSet, load_features
@@ -88,6 +89,9 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
     counts = {part: Counter[str]() for part in PARTS}
     rows = _rows(store, config.split, counts)
     rows = _labelled(rows, store.read_all("labels"), counts)
+    stays = within_fraction(rows.video_ids, rows.part == PARTS.index("train"), config.train_fraction, config.seed)
+    _count(counts, "outside_the_fraction", rows.part, ~stays)
+    rows = rows.where(stays)
     _refuse_empty(rows.part, counts, config)
     _refuse_unlabelled_task(rows, config)
 
@@ -107,7 +111,7 @@ def load_corpus(store: Store, config: TrainConfig) -> Corpus:
         opinion=np.where(is_test, NO_LABEL, rows.opinion),
         emotion=np.where(is_test, NO_LABEL, rows.emotion),
         part=rows.part,
-        features=features,
+        features=tuple(_controlled(one, rows, config) for one in features),
         counts={
             part: {key: count for key, count in sorted(classes.items()) if count} for part, classes in counts.items()
         },
@@ -126,6 +130,29 @@ class _Rows:
     part: NDArray[np.int8]
     opinion: NDArray[np.int64]
     emotion: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "_Rows":
+        """The chosen rows only."""
+        if chosen.all():
+            return self
+        at = np.flatnonzero(chosen)
+        return _Rows(
+            comment_ids=self.comment_ids.take(at),
+            video_ids=self.video_ids.take(at),
+            texts=self.texts.take(at),
+            part=self.part[at],
+            opinion=self.opinion[at],
+            emotion=self.emotion[at],
+        )
+
+
+def _controlled(features: FeatureSet, rows: _Rows, config: TrainConfig) -> FeatureSet:
+    """The vectors that comments are read with, as `video` says."""
+    if config.video == "none":
+        return without_video(features)
+    if config.video == "shuffled":
+        return with_shuffled_videos(features, rows.video_ids, rows.part, config.seed)
+    return features
 
 
 def _count(counts: dict[str, Counter[str]], key: str, part: NDArray[np.int8], chosen: NDArray[np.bool_]) -> None:
@@ -176,15 +203,7 @@ def _labelled(rows: _Rows, labels: pa.Table, counts: dict[str, Counter[str]]) ->
     )
     has_label = (opinion != NO_LABEL) | (emotion != NO_LABEL)
     _count(counts, "without_any_label", rows.part, ~has_label)
-    chosen = np.flatnonzero(has_label)
-    return _Rows(
-        comment_ids=rows.comment_ids.take(chosen),
-        video_ids=rows.video_ids.take(chosen),
-        texts=rows.texts.take(chosen),
-        part=rows.part[chosen],
-        opinion=opinion[chosen],
-        emotion=emotion[chosen],
-    )
+    return replace(rows, opinion=opinion, emotion=emotion).where(has_label)
 
 
 def _numbers(column: pa.ChunkedArray, values: Sequence[str] | pa.Array, missing: int = -1) -> NDArray[np.int64]:

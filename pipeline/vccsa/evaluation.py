@@ -1,4 +1,4 @@
-"""Judging finished runs from their predictions alone: scores, calibration, intervals, and one run against another.
+"""Judging finished runs from their predictions alone: scores, calibration and intervals.
 
 Comments of one video are not independent, so intervals come from drawing videos, not comments. Nothing is trained.
 """
@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL, named_classes
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.calibration import at_temperature, calibration, fitted_temperature
 from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
+from csmv.pipeline.vccsa.resampling import RESAMPLES, interval, weighted_confusions
 from csmv.pipeline.vccsa.run_files import FailedRunError
 from csmv.pipeline.vccsa.training import read_run
-
-RESAMPLES = 2000
-BINS = 15
-_DRAWN_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -93,16 +91,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Everything about a run on a part: scores, calibration, 95 % intervals by video, seen against unseen videos.
 
-    Seen: the run was trained on another comment of the same video.
+    Seen: the run was trained on another comment of the same video. `calibration_scaled` is the calibration after the
+    temperature that fits the run's dev answers best; on dev itself it is the fit and proves nothing.
     """
     predictions = read_predictions(store, run, part)
+    dev = predictions if part == "dev" else read_predictions(store, run, "dev")
     metrics: dict[str, dict[str, Any]] = both_tasks(predictions.labels, predictions.probabilities)
     intervals = bootstrap(predictions, resamples, seed)
     for task in TASKS:
-        labelled = predictions.labels[task] != NO_LABEL
-        metrics[task]["calibration"] = calibration(
-            predictions.labels[task][labelled], predictions.probabilities[task][labelled]
-        )
+        metrics[task] |= _calibrated(predictions, dev, task)
         metrics[task]["intervals_95"] = intervals[task]
     config, result = read_run(store, run)
     return {
@@ -120,6 +117,22 @@ def evaluate(
     }
 
 
+def _calibrated(predictions: Predictions, dev: Predictions, task: str) -> dict[str, Any]:
+    """The calibration of a task as it is, and with the temperature that dev chooses."""
+    label, probability = _labelled(predictions, task)
+    temperature = fitted_temperature(*_labelled(dev, task))
+    scaled = probability if temperature is None else at_temperature(probability, temperature)
+    return {
+        "calibration": calibration(label, probability),
+        "calibration_scaled": {"temperature": temperature, **calibration(label, scaled)},
+    }
+
+
+def _labelled(predictions: Predictions, task: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    chosen = predictions.labels[task] != NO_LABEL
+    return predictions.labels[task][chosen], predictions.probabilities[task][chosen]
+
+
 def _seen_and_unseen(predictions: Predictions) -> dict[str, dict[str, dict[str, Any]]]:
     short: dict[str, dict[str, dict[str, Any]]] = {}
     for name, chosen in (("seen", predictions.seen), ("unseen", ~predictions.seen)):
@@ -130,29 +143,6 @@ def _seen_and_unseen(predictions: Predictions) -> dict[str, dict[str, dict[str, 
             for task in TASKS
         }
     return short
-
-
-# ---------------------------------------------------------------- calibration
-
-
-def calibration(label: NDArray[np.int64], probability: NDArray[np.float64], bins: int = BINS) -> dict[str, Any]:
-    """Expected calibration error over equal-width bins of the largest probability (Guo et al., ICML 2017).
-
-    Also the bins themselves: how many, how sure, how often right.
-    """
-    sure, right = probability.max(1), probability.argmax(1) == label
-    of = np.minimum((sure * bins).astype(int), bins - 1)
-    count = np.bincount(of, minlength=bins)
-    some = np.maximum(count, 1)
-    confidence = np.bincount(of, sure, bins) / some
-    accuracy = np.bincount(of, right.astype(float), bins) / some
-    ece = float((count * np.abs(accuracy - confidence)).sum() / max(count.sum(), 1))
-    filled = [
-        {"count": int(n), "confidence": float(c), "accuracy": float(a)}
-        for n, c, a in zip(count, confidence, accuracy, strict=True)
-        if n
-    ]
-    return {"ece": ece, "bins": filled}
 
 
 # ---------------------------------------------------------------- intervals
@@ -170,80 +160,10 @@ def confusion_by_video(predictions: Predictions, task: str) -> NDArray[np.float6
 
 
 def bootstrap(predictions: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:
-    """95 % percentile intervals of the headline metrics over draws of as many videos, with replacement."""
-    drawn = _resampled([confusion_by_video(predictions, task) for task in TASKS], resamples, seed)
-    intervals = {}
-    for task, confusions in zip(TASKS, drawn, strict=True):
-        drawn_metrics = headline(confusions)
-        intervals[task] = {name: _interval(values) for name, values in drawn_metrics.items()}
-    return intervals
-
-
-def compare(
-    store: Store, first: str, second: str, part: str = "test", resamples: int = RESAMPLES, seed: int = 3407
-) -> dict[str, Any]:
-    """`second` minus `first` on the same comments: differences with 95 % intervals and a two-sided p.
-
-    Both runs meet every draw of videos together, so what is hard for both cancels. Raises CsmvError if the runs did
-    not answer the same comments with the same labels.
-    """
-    a, b = read_predictions(store, first, part), read_predictions(store, second, part)
-    same = a.comment_ids == b.comment_ids and all((a.labels[task] == b.labels[task]).all() for task in TASKS)
-    if not same:
-        raise CsmvError(
-            f"'{first}' and '{second}' did not answer the same {part} comments ({len(a.comment_ids)} and "
-            f"{len(b.comment_ids)}); a paired comparison needs two runs on one split of one state of the data."
-        )
-    by_video = {task: [confusion_by_video(run, task) for run in (a, b)] for task in TASKS}
-    drawn = iter(_resampled([one for pair in by_video.values() for one in pair], resamples, seed))
-    tasks: dict[str, Any] = {}
-    for task in TASKS:
-        one, two = by_video[task]
-        whole = {name: float(value) for name, value in headline(two.sum(0)).items()}
-        base = {name: float(value) for name, value in headline(one.sum(0)).items()}
-        drawn_one, drawn_two = headline(next(drawn)), headline(next(drawn))
-        tasks[task] = {}
-        for name in whole:
-            differences = drawn_two[name] - drawn_one[name]
-            tasks[task][name] = {
-                "first": base[name],
-                "second": whole[name],
-                "difference": whole[name] - base[name],
-                "interval_95": _interval(differences),
-                "p": _two_sided(differences),
-            }
-        tasks[task]["only_one_right"] = _only_one_right(a, b, task)
-    return {"first": first, "second": second, "part": part, "resamples": resamples, "tasks": tasks}
-
-
-def _only_one_right(a: Predictions, b: Predictions, task: str) -> dict[str, int]:
-    labelled = a.labels[task] != NO_LABEL
-    right = [(p.probabilities[task].argmax(1) == p.labels[task])[labelled] for p in (a, b)]
-    return {"first": int((right[0] & ~right[1]).sum()), "second": int((right[1] & ~right[0]).sum())}
-
-
-def _resampled(by_video: Sequence[NDArray[np.float64]], resamples: int, seed: int) -> list[NDArray[np.float64]]:
-    """Confusion matrices (resamples, K, K) of draws of as many videos, the same draws for each of (videos, K, K).
-
-    A few draws at a time: all of them at once would be as many numbers as resamples times videos.
-    """
-    videos = len(by_video[0])
-    random, even = np.random.default_rng(seed), np.full(videos, 1 / videos)
-    most = max(1, _DRAWN_AT_ONCE // videos)
-    sums: list[list[NDArray[np.float64]]] = [[] for _ in by_video]
-    for start in range(0, resamples, most):
-        drawn = random.multinomial(videos, even, size=min(most, resamples - start)).astype(np.float64)
-        for pieces, confusions in zip(sums, by_video, strict=True):
-            pieces.append((drawn @ confusions.reshape(videos, -1)).reshape(-1, *confusions.shape[1:]))
-    return [np.concatenate(pieces) for pieces in sums]
-
-
-def _interval(values: NDArray[np.float64]) -> list[float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
-
-
-def _two_sided(differences: NDArray[np.float64]) -> float:
-    # One is added on both sides: no finite number of draws shows a chance of zero.
-    n = len(differences)
-    return float(min(1.0, 2 * min((differences <= 0).sum() + 1, (differences >= 0).sum() + 1) / (n + 1)))
+    """95 % intervals of the headline metrics over draws of videos (see `csmv.pipeline.vccsa.resampling`)."""
+    by_video = [confusion_by_video(predictions, task) for task in TASKS]
+    drawn = weighted_confusions(by_video, resamples, np.random.default_rng(seed))
+    return {
+        task: {name: interval(values) for name, values in headline(confusions).items()}
+        for task, confusions in zip(TASKS, drawn, strict=True)
+    }

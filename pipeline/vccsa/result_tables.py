@@ -20,6 +20,8 @@ def rows_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Row]:
         for task, metric in COLUMNS:
             # None where no comment of the part has that label.
             row[f"{task}_{metric.name}"] = one["metrics"][task].get(metric.name)
+            if metric.name + "_spread" in one["metrics"][task]:
+                row[f"{task}_{metric.name}_spread"] = one["metrics"][task][metric.name + "_spread"]
             row[f"{task}_{metric.name}_interval"] = one["metrics"][task]["intervals_95"][metric.name]
             row[f"{task}_ece"] = one["metrics"][task]["calibration"]["ece"]
         rows.append(row)
@@ -143,15 +145,22 @@ def _draw_confusion(metrics: Mapping[str, Any], names: Sequence[str], title: str
 def _draw_reliability(metrics: Mapping[str, Any], names: Sequence[str], title: str) -> bytes:
     from matplotlib.figure import Figure
 
-    bins = metrics["calibration"]["bins"]
     figure = Figure(figsize=(4, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    sizes = [4 + 200 * one["count"] / max(metrics["n"], 1) for one in bins]
-    axes.scatter([one["confidence"] for one in bins], [one["accuracy"] for one in bins], s=sizes)
-    ece = metrics["calibration"]["ece"]
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="how sure", ylabel="how often right", title=f"{title}: ECE {ece:.3f}")
+    draw_reliability(figure.subplots(), metrics, title)
     return _svg(figure)
+
+
+def draw_reliability(axes: Any, metrics: Mapping[str, Any], title: str) -> None:
+    """How often right against how sure, of a task as it is and at the temperature that dev chose; larger dots, more."""
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for name, label in (("calibration", "as it is"), ("calibration_scaled", "scaled")):
+        bins, ece = metrics[name]["bins"], metrics[name]["ece"]
+        total = max(sum(one["count"] for one in bins), 1)
+        sizes = [4 + 200 * one["count"] / total for one in bins]
+        at = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+        axes.scatter(*at, s=sizes, alpha=0.7, label=f"{label}: ECE {ece:.3f}")
+    axes.legend(loc="upper left", fontsize=7, markerscale=0.5)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="how sure", ylabel="how often right", title=title)
 
 
 def _svg(figure: Any) -> bytes:

@@ -99,7 +99,7 @@ class OptimizerConfig(Validated):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
-_LATER_FIELDS = ("most_missing_scored",)
+_LATER_FIELDS = ("most_missing_scored", "train_fraction", "video")
 """Fields of TrainConfig that its first runs did not have."""
 
 
@@ -146,6 +146,18 @@ class TrainConfig(Validated):
         description="the same of dev and of test comments, whose scores would say little of the video",
     )
 
+    train_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the train videos that are learnt from, drawn by the seed; a larger one holds a smaller",
+    )
+    video: Literal["own", "none", "shuffled"] = Field(
+        "own",
+        description="the vectors a comment is read with: its video's; zeros; or another video's of the same part, "
+        "drawn by the seed",
+    )
+
     @field_validator("select_by")
     @classmethod
     def _is_a_metric(cls, value: str) -> str:
@@ -157,6 +169,8 @@ class TrainConfig(Validated):
     def _consistent(self) -> "TrainConfig":
         if self.needs_features and not self.features:
             raise ValueError(f"model '{self.model}' needs at least one feature set")
+        if self.video != "own" and not self.needs_features:
+            raise ValueError(f"model '{self.model}' looks at no video; leave video at 'own'")
         if self.model == "vccsa-paper" and self.combine == "streams":
             raise ValueError("'vccsa-paper' has one visual stream; use combine 'concatenate'")
         if len(set(self.features)) != len(self.features):

@@ -445,3 +445,22 @@ def test_a_sweep_of_other_labels_is_refused(root: Store) -> None:
     write_labels(root, other_test_labels)
     with pytest.raises(CsmvError, match="give a new sweep another name"):
         swept(root)
+
+
+def test_a_sweep_is_replaced_where_that_is_asked_for(root: Store) -> None:
+    swept(root)
+    before = {name: root.read_file(name) for name in root.files("models") if name.endswith("/run.json")}
+    asked = {"name": "widths", "base": SMALL, "seeds": (1, 2), "grid": {"optimizer.learning_rate": (1e-3,)}}
+    smaller = SweepConfig.model_validate(asked)
+
+    with pytest.raises(CsmvError, match="replace it with --overwrite"):
+        write_sweep(root, smaller)
+    assert write_sweep(root, smaller, "always") == 2
+    train_point(root, "widths", 0, "always")
+    assert all(root.read_file(name) == content for name, content in before.items())  # nothing to replace yet
+    write_labels(root, other_test_labels)
+    for number in range(2):
+        train_point(root, "widths", number, "always")
+
+    assert [row["seeds"] for row in results(root, "widths")] == [2]
+    assert sum(root.read_file(name) != content for name, content in before.items()) == 2

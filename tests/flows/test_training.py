@@ -18,7 +18,9 @@ from csmv.pipeline.schemas import features_spec
 from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.splits import build_split
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.experiments.experiment import experiment_name
 from csmv.pipeline.vccsa.sweep import read_sweep
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -95,6 +97,25 @@ def test_train_then_evaluate(csmv_inside: Run, root: str, settings: Path) -> Non
     both = csmv("evaluate", "mine", floor, "--root", root, "--part", "dev", "--resamples", 50, "--no-figures")
     assert both.returncode == 0, both.stderr
     assert store.read_file("reports/runs-dev.md").decode().count("\n") == 4
+
+
+def test_seeds_are_evaluated_and_compared_as_one_experiment(csmv_inside: Run, root: str) -> None:
+    for model in ("majority", "tfidf"):
+        seeds = ("--seed", 1, "--seed", 2, "--set", "batch_size=16")
+        assert csmv_inside("train", "--root", root, "--model", model, "--split", "video", *seeds).returncode == 0
+    floor, words = (
+        experiment_name(TrainConfig(model=model, split="video", batch_size=16)) for model in ("majority", "tfidf")
+    )
+
+    judged = csmv_inside("evaluate", words, "--against", floor, "--root", root, "--resamples", 50, "--json")
+
+    assert judged.returncode == 0, judged.stderr
+    [one] = json.loads(judged.stdout)
+    assert (one["run"], one["seed"]) == (words, [1, 2])
+    assert one["compared"]["seeds"] == {"first": [1, 2], "second": [1, 2], "paired": True}
+    folder = f"reports/experiments/{words}"
+    assert "±" in Store.open(root).read_file(f"{folder}/test-results.md").decode()
+    assert Store.open(root).exists(f"{folder}/test-reliability-opinion.svg")
 
 
 def test_a_seed_may_be_set_like_any_field(csmv_inside: Run, root: str) -> None:

@@ -102,10 +102,10 @@ def fill(store: Store) -> None:
     train(store, TrainConfig(model="majority", split="comment"), "real-floor")
 
 
-def write_run(store: Store, name: str, model: str, right: float) -> None:
-    """A finished run whose test scores come from `right` of each class being right."""
+def write_run(store: Store, name: str, model: str, right: float, right_on_dev: float | None = None) -> None:
+    """A finished run whose test scores come from `right` of each class being right; on dev as many, or others."""
 
-    def scores(classes: list[str]) -> dict[str, Any]:
+    def scores(classes: list[str], right: float = right) -> dict[str, Any]:
         wrong = (1 - right) / (len(classes) - 1)
         confusion = np.full((len(classes), len(classes)), round(80 * wrong)) + np.eye(len(classes)) * 80 * (
             right - wrong
@@ -121,7 +121,10 @@ def write_run(store: Store, name: str, model: str, right: float) -> None:
     run = {
         "config": {"model": model, "split": "video", "seed": 1, "features": ["made_up"]},
         "result": {
-            "metrics": {"test": {"opinion": scores(list(OPINIONS)), "emotion": scores(list(EMOTIONS))}},
+            "metrics": {
+                part: {"opinion": scores(list(OPINIONS), share), "emotion": scores(list(EMOTIONS), share)}
+                for part, share in (("test", right), ("dev", right if right_on_dev is None else right_on_dev))
+            },
             "parameters": 1234,
             "seconds": 5.0,
         },
@@ -257,6 +260,20 @@ def test_a_trained_run_has_intervals_around_its_scores(store: Store) -> None:
     assert low < high
     assert f"{100 * low:.1f}–{100 * high:.1f}" in read(store).text
     assert runs["full"]["intervals"] == {}  # its predictions are not there
+
+
+def test_the_run_that_dev_chooses_is_marked_and_not_the_best_of_test(store: Store) -> None:
+    write_run(store, "lucky", "text", right=0.9, right_on_dev=0.5)
+    write_run(store, "chosen", "video", right=0.7, right_on_dev=0.6)
+
+    [board] = facts(store)["leaderboards"]
+    page = store.read_file(write_report(store).removeprefix(f"{store.root}/")).decode()
+
+    assert board["chosen"] == "chosen"
+    assert [run["name"] for run in board["runs"]] == ["lucky", "chosen"]
+    rows = {name: re.search(rf"<small>{name}</small>.*?</tr>", page, re.DOTALL)[0] for name in ("lucky", "chosen")}
+    assert rows["chosen"].count("<b>70.0</b>") == 2 and "dev 60.0" in rows["chosen"]
+    assert "<b>" not in rows["lucky"] and "90.0" in rows["lucky"]
 
 
 def test_an_empty_root_has_a_page_too(store: Store) -> None:

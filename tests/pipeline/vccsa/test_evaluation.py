@@ -13,15 +13,15 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.calibration import calibration
 from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
-    calibration,
-    compare,
     confusion_by_video,
     evaluate,
     read_predictions,
 )
+from csmv.pipeline.vccsa.experiments.comparison import compare
 from csmv.pipeline.vccsa.metrics import TASKS, headline, scores
 from csmv.pipeline.vccsa.result_tables import latex, markdown, over_seeds, rows_of, write_figures
 from csmv.pipeline.vccsa.sweep import TABLE_1, SweepConfig, read_sweep, results, train_point, write_sweep

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import beta
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.calibration import calibration
 from csmv.pipeline.vccsa.evaluation import (
     Predictions,
     bootstrap,
-    calibration,
-    compare,
     confusion_by_video,
     evaluate,
     read_predictions,
 )
+from csmv.pipeline.vccsa.experiments.comparison import compare
 from csmv.pipeline.vccsa.metrics import TASKS, both_tasks, headline
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
@@ -59,7 +60,9 @@ def row(comment: str, video: str, opinion: str | None, answer: int, **other: Any
 
 
 def answered(store: Store, run: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Let a run have given these answers."""
+    """Let a run have given these answers, and one of dev if none is: right, and as sure as can be."""
+    if all(one["split"] != "dev" for one in rows):
+        rows = [row("dev", "dev", "positive", POSITIVE, split="dev"), *rows]
     table = pa.Table.from_pylist(rows)
     for task, names in TASKS.items():
         flat = pa.array([value for one in rows for value in one[f"{task}_probabilities"]], pa.float32())
@@ -151,10 +154,15 @@ def test_an_evaluation_says_what_it_is_of(trained: Store) -> None:
     plain = both_tasks(predictions.labels, predictions.probabilities)
     for task in TASKS:
         assert {key: metrics[task][key] for key in plain[task]} == plain[task]
-        assert set(metrics[task]) == {*plain[task], "calibration", "intervals_95"}
+        assert set(metrics[task]) == {*plain[task], "calibration", "calibration_scaled", "intervals_95"}
     assert metrics["opinion"]["n"] == metrics["emotion"]["n"] == 4
     # The comment without an opinion is not in its calibration: four are as sure as can be, three of them right.
-    assert metrics["opinion"]["calibration"] == {"ece": 0.25, "bins": [{"count": 4, "confidence": 1, "accuracy": 0.75}]}
+    assert metrics["opinion"]["calibration"] == {
+        "ece": 0.25,
+        "nll": pytest.approx(-np.log(1e-12) / 4),
+        "brier": 2 / 4,
+        "bins": [{"count": 4, "confidence": 1, "accuracy": 0.75}],
+    }
     assert {task: metrics[task]["intervals_95"] for task in TASKS} == bootstrap(predictions, 50, 3407)
     assert seen == {
         "seen": {
@@ -209,9 +217,10 @@ def test_there_are_fifteen_bins() -> None:
 
 
 def test_nothing_to_calibrate() -> None:
-    assert calibration(np.zeros(0, dtype=np.int64), np.zeros((0, 3))) == {"ece": 0, "bins": []}
+    assert calibration(np.zeros(0, dtype=np.int64), np.zeros((0, 3))) == {"ece": 0, "nll": 0, "brier": 0, "bins": []}
     one = calibration(np.array([1]), np.array([[0.75, 0.25]]))
-    assert one == {"ece": 0.75, "bins": [{"count": 1, "confidence": 0.75, "accuracy": 0}]}
+    measures = {"ece": 0.75, "nll": pytest.approx(np.log(4)), "brier": 2 * 0.75**2}
+    assert one == measures | {"bins": [{"count": 1, "confidence": 0.75, "accuracy": 0}]}
 
 
 # ---------------------------------------------------------------------- confusion and F1
@@ -240,25 +249,34 @@ def test_f1_of_several_confusions_at_once() -> None:
 
 
 def test_an_interval_is_between_the_quantiles_of_a_known_law() -> None:
-    """Fifteen videos of one comment, ten right: the right ones of a draw are binomial(15, 2/3).
+    """Fifteen videos of one comment, ten right: the right ones' share of a draw is Beta(10, 5).
 
-    Its 2.5 % quantile is 6 (3.5 %: 7), its 97.5 % quantile 13 (98.5 %: 14). Positive is always true and else neutral is
-    said, so macro F1 is a third of 2 h / (15 + h) with h right.
+    Positive is always true and else neutral is said, so macro F1 is a third of 2 h / (1 + h) with h that share.
     """
     found = of_opinions([f"v{k}" for k in range(15)], [POSITIVE] * 15, [POSITIVE] * 10 + [NEUTRAL] * 5)
     intervals = bootstrap(found, 40_000, 1)
-    assert intervals["opinion"]["micro_f1"] == pytest.approx([6 / 15, 13 / 15])
-    assert intervals["opinion"]["macro_f1"] == pytest.approx([2 * 6 / 21 / 3, 2 * 13 / 28 / 3])
+    low, high = beta(10, 5).ppf([0.025, 0.975])
+    assert intervals["opinion"]["micro_f1"] == pytest.approx([low, high], abs=0.005)
+    expected = [2 * low / (1 + low) / 3, 2 * high / (1 + high) / 3]
+    assert intervals["opinion"]["macro_f1"] == pytest.approx(expected, abs=0.005)
     assert intervals["emotion"] == {"micro_f1": [1, 1], "macro_f1": [1 / 8, 1 / 8]}
 
 
 def test_videos_are_drawn_and_not_comments() -> None:
-    """Two videos, one right with one comment and one wrong with three: a draw has 1/1, 1/4 or 0/3 right."""
+    """Two videos, one right with one comment, one wrong with three: with u of [0, 1], u / (u + 3 (1 - u)) is right."""
     found = of_opinions(["b", "a", "a", "a"], [POSITIVE] * 4, [POSITIVE, NEUTRAL, NEUTRAL, NEUTRAL])
-    assert bootstrap(found, 200, 1)["opinion"]["micro_f1"] == [0, 1]
+    drawn = bootstrap(found, 40_000, 1)["opinion"]["micro_f1"]
+    assert drawn == pytest.approx([u / (u + 3 * (1 - u)) for u in (0.025, 0.975)], abs=0.01)
     alone = of_opinions(["a"] * 4, [POSITIVE] * 4, [POSITIVE, NEUTRAL, NEUTRAL, NEUTRAL])
     assert bootstrap(alone, 200, 1)["opinion"]["micro_f1"] == [0.25, 0.25]
     assert bootstrap(found, 200, 1) == bootstrap(found, 200, 1)
+
+
+def test_a_rare_class_is_in_every_draw() -> None:
+    """All is right, and one video of forty alone is negative: macro F1 is two thirds whoever is drawn."""
+    labels = [POSITIVE] * 39 + [NEGATIVE]
+    found = of_opinions([f"v{k}" for k in range(40)], labels, labels)
+    assert bootstrap(found, 500, 1)["opinion"]["macro_f1"] == pytest.approx([2 / 3, 2 / 3])
 
 
 # ---------------------------------------------------------------------- one run against another
@@ -272,18 +290,19 @@ def compared(store: Store, first: Sequence[int], second: Sequence[int], **how: A
 
 
 def test_the_difference_is_the_second_minus_the_first(trained: Store) -> None:
-    found = compared(trained, [NEUTRAL] * 4, [POSITIVE] * 3 + [NEUTRAL], resamples=1000)
+    found = compared(trained, [NEUTRAL] * 4, [POSITIVE] * 3 + [NEUTRAL], resamples=4000)
     assert found["only_one_right"] == {"first": 0, "second": 3}
     micro, macro = found["micro_f1"], found["macro_f1"]
     assert (micro["first"], micro["second"], micro["difference"]) == (0, 0.75, 0.75)
     assert (macro["first"], macro["second"]) == (0, pytest.approx(6 / 7 / 3))
     assert macro["difference"] == macro["second"] - macro["first"]
-    # One of four wrong: the number of right ones in a draw is binomial(4, 3/4), whose 2.5 % quantile is 1.
-    assert micro["interval_95"] == [0.25, 1]
-    back = compared(trained, [POSITIVE] * 3 + [NEUTRAL], [NEUTRAL] * 4, resamples=1000)
+    # One of four wrong: the share of right ones in a draw is Beta(3, 1), whose quantiles are cube roots.
+    low, high = 0.025 ** (1 / 3), 0.975 ** (1 / 3)
+    assert micro["interval_95"] == pytest.approx([low, high], abs=0.03)
+    back = compared(trained, [POSITIVE] * 3 + [NEUTRAL], [NEUTRAL] * 4, resamples=4000)
     assert back["only_one_right"] == {"first": 3, "second": 0}
     assert back["micro_f1"]["difference"] == -0.75
-    assert back["micro_f1"]["interval_95"] == [-1, -0.25]
+    assert back["micro_f1"]["interval_95"] == pytest.approx([-high, -low], abs=0.03)
 
 
 @pytest.mark.parametrize("better", ["first", "second"])
@@ -293,19 +312,20 @@ def test_no_number_of_draws_shows_a_chance_of_zero(trained: Store, better: str) 
 
 
 def test_p_of_runs_that_are_right_at_different_places(trained: Store) -> None:
-    """Of three videos the second run is right on two, the first on one: it is behind in a draw with two of the latter.
+    """Of three videos the second run is right on two, the first on one: it is behind where that one weighs over half.
 
-    Three draws hold video 3 twice or more with probability 7/27; p is twice that. On four videos of which each run has
-    two, as many are on one side of 0 as on the other, and the draws at 0 count for both: p is 1.
+    Of three evenly drawn shares one is over half with probability (1/2)^2; p is twice that. On four videos of which
+    each run has two, as many draws are on one side of 0 as on the other: p is 1 but for chance. Of equal answers all
+    draws are at 0, on both sides.
     """
     first, second = [NEUTRAL, NEUTRAL, POSITIVE], [POSITIVE, POSITIVE, NEUTRAL]
     found = compared(trained, first, second, resamples=20_000)
-    assert found["micro_f1"]["p"] == pytest.approx(14 / 27, abs=0.01)
+    assert found["micro_f1"]["p"] == pytest.approx(1 / 2, abs=0.015)
     assert found["only_one_right"] == {"first": 1, "second": 2}
-    assert compared(trained, second, first, resamples=20_000)["micro_f1"]["p"] == pytest.approx(14 / 27, abs=0.01)
+    assert compared(trained, second, first, resamples=20_000)["micro_f1"]["p"] == pytest.approx(1 / 2, abs=0.015)
     even = compared(trained, [POSITIVE, POSITIVE, NEUTRAL, NEUTRAL], [NEUTRAL, NEUTRAL, POSITIVE, POSITIVE])
     assert even["micro_f1"]["difference"] == 0
-    assert even["micro_f1"]["p"] == 1
+    assert even["micro_f1"]["p"] == pytest.approx(1, abs=0.06)
     same = compared(trained, first, first, resamples=10)
     assert same["micro_f1"]["p"] == 1
     assert same["micro_f1"]["interval_95"] == [0, 0]

@@ -1,0 +1,1 @@
+"""Experiments: runs that differ by nothing but their seed, lists of them, and what they show beside each other."""
