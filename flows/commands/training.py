@@ -108,7 +108,8 @@ def evaluate(
     """Scores, calibration, intervals by video, seen against unseen videos; into models/<run>/evaluation/.
 
     Of an experiment, the runs that differ by nothing but their seed: means, spreads, intervals by video and seed; into
-    reports/experiments/<name>/.
+    reports/experiments/<name>/. Beside them, how far the text alone can go: what the same text is labelled under
+    different videos.
     """
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.experiments.comparison import compare
@@ -117,8 +118,10 @@ def evaluate(
     from csmv.pipeline.vccsa.metrics import HEADINGS, METRICS
     from csmv.pipeline.vccsa.result_tables import rows_of, write_figures, write_tables
     from csmv.pipeline.vccsa.run_files import FailedRunError, document_bytes
+    from csmv.pipeline.vccsa.same_text import same_text_of, sentence
 
     store = Store.open(root)
+    by_text = same_text_of(store)
     evaluations, failed = [], []
     for run in runs:
         try:
@@ -129,6 +132,7 @@ def evaluate(
             continue
         if against:
             one["compared"] = compare(store, against, run, part, resamples)
+        one["same_text"] = by_text
         folder = experiment.folder
         one["folder"] = folder
         store.write_file(f"{folder}/{part}.json", document_bytes(one))
@@ -147,6 +151,8 @@ def evaluate(
         return
     seen = [f"{which} {METRICS[0].short}" for which in ("seen", "unseen")]
     print_table(["run", *HEADINGS, "ECE", *seen], [_evaluated(one) for one in evaluations])
+    if said := sentence(by_text):
+        typer.echo(said)
     for one in evaluations:
         if against:
             _print_comparison(one["compared"])

@@ -187,7 +187,8 @@ def refuse_taken(store: Store, run: str, fingerprint: str, unfinished: str | Non
 
 _OWN = re.compile(
     r"(run|failed|metrics|made_from)\.json|(predictions|unlabelled)\.parquet|(best-\d+|last)\.safetensors|encoder/.*"
-    r"|evaluation/(dev|test)(\.json|-results\.(md|tex|json)|-(confusion|reliability)-\w+\.svg)"
+    r"|evaluation/(dev|test)(\.json|-results\.(md|tex|json)|-(confusion|reliability)-\w+\.svg|-attribution\.json"
+    r"|-errors-[\w-]+\.html)"
 )
 """The files that a run and its evaluation write into the run's folder. Others there are a person's."""
 

@@ -224,6 +224,30 @@ def test_predict_asks_about_many_comments(csmv_inside: Run, root: str, settings:
     assert "There is no video file" in gone.stderr
 
 
+def test_what_the_video_gave_and_took(csmv_inside: Run, root: str, settings: Path) -> None:
+    csmv = csmv_inside
+    for model, run in (("vccsa", "mine"), ("text", "asked")):
+        csmv("train", "--root", root, "--config", settings, "--model", model, "--run", run)
+
+    page = csmv("errors", "mine", "--against", "asked", "--root", root)
+    assert page.returncode == 0, page.stderr
+    assert "turned right" in page.stdout
+    assert Store.open(root).exists("models/mine/evaluation/test-errors-asked.html")
+    [opinion, _] = json.loads(csmv("errors", "mine", "--against", "asked", "--root", root, "--json").stdout)["tasks"]
+    assert opinion["comments"] == sum(opinion[key] for key in opinion if key not in ("task", "comments"))
+
+    shares = csmv("attribution", "mine", "--root", root, "--resamples", 20)
+    assert shares.returncode == 0, shares.stderr
+    for name in ("its own video", "zeroed", "shuffled", "wrong video"):
+        assert name in shares.stdout
+    kept = json.loads(Store.open(root).read_file("models/mine/evaluation/test-attribution.json"))
+    assert [kept] == json.loads(csmv("attribution", "mine", "--root", root, "--resamples", 20, "--json").stdout)
+
+    judged = csmv("evaluate", "asked", "--root", root, "--resamples", 20, "--no-figures")
+    assert "Pairs that agree: opinion 100.0%, emotion 100.0%" in " ".join(judged.stdout.split())
+    assert json.loads(Store.open(root).read_file("models/asked/evaluation/test.json"))["same_text"]["opinion"]["pairs"]
+
+
 def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, settings: Path) -> None:
     settings.with_name("video.yaml").write_text(json.dumps(SMALL | {"model": "video"}))
     command = ("sweep", "--root", root, "--name", "widths", "--config", settings.with_name("video.yaml"), "--json")
@@ -252,6 +276,8 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["sweep", "--name", "a b"], 2, "1 to 40 letters"),
         (["evaluate", "nobody"], 1, "no finished run 'nobody'"),
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], 1, "no finished run 'nobody'"),
+        (["errors", "nobody", "--against", "either"], 1, "no finished run"),
+        (["attribution", "nobody"], 1, "no finished run 'nobody'"),
         (["predict", "--comment", "a", "--run", "nobody"], 2, "are about a video file"),
         (["predict", "x.mp4", "--run", "nobody"], 2, "needs at least one --comment"),
         (["predict", "x.mp4", "--comment", "a", "--out", "b", "--run", "nobody"], 2, "are about the root's videos"),
