@@ -33,6 +33,7 @@ from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import METRICS
 from csmv.pipeline.vccsa.run_files import run_names
+from csmv.pipeline.vccsa.same_text import same_text_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -104,6 +105,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runs": runs,
         "runs_left_out": left_out,
         "leaderboards": _leaderboards(runs),
+        "by_text": same_text_of(store) if runs else {},
         "failures": _failures(failures),
         "survival": _survival(videos, failures),
         "imported": _import_report(store),

@@ -188,12 +188,15 @@ def test_labels_that_would_mislead_are_refused(train: Run, root: Store, change: 
 
 
 def test_features_that_are_not_finite_are_refused(train: Run, root: Store) -> None:
+    assert train().returncode == 0
+    before = files_of(root, "mine")
     vectors = np.ones((10, 3, 4))
     vectors[4, 1, 2] = np.nan
     write_features(root, vectors)
-    refused = train()
+    refused = train("--overwrite")
     assert refused.returncode == 1
     assert "features/made_up holds NaN or infinity for video v4" in said(refused)
+    assert files_of(root, "mine") == before
 
 
 def test_features_missing_where_a_run_is_scored_are_refused_beyond_a_share(train: Run, root: Store) -> None:
@@ -201,6 +204,7 @@ def test_features_missing_where_a_run_is_scored_are_refused_beyond_a_share(train
     refused = train()
     assert refused.returncode == 1
     assert "dev comments have no vectors in made_up (20.0%, and most_missing_scored allows 10.0%)" in said(refused)
+    assert files_of(root, "mine") == {}
 
     allowed = train("--set", "most_missing_scored=0.2")
     assert allowed.returncode == 0, allowed.stderr

@@ -251,6 +251,15 @@ def test_models_are_ranked_and_random_weights_are_called_so(store: Store) -> Non
     assert (runs["full"]["random"], runs["floor"]["random"]) == (True, False)
 
 
+def test_beside_the_models_stands_how_far_the_text_alone_goes(store: Store) -> None:
+    """All comments of this root have one text, under four videos."""
+    fill(store)
+    by_text = facts(store)["by_text"]
+    assert (by_text["opinion"]["texts"], by_text["opinion"]["comments"], by_text["emotion"]["comments"]) == (1, 36, 35)
+    assert by_text["opinion"]["most_by_text"] == 12 / 36
+    assert "at most 33.3% (opinion) and 14.3% (emotion) of these 36 comments can be right" in read(store).text
+
+
 def test_a_trained_run_has_intervals_around_its_scores(store: Store) -> None:
     fill(store)
     runs = {run["name"]: run for run in facts(store)["runs"]}
