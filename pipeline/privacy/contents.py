@@ -82,6 +82,8 @@ _WIDE_RUNS = (
     (re.compile(rb"(?:[\x20-\x7e]\0\0\0){6,}"), "utf-32-le"),
     (re.compile(rb"(?:\0\0\0[\x20-\x7e]){6,}"), "utf-32-be"),
 )
+_FRAME = re.compile(r'\s*File ".*", line \d+(?:, in \S.*)?$')
+"""A frame of a Python traceback; what is indented more, below it, is a program's source."""
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`(?:[^`\\]|\\.)*`', re.S)
 _LOOKS_LIKE_A_PAGE = re.compile(r"\s*<(?:!doctype|!--|\?xml|html|svg|head|body|rss|feed)\b", re.I)
 _INLINE = frozenset(
@@ -430,8 +432,15 @@ class _Reader:
             yield from self._lines(file, text, depth)
 
     def _lines(self, file: str, text: str, depth: int, first: int = 1) -> Pieces:
+        frame: int | None = None
         for number, line in enumerate(text.splitlines(), start=first):
-            yield from self._string(file, f"line {number}", line, depth)
+            indent = len(line) - len(line.lstrip())
+            if _FRAME.match(line):
+                frame = indent
+            elif frame is not None and line and indent <= frame:
+                frame = None
+            look = Look.PROSE if frame is None else Look.BARE
+            yield from self._string(file, f"line {number}", line, depth, look=look)
 
     def _string(self, file: str, place: str, text: str, depth: int, times: int = 1, look: Look = Look.PROSE) -> Pieces:
         """A text, and what is packed in it."""

@@ -97,6 +97,18 @@ def _zip() -> bytes:
     return sink.getvalue()
 
 
+TRACEBACK = """Task run failed:
+Traceback (most recent call last):
+  File "/opt/csmv/callables/__init__.py", line 404, in call_with_parameters
+    return fn(*args, **kwargs)
+           ^^^^^^^^^^^^^^^^^^^
+  File "/opt/csmv/published.py", line 229, in _land_files
+    @cached_property
+    raise CsmvError(
+csmv.pipeline.errors.CsmvError: nothing is there
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
@@ -112,6 +124,8 @@ def _zip() -> bytes:
         ("import_report.json", b'{"ids": [7679404102228377857]}', KNOWN_ID),
         ("logs/run.log", b"done\nfailed for a.person@gmail.com\n", "EMAIL"),
         ("logs/run.log", b"see https://www.tiktok.com/@someone.else\n", "URL"),
+        ("logs/run.log", TRACEBACK.encode() + b"of @someone_else\n", "USERNAME"),
+        ("logs/run.log", TRACEBACK.replace("args", "lunarpost77").encode(), KNOWN_NAME),
         ("logs/run.log.gz", gzip.compress(b"kai.river9 failed", mtime=0), KNOWN_NAME),
         ("release/features.npz", _npz(), KNOWN_NAME),
         ("release/all.zip", _zip(), KNOWN_NAME),
@@ -145,6 +159,7 @@ def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str
         # Names of runs, whose digits happen to be those of phones.
         ("logs/extra.parquet", _parquet(run=["0197c27e-5551-7345-8a30-555123456789"])),
         ("logs/extra.parquet", _parquet(run=["server.artifact.71ae437f-3805-4718-b97c-bfcf082d5aee"])),
+        ("logs/run.log", TRACEBACK.encode()),
         # What programs write of their own variables.
         ("logs/run.log", b"snapshots coalesced: work_pool_id=media_shard, state: dead_lettered\n"),
         # A pseudonym whose digits happen to be those of an account in Ukraine.
