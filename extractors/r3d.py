@@ -7,11 +7,10 @@ frames, so time is never shortened. Trunk, preset and pooling are R(2+1)D-18's.
 from typing import ClassVar
 
 from torch import nn
-from torchvision.models.video import mc3_18, r3d_18
 
-from csmv.extractors.base import headed
 from csmv.extractors.r2plus1d import R2Plus1D
 from csmv.extractors.registry import register
+from csmv.extractors.video_resnet import BLOCKS_18, VideoResNet, conv_3d, conv_of_frames, stem_3d
 from csmv.extractors.weights import Weights
 
 
@@ -31,7 +30,7 @@ class R3D18(R2Plus1D):
     }
 
     def build(self, classes: int) -> nn.Module:
-        return headed(r3d_18(weights=None, num_classes=max(classes, 1)), classes)
+        return VideoResNet(BLOCKS_18, classes, stem=stem_3d(), convolutions=(conv_3d,) * 4)
 
 
 @register
@@ -52,4 +51,5 @@ class MC318(R2Plus1D):
     }
 
     def build(self, classes: int) -> nn.Module:
-        return headed(mc3_18(weights=None, num_classes=max(classes, 1)), classes)
+        convolutions = (conv_3d, conv_of_frames, conv_of_frames, conv_of_frames)
+        return VideoResNet(BLOCKS_18, classes, stem=stem_3d(), convolutions=convolutions)

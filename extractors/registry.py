@@ -119,9 +119,9 @@ def _imported(point: EntryPoint) -> Any:
 
 
 def _load_class(point: EntryPoint) -> "type[Extractor]":
-    from csmv.extractors.base import Extractor
-
     loaded = _load(point)
+    from csmv.extractors.base import Extractor  # after it: this imports torch, and that is quicker inside `_load`
+
     if not (isinstance(loaded, type) and issubclass(loaded, Extractor) and loaded.name == point.name):
         raise ExtractorError(
             f"The entry point '{point.name}' ({point.value}) should name an Extractor class of that name: "

@@ -12,6 +12,9 @@ from csmv.extractors.registry import register
 from csmv.extractors.transforms import PillowShortSide
 from csmv.extractors.weights import Weights
 
+AT_ONCE = 4
+"""Pictures that go through the network together on a CPU: what all of a window put out would not stay in its caches."""
+
 
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions with batch norms, and a shortcut; the 3x3 one has the stride."""
@@ -31,7 +34,7 @@ class Bottleneck(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        result: Tensor = self.relu(self.bn3(self.conv3(x)) + shortcut)
+        result: Tensor = self.relu(self.bn3(self.conv3(x)).add_(shortcut))
         return result
 
 
@@ -94,6 +97,11 @@ class ResNet50(FrameExtractor):
         self._classifier: nn.Module = module.get_submodule("fc")
         module.fc = nn.Identity()  # its input is the feature
         return module
+
+    def pictures(self, images: Tensor) -> Tensor:
+        if images.device.type != "cpu":
+            return super().pictures(images)
+        return torch.cat([self.module(part) for part in torch.split(images, AT_ONCE)])
 
     @torch.inference_mode()
     def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Any image model of timm on single frames, as `timm:NAME`, and CLIP's image tower as `clip`.
+"""Any image model of timm on single frames, as `timm:NAME`.
 
 Preprocessing, weights and dim come from timm's own description of the model; nothing is downloaded to learn them.
 """
@@ -13,14 +13,12 @@ from torch import Tensor, nn
 
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.frames import FrameExtractor
-from csmv.extractors.registry import register
 from csmv.extractors.transforms import PillowShortSide
-from csmv.extractors.weights import State, Weights
-
-CLIP = "vit_base_patch32_clip_224.openai"
+from csmv.extractors.weights import Weights
 
 
-def _empty(model: str, **options: Any) -> Any:
+def empty_model(model: str, **options: Any) -> Any:
+    """timm's model without memory for its weights. ExtractorError where there is none of that name."""
     try:
         with torch.device("meta"):
             return timm.create_model(model, pretrained=False, **options)
@@ -74,7 +72,7 @@ class TimmFrames(FrameExtractor):
 
 def timm_extractor(model: str) -> type[TimmFrames]:
     """The extractor class of a timm model by name, its tag included if it has one."""
-    empty = _empty(model)
+    empty = empty_model(model)
     config: dict[str, Any] = resolve_data_config(model=empty)  # type: ignore[no-untyped-call]
     with torch.device("meta"), torch.no_grad():
         image = torch.empty(1, *config["input_size"])
@@ -96,39 +94,3 @@ def timm_extractor(model: str) -> type[TimmFrames]:
             "weights": published(empty),
         },
     )
-
-
-@register
-class Clip(TimmFrames):
-    """CLIP ViT-B/32's image embedding (Radford et al. 2021, arXiv:2103.00020), 512 numbers."""
-
-    name = "clip"
-    model = CLIP
-    dim = 512
-    classes = 512
-    transform = PillowShortSide(short=224, size=(224, 224), filter="bicubic")
-    mean = (0.48145466, 0.4578275, 0.40821073)
-    std = (0.26862954, 0.26130258, 0.27577711)
-    weights: ClassVar = {
-        "openai": Weights(
-            url=f"https://huggingface.co/timm/{CLIP}/resolve/main/model.safetensors",
-            licence="MIT (openai/CLIP)",
-            source=f"timm/{CLIP} on Hugging Face, converted from openai/CLIP ViT-B/32",
-        )
-    }
-
-    def translate(self, state: State) -> State:
-        """open_clip's and OpenAI's own layout too: the image tower is under `visual.`."""
-        if not any(key.startswith("visual.") for key in state):
-            return state
-        from timm.models.vision_transformer import checkpoint_filter_fn
-
-        converted: State = checkpoint_filter_fn(dict(state), _empty(self.model, num_classes=512))
-        return converted
-
-    def pictures(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self.module(images)  # its head is CLIP's projection
-        return vectors
-
-    def logits(self, clips: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        raise ExtractorError(f"{self.name} has no classifier: its last layer is a projection.")

@@ -8,18 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csmv.pipeline.failures import failure_rows
+from csmv.pipeline.feature_arrays import SHA, Row, as_table, rows_made_from, rows_of
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_rows import (
-    SHA,
-    Row,
-    as_table,
-    counts,
-    files_of,
-    holds_only,
-    rows_made_from,
-    rows_of,
-    with_media_column,
-)
+from csmv.pipeline.feature_rows import counts, files_of, holds_only, with_media_column
 from csmv.pipeline.feature_sets import made_from_of_footer
 from csmv.pipeline.parts import open_part, part_names
 from csmv.pipeline.privacy.forgotten import Forgotten

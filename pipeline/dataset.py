@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from csmv.pipeline.config import DatasetConfig, create_root, read_config
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.scrub.model_files import state_of

@@ -15,19 +15,11 @@ from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
+from csmv.pipeline.feature_arrays import SHA, Row, Vectors, as_table, rows_made_from
 from csmv.pipeline.feature_config import MAX_DAMAGE, FeatureConfig
-from csmv.pipeline.feature_rows import (
-    SHA,
-    Row,
-    Vectors,
-    as_table,
-    files_of,
-    holds_only,
-    is_current,
-    media_of,
-    rows_made_from,
-)
-from csmv.pipeline.feature_sets import check_settings, check_weights, footer, made_from_of_footer
+from csmv.pipeline.feature_footer import footer
+from csmv.pipeline.feature_rows import files_of, holds_only, is_current, media_of
+from csmv.pipeline.feature_sets import check_settings, check_weights, made_from_of_footer
 from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import table_file
 from csmv.pipeline.own_weights import located

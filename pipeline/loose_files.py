@@ -15,7 +15,7 @@ from csmv.extractors.registry import extractor_class
 from csmv.extractors.sampling import vector_spans
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_sets import COMPILED, NO, PREPROCESSING, YES, decoder_used, footer
+from csmv.pipeline.feature_footer import COMPILED, NO, PREPROCESSING, YES, decoder_used, footer
 from csmv.pipeline.loose_config import LooseConfig
 from csmv.pipeline.loose_inputs import UNREADABLE, LooseFile, keys_of
 from csmv.pipeline.loose_outputs import Entry, Output, Timed, sha256_of

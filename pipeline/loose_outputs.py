@@ -24,11 +24,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError, UsageError, parsed_json
-from csmv.pipeline.feature_rows import Row, as_table, rows_of
+from csmv.pipeline.feature_arrays import Row, as_table, rows_of
 from csmv.pipeline.files import Files
 from csmv.pipeline.loose_config import Format
-from csmv.pipeline.schemas import features_spec
-from csmv.pipeline.store import PARQUET
+from csmv.pipeline.schemas import PARQUET, features_spec
 
 MANIFEST = "manifest.json"
 """In a folder: how its features were made, and from which files."""

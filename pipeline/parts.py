@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from csmv.pipeline.feature_rows import SHA, rows_made_from
+from csmv.pipeline.feature_arrays import SHA, rows_made_from
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.store import Store, parquet_bytes
 

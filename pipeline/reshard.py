@@ -20,7 +20,8 @@ from csmv.pipeline.compaction import with_damage, write_rows
 from csmv.pipeline.config import DatasetConfig, is_ours, read_config, signed
 from csmv.pipeline.dataset_head import MOST
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_rows import Row, rows_of, with_media_column
+from csmv.pipeline.feature_arrays import Row, rows_of
+from csmv.pipeline.feature_rows import with_media_column
 from csmv.pipeline.files import Files
 from csmv.pipeline.known_names import LANDING
 from csmv.pipeline.landed_names import extract_names

@@ -5,6 +5,7 @@ Nothing here reads or writes; `csmv.pipeline.store` does.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,6 +14,15 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import CLASSES
 from csmv.pipeline.labels import EMOTIONS as EMOTIONS
 from csmv.pipeline.labels import OPINIONS as OPINIONS
+
+PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "version": "2.6",
+    "store_schema": True,
+    "write_page_checksum": True,
+}
+"""The settings of every Parquet file: fixed, so that the same table gives the same bytes."""
 
 SPLIT_NAMES = ("train", "dev", "test")
 

@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import Any
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_arrays import SHA, rows_made_from
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_rows import SHA, is_current, rows_made_from
+from csmv.pipeline.feature_rows import is_current
 from csmv.pipeline.schemas import FailureClass, MediaStatus
 from csmv.pipeline.stage import DatasetView, HashtagCount, ShardStage, Stage, StageStatus, shard_name
 from csmv.pipeline.store import Store

@@ -20,20 +20,11 @@ from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import HEADER_FILE, Entry, entry_for, identity, table_file, with_identity
 from csmv.pipeline.privacy.forgotten import settling
 from csmv.pipeline.root import is_safe_id
-from csmv.pipeline.schemas import SPLITS, TableSpec, spec_of
+from csmv.pipeline.schemas import PARQUET, SPLITS, TableSpec, spec_of
 from csmv.pipeline.table_reader import TableReader
 
 HISTORY = "history"
 _SUPERSEDED_AFTER = timedelta(hours=1)
-
-PARQUET: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 3,
-    "version": "2.6",
-    "store_schema": True,
-    "write_page_checksum": True,
-}
-"""The settings of every Parquet file: fixed, so that the same table gives the same bytes."""
 
 
 class Store(TableReader):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.vccsa.batch import Batch, Stream
 from csmv.pipeline.vccsa.corpus_columns import TokenIds
 from csmv.pipeline.vccsa.data import Corpus

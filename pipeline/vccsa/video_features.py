@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError
-from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.parts import read_with_parts
 from csmv.pipeline.progress import track
 from csmv.pipeline.store import Store

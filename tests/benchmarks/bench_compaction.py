@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from csmv.pipeline.compaction import compact, write_rows
 from csmv.pipeline.config import DatasetConfig
+from csmv.pipeline.feature_arrays import Row, as_table
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_rows import Row, as_table
 from csmv.pipeline.manifest import table_file
 from csmv.pipeline.parts import add_part, part_names
 from csmv.pipeline.schemas import VIDEOS, features_spec

@@ -21,7 +21,7 @@ from csmv.extractors.hf import hf_extractor
 from csmv.extractors.registry import card_of
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_sets import footer
+from csmv.pipeline.feature_footer import footer
 from csmv.pipeline.features import load
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}

@@ -1,5 +1,7 @@
 """Networks out of torchvision give what torchvision's own modules give, with the same weights."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from goldens import cosine, golden_frames, relative_l2
@@ -15,6 +18,7 @@ from PIL import Image
 
 from csmv.extractors import create
 from csmv.extractors.base import Extractor
+from csmv.extractors.clip import CLIP
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.precision import OneDnnConvolution
 from csmv.extractors.registry import extractor_class
@@ -170,6 +174,28 @@ def test_resnet18_by_timm_is_torchvisions() -> None:
     vectors = network.embed(network.preprocess(small)[None]).numpy()
     assert relative_l2(vectors, seen["fc"].input.mean(0).numpy()) < BOUND
     assert [extractor_class(f"timm:resnet{depth}.tv_in1k").dim for depth in (34, 101, 152)] == [512, 2048, 2048]
+
+
+def test_clip_is_timms() -> None:
+    network = create("clip", "random")
+    with torch.device("meta"):
+        theirs: Any = timm.create_model(CLIP).eval()
+    theirs.load_state_dict(network.module.state_dict(), strict=True, assign=True)
+    clip = golden_frames(1, 2, 224)
+    with torch.inference_mode():
+        wanted = theirs(network.prepared(torch.from_numpy(clip)[None])[0].transpose(0, 1)).mean(0)
+    assert relative_l2(network.embed(clip[None])[0, 0].numpy(), wanted.numpy()) < BOUND
+
+
+def test_written_out_networks_start_without_the_packages_that_they_are_held_to() -> None:
+    names = ["clip", "i3d", "mc3_18", "r2plus1d_18", "r2plus1d_34_ig65m8", "r3d_18", "resnet50", "s3d", "videomaev2_s"]
+    code = (
+        "import sys; from csmv.extractors.registry import extractor_class\n"
+        f"for name in {names}: extractor_class(name)\n"
+        "print(*(one for one in ('torch', 'torchvision', 'timm', 'torch._dynamo', 'sympy') if one in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["torch"]
 
 
 def test_random_weights_leave_the_wiring_of_shifted_windows_alone() -> None:

@@ -23,7 +23,7 @@ from csmv.extractors import registry
 from csmv.extractors.base import Extractor
 from csmv.extractors.sampling import ClipRule
 from csmv.extractors.transforms import EnlargeThenCrop, Stretch
-from csmv.pipeline import compaction, feature_sets, renamed_sets
+from csmv.pipeline import compaction, feature_footer, feature_sets, renamed_sets
 from csmv.pipeline import features as stage
 from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
 from csmv.pipeline.errors import CsmvError
@@ -463,7 +463,7 @@ def test_a_set_of_sound_is_the_same_whatever_decoder_is_chosen(tmp_path: Path) -
     assert silent == ["no_audio"]
     network = stage.load(sound)
     chosen = sound.model_copy(update={"decoder": "decord"})
-    assert feature_sets.footer(chosen, network) == stage.footer(sound, network)
+    assert feature_footer.footer(chosen, network) == stage.footer(sound, network)
 
 
 def test_what_another_decoder_did_not_read_the_default_tries(tmp_path: Path) -> None:

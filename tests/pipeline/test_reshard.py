@@ -12,8 +12,8 @@ from csmv.pipeline.collect import ingest
 from csmv.pipeline.compaction import compact
 from csmv.pipeline.config import DatasetConfig, create_root, read_config
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_arrays import Row, as_table
 from csmv.pipeline.feature_config import FeatureConfig
-from csmv.pipeline.feature_rows import Row, as_table
 from csmv.pipeline.parts import add_part
 from csmv.pipeline.privacy.forget import forget
 from csmv.pipeline.reshard import reshard
