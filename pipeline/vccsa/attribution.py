@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmv.pipeline.errors import CsmvError, parsed_json
-from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.progress import track
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.data import Corpus, load_corpus

@@ -11,7 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from csmv.pipeline.feature_rows import Vectors
+from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.video_features import FeatureSet
 

@@ -25,7 +25,8 @@ from csmv.pipeline.feature_sets import set_footer
 from csmv.pipeline.files import Files
 from csmv.pipeline.labels import CLASSES, TASKS, labelled, resolve
 from csmv.pipeline.progress import track
-from csmv.pipeline.store import PARQUET, Store
+from csmv.pipeline.schemas import PARQUET
+from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.batches import Batches, Rows
 from csmv.pipeline.vccsa.corpus_columns import PIECE, Strings
 from csmv.pipeline.vccsa.trained import TrainedRun
