@@ -68,7 +68,13 @@ def _recorded(group: str) -> tuple[EntryPoint, ...]:
 def _others(group: str) -> tuple[EntryPoint, ...]:
     """The entry points of other packages."""
     own = {(point.name, point.value) for point in (*_own(group), *_recorded(group))}
-    return tuple(point for point in entry_points(group=group) if (point.name, point.value) not in own)
+    strangers = (point for point in entry_points(group=group) if (point.name, point.value) not in own)
+    return tuple(point for point in strangers if not _was_own(point))
+
+
+def _was_own(point: EntryPoint) -> bool:
+    """Whether it is of another installation of this package, such as one from before a class moved."""
+    return point.value.startswith(f"{PACKAGE}.") and point.dist is not None and point.dist.name == PACKAGE
 
 
 def _point(name: str, group: str = GROUP) -> EntryPoint | None:
