@@ -315,7 +315,8 @@ def test_the_best_weights_are_those_that_answer_wherever_the_encoder_is_now(
     asked = [row for row in comments if row["comment_id"] in rows][:20]
 
     shutil.rmtree(folder)
-    answers = predict(root, "answers", Path("not-looked-at.mp4"), [row["text"] for row in asked])
+    (tmp_path / "not-looked-at.mp4").touch()
+    answers = predict(root, "answers", tmp_path / "not-looked-at.mp4", [row["text"] for row in asked])
 
     for row, answer in zip(asked, answers, strict=True):
         assert [*answer.emotion.values()] == pytest.approx(rows[row["comment_id"]]["emotion_probabilities"], abs=1e-5)
