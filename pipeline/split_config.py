@@ -10,9 +10,9 @@ from csmv.pipeline.validated import Validated
 class SplitConfig(Validated):
     """How one split is made. `published` reads what the source brought and takes neither seed nor ratios."""
 
-    kind: Literal["published", "comment", "video"] = Field(
+    kind: Literal["published", "comment", "video", "hashtag"] = Field(
         default="video",
-        description="what stays together: a video, only a comment, or as the published split has it",
+        description="what stays together: a video, videos with a common hashtag, only a comment, or as published",
     )
     name: str | None = Field(
         default=None,
@@ -22,11 +22,23 @@ class SplitConfig(Validated):
     seed: int = Field(default=3407, ge=0, description="decides who goes where")
     ratios: tuple[float, float, float] = Field(default=(7, 1, 2), description="shares of train, dev and test")
 
+    ignore_hashtags: tuple[str, ...] = Field(
+        default=(),
+        description="hashtags that keep no videos together, for the kind hashtag: those that all videos have",
+    )
+
     @model_validator(mode="after")
     def _sound(self) -> "SplitConfig":
         if min(self.ratios) < 0 or self.ratios[0] <= 0:
             raise ValueError("ratios are train, dev, test shares: none below 0, and train above 0")
+        if self.ignore_hashtags and self.kind != "hashtag":
+            raise ValueError("ignore_hashtags is for the kind hashtag")
         return self
+
+    @property
+    def identity(self) -> str:
+        """The settings as JSON, as splits record them; a field that came later is left out while it is empty."""
+        return self.model_dump_json(exclude=set() if self.ignore_hashtags else {"ignore_hashtags"})
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Splits into train, dev and test: the published one, by comment, and by video so that no video is in two parts.
+"""Splits into train, dev and test: the published one, by comment, and so that no video or no hashtag is in two parts.
 
 Rows come out the same for the same comments and seed, whatever their order.
 """
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.hashtag_groups import refuse_joined, with_groups
 from csmv.pipeline.labels import labelled, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES, SPLITS
 from csmv.pipeline.split_config import SplitConfig
@@ -20,6 +21,8 @@ from csmv.pipeline.stage import DatasetView, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
 
 _ROWS_AT_ONCE = 1 << 16
+_GROUPS = {"video": "video_id", "hashtag": "group"}
+"""The column whose values stay together, by kind of split."""
 
 
 def build_split(store: Store, config: SplitConfig) -> pa.Table:
@@ -29,10 +32,12 @@ def build_split(store: Store, config: SplitConfig) -> pa.Table:
     """
     if config.kind == "published":
         return store.read_split("published")
-    rows = labelled_comments(store)
+    rows = _rows(store, config)
     if rows.num_rows == 0:
         raise CsmvError("A split needs labelled comments, and this root has none: add labels first.")
-    parts = by_comment(rows, config) if config.kind == "comment" else by_video(rows, config)
+    parts = by_comment(rows, config) if config.kind == "comment" else by_group(rows, _GROUPS[config.kind], config)
+    if config.kind == "hashtag":
+        refuse_joined(store, rows, parts, config)
     table = pa.table(
         {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": parts},
         schema=SPLITS.schema,
@@ -80,15 +85,20 @@ def by_comment(rows: pa.Table, config: SplitConfig) -> pa.Array:
 
 
 def by_video(rows: pa.Table, config: SplitConfig) -> pa.Array:
-    """The part of each row, all comments of a video in one part, classes balanced as well as can be.
+    """The part of each row, all comments of a video in one part (`by_group`)."""
+    return by_group(rows, "video_id", config)
 
-    Stratification for groups: videos that bring the rarest classes first (as Sechidis et al. 2011 do with labels),
-    in seeded order among equals; each goes to the part that would be least ahead of its share in the classes that
-    the video brings and in size. Half of the video itself counts as there already (Sainte-Laguë's rule for seats),
-    so that neither large nor small parts are favoured.
+
+def by_group(rows: pa.Table, group: str, config: SplitConfig) -> pa.Array:
+    """The part of each row, all rows with one value of the column `group` in one part, classes balanced well.
+
+    Stratification for groups: videos (or other groups) that bring the rarest classes first (as Sechidis et al. 2011 do
+    with labels), in seeded order among equals; each goes to the part that would be least ahead of its share in the
+    classes that the video brings and in size. Half of the video itself counts as there already (Sainte-Laguë's rule for
+    seats), so that neither large nor small parts are favoured.
     """
     shares = np.array(config.ratios) / sum(config.ratios)
-    videos, video_of = _codes(rows["video_id"])
+    videos, video_of = _codes(rows[group])
     kinds, kind_of = _codes(rows["class"])
     cells = np.bincount(video_of.astype(np.int64) * len(kinds) + kind_of, minlength=len(videos) * len(kinds))
     counts = cells.reshape(len(videos), len(kinds)).astype(np.float64)
@@ -161,7 +171,13 @@ def _draws(seed: int, keys: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64
 
 
 def _made_from(rows: pa.Table, config: SplitConfig) -> str:
-    return digest(config.model_dump_json(), rows)
+    return digest(config.identity, rows)
+
+
+def _rows(store: Store, config: SplitConfig) -> pa.Table:
+    """The labelled comments, for a split by hashtag with the column `group`."""
+    rows = labelled_comments(store)
+    return with_groups(store, rows, config.ignore_hashtags) if config.kind == "hashtag" else rows
 
 
 class SplitsStage(Stage):
@@ -171,7 +187,7 @@ class SplitsStage(Stage):
     summary = "train, dev and test parts over the labelled comments"
     section = "splits"
     unit = Unit.ENTRY
-    reads = ("comments", "labels")
+    reads = ("comments", "labels", "videos")
     writes = ("splits/<name>",)
 
     def units(self, dataset: DatasetView) -> list[str]:
@@ -193,7 +209,8 @@ class SplitsStage(Stage):
         return {
             config.title: "the labelled comments or its settings have changed since it was built"
             for config in built
-            if dataset.store.made_from(f"splits/{config.title}", None) != _made_from(rows, config)
+            if dataset.store.made_from(f"splits/{config.title}", None)
+            != _made_from(_rows(dataset.store, config) if config.kind == "hashtag" else rows, config)
         }
 
     def prepare(self, dataset: DatasetView) -> None:

@@ -211,7 +211,9 @@ def _shards(text: str | None) -> list[int] | None:
 def split(
     *,
     root: Root,
-    section: Annotated[Values, Fields("csmv.pipeline.split_config:SplitConfig", "kind", "name", "seed", "ratios")],
+    section: Annotated[
+        Values, Fields("csmv.pipeline.split_config:SplitConfig", "kind", "name", "seed", "ratios", "ignore_hashtags")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""

@@ -49,7 +49,7 @@ def train(
 
     model, seeds = section.pop("model", None), section.pop("seed", [])
     changes = one_value_each(settings) | section
-    base = _base(root, model, config, paper)
+    base = base_configs(root, model, config, paper)
     store = Store.open(root)
     with usage():
         configs = [
@@ -260,7 +260,7 @@ def sweep(
     grid = {field: tuple(several) for field, several in set_values(values).items()}
     if not SWEEP_NAME.fullmatch(name):
         raise UsageError(f"A sweep's name is 1 to 40 letters, digits, - and _; '{name[:80]}' is not.")
-    [base] = _base(root, section.get("model") or (None if config else TrainConfig().model), config, None)
+    [base] = base_configs(root, section.get("model") or (None if config else TrainConfig().model), config, None)
     store = Store.open(root)
     settings = {
         "name": name,
@@ -289,7 +289,7 @@ def sweep(
     typer.echo(f"Tables: {root}/sweeps/{name}/results.md, .tex and .json")
 
 
-def _base(root: str, model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
+def base_configs(root: str, model: str | None, config: Path | None, paper: str | None) -> list["TrainConfig"]:
     """The configurations to start from: a file's, the paper's, a plain one of a model, or the dataset's own."""
     from csmv.pipeline.config import read_config
     from csmv.pipeline.store import Store

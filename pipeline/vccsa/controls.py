@@ -42,7 +42,8 @@ def with_shuffled_videos(features: FeatureSet, video_ids: Strings, part: NDArray
 
     Videos are shuffled among those that occur in the same parts, so that no vectors move from test to train. Where
     only one video has its combination of parts, it is shuffled with the largest group. A video without vectors has
-    none still. Nothing changes where one video has vectors.
+    none still. Nothing changes where one video has vectors. On a split that has the same videos in train and test, the
+    other vectors still tell one video from another, and a model may learn those by heart: judge on videos unseen.
     """
     videos, video = video_ids.distinct()
     parts = np.zeros(len(videos), np.int64)

@@ -77,12 +77,12 @@ def latex(rows: Sequence[Row], by: Sequence[str], parts: Sequence[str] = ("",)) 
     lines = [
         r"\begin{tabular}{" + "l" * len(by) + "r" * len(headings) + "}",
         r"\toprule",
-        " & ".join(_escaped(name) for name in [*by, *headings]) + r" \\",
+        " & ".join(escaped(name) for name in [*by, *headings]) + r" \\",
         r"\midrule",
     ]
     for number, row in enumerate(rows):
         cells = [_cell(row, key, (number, key) in bold, r"\textbf{", "}", r"$\pm$") for _, key in columns]
-        lines.append(" & ".join([*(_escaped(_plain(row[field])) for field in by), *cells]) + r" \\")
+        lines.append(" & ".join([*(escaped(_plain(row[field])) for field in by), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -204,5 +204,6 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as LaTeX shows it."""
     return "".join("\\" + sign if sign in "_&%#${}" else sign for sign in text)

@@ -102,7 +102,19 @@ COMMANDS_WITH_FIELDS = commands_with_fields()
 
 def test_commands_that_set_fields_are_seen_by_the_next_test() -> None:
     assert sorted(COMMANDS_WITH_FIELDS) == [
-        *("build", "collect", "download", "extract", "features", "import", "run", "sandbox", "scrub", "split"),
+        *(
+            "ablate",
+            "build",
+            "collect",
+            "download",
+            "extract",
+            "features",
+            "import",
+            "run",
+            "sandbox",
+            "scrub",
+            "split",
+        ),
         *("sweep", "train"),
     ]
 

@@ -262,6 +262,35 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
     assert read_sweep(Store.open(root), "widths").base.model == "video"
 
 
+@pytest.mark.slow
+def test_ablate_evaluate_and_results_as_the_readme_shows_them(csmv: Run, root: str, settings: Path) -> None:
+    base = settings.with_name("vccsa.yaml")
+    base.write_text(json.dumps(SMALL | {"model": "vccsa", "epochs": 1}))
+    command = ("ablate", "--root", root, "--preset", "controls", "--seeds", "0,1", "--config", base)
+    ablated = csmv(*command)
+    assert ablated.returncode == 0, ablated.stderr
+    assert "| shuffled-video | 2 |" in ablated.stdout and "Against own-video" in ablated.stdout
+    store = Store.open(root)
+    runs = {name: store.read_file(name) for name in store.files("models") if name.endswith("/run.json")}
+
+    again = csmv(*command, "--json")
+    assert json.loads(again.stdout)["failed"] == {}
+    assert {name: store.read_file(name) for name in runs} == runs
+
+    judged = csmv("evaluate", "controls/own-video", "--against", "controls/no-video", "--root", root, "--no-figures")
+    assert judged.returncode == 0, judged.stderr
+    assert store.exists("reports/experiments/controls/own-video/test.json")
+    page = csmv("results", "--root", root)
+    assert page.returncode == 0, page.stderr
+    assert "controls/text-only" in store.read_file("reports/results.md").decode()
+
+    diverging = json.dumps(SMALL | {"model": "vccsa", "optimizer": {"learning_rate": 1e30, "clip_norm": None}})
+    base.write_text(diverging)
+    failed = csmv("ablate", "--root", root, "--preset", "curve", "--seeds", "0", "--config", base)
+    assert failed.returncode == 1
+    assert "not finite" in failed.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -274,6 +303,9 @@ def test_sweep_through_prefect_gives_means_and_spreads(csmv: Run, root: str, set
         (["train", "--model", "text", "--seed", "9000000000"], 2, "less than 2147483648"),
         (["train", "--model", "text", "--log", "numpy"], 2, "--log takes tensorboard, wandb, mlflow"),
         (["sweep", "--name", "a b"], 2, "1 to 40 letters"),
+        (["ablate", "--preset", "everything"], 2, "--preset takes paper, switches"),
+        (["ablate", "--preset", "curve", "--fraction", "a half"], 2, "--fraction takes numbers"),
+        (["ablate", "--preset", "controls", "--model", "text"], 2, "takes the video away"),
         (["evaluate", "nobody"], 1, "no finished run 'nobody'"),
         (["predict", "x.mp4", "--comment", "a", "--run", "nobody"], 1, "no finished run 'nobody'"),
         (["errors", "nobody", "--against", "either"], 1, "no finished run"),

@@ -327,7 +327,7 @@ def dataset_with(folder: Path, *splits: SplitConfig) -> Dataset:
 def test_the_stage_says_what_it_reads_and_writes() -> None:
     stage = SplitsStage()
     assert (stage.name, stage.section, stage.unit) == ("splits", "splits", Unit.ENTRY)
-    assert (stage.reads, stage.writes) == (("comments", "labels"), ("splits/<name>",))
+    assert (stage.reads, stage.writes) == (("comments", "labels", "videos"), ("splits/<name>",))
 
 
 def test_the_stage_builds_what_is_missing_and_what_is_stale(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """An experiment: the finished runs of a root that differ by nothing but their seed, under one name."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.root import is_safe_id
@@ -62,6 +62,17 @@ def experiments(store: Store) -> dict[str, Experiment]:
             continue
         members.setdefault(experiment_name(config), {}).setdefault(config.seed, (run, config))
     return {name: _experiment(name, members[name]) for name in sorted(members)}
+
+
+def called(store: Store) -> list[Experiment]:
+    """Every experiment of a root under the name that says most: SWEEP/POINT if it is in one, the first of several."""
+    points: dict[str, str] = {}
+    for path in store.files("sweeps"):
+        if path.endswith("/sweep.json") and path.count("/") == 2:
+            sweep = read_sweep(store, path.split("/")[1])
+            for label, config, _ in sweep.labelled_runs():
+                points.setdefault(experiment_name(config), f"{sweep.name}/{label}")
+    return [replace(one, name=points.get(name, name)) for name, one in experiments(store).items()]
 
 
 def _experiment(name: str, members: dict[int, tuple[str, TrainConfig]]) -> Experiment:
