@@ -61,6 +61,7 @@ def test_no_text_twice_is_no_number(root: Store) -> None:
     assert "Pairs that agree: opinion" in sentence(same_text_of(root))
 
 
+@pytest.mark.slow
 def test_the_published_labels(shared: Path) -> None:
     """All entries of the published dictionary: 67.8 % of pairs agree on opinion and 74.6 % on emotion."""
     annotations = shared / "csmv" / "Comments_Anno" / "lable_data_dict.json.zip"
