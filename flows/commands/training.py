@@ -1,6 +1,7 @@
 """`csmv train`, `evaluate`, `predict` and `sweep`: models on a root, judged, asked, and compared over settings."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -76,8 +77,17 @@ def train(
         print_json([_summary(result) for result in results])
     else:
         _print_trained(results)
+        for name in _experiments_of(configs) if run is None else ():
+            typer.echo(f"All seeds together: csmv evaluate {name} --root {root}")
     if failed:
         raise typer.Exit(1)
+
+
+def _experiments_of(configs: list["TrainConfig"]) -> list[str]:
+    """The experiments of which there is more than one seed."""
+    from csmv.pipeline.vccsa.experiments.experiment import experiment_name
+
+    return [name for name, count in Counter(map(experiment_name, configs)).items() if count > 1]
 
 
 def _print_trained(results: list[Any]) -> None:

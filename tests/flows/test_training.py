@@ -102,7 +102,10 @@ def test_train_then_evaluate(csmv_inside: Run, root: str, settings: Path) -> Non
 def test_seeds_are_evaluated_and_compared_as_one_experiment(csmv_inside: Run, root: str) -> None:
     for model in ("majority", "tfidf"):
         seeds = ("--seed", 1, "--seed", 2, "--set", "batch_size=16")
-        assert csmv_inside("train", "--root", root, "--model", model, "--split", "video", *seeds).returncode == 0
+        trained = csmv_inside("train", "--root", root, "--model", model, "--split", "video", *seeds)
+        assert (
+            f"csmv evaluate {experiment_name(TrainConfig(model=model, split='video', batch_size=16))}" in trained.stdout
+        )
     floor, words = (
         experiment_name(TrainConfig(model=model, split="video", batch_size=16)) for model in ("majority", "tfidf")
     )

@@ -13,7 +13,7 @@ FORMATS: dict[str, dict[str, None]] = {"png": {"Software": None}, "pdf": {"Creat
 
 
 def write_curve(store: Store, path: str, curves: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Scores on test and dev against the share of the train videos, with spreads over seeds; a line a configuration.
+    """Scores on test and dev against the share of the train videos; a line a configuration, bars the spread on test.
 
     Args:
         store: the root.
@@ -32,7 +32,7 @@ def write_curve(store: Store, path: str, curves: Mapping[str, Sequence[Row]]) ->
                 axes.errorbar(
                     [row["train_fraction"] for row in drawn],
                     [100 * row[key] for row in drawn],
-                    [100 * (row.get(f"{key}_spread") or 0) for row in drawn],
+                    [100 * (row.get(f"{key}_spread") or 0) for row in drawn] if part == "test" else None,
                     fmt=f"o{style}",
                     color=f"C{number}",
                     markersize=4,
@@ -40,6 +40,9 @@ def write_curve(store: Store, path: str, curves: Mapping[str, Sequence[Row]]) ->
                     label=f"{label}, {part}",
                 )
         axes.set(xlabel="share of the train videos", ylabel="F1, %", title=f"{task} {metric.title}", xscale="log")
+        shares = sorted({row["train_fraction"] for rows in curves.values() for row in rows})
+        axes.set_xticks(shares, [f"{share:g}" for share in shares])
+        axes.set_xticks([], minor=True)
         axes.legend(fontsize=6)
     return _write(store, path, figure)
 

@@ -201,7 +201,10 @@ def _as_data(results: SplitResults) -> dict[str, Any]:
         "comparisons": results.comparisons,
         "calibration": {
             name: {
-                part: {task: one["metrics"][task]["calibration_scaled"] for task in TASKS}
+                part: {
+                    task: {key: one["metrics"][task][key] for key in ("calibration", "calibration_scaled")}
+                    for task in TASKS
+                }
                 for part, one in of_part.items()
             }
             for name, of_part in results.evaluations.items()

@@ -24,8 +24,8 @@ def evaluate_experiment(
     """What `csmv.pipeline.vccsa.evaluation.evaluate` says of a run, of an experiment; of a single run it is the same.
 
     Scores and measures of calibration are means over seeds, beside sample standard deviations (`..._spread`); intervals
-    are over draws of videos and seeds; the confusion matrices are added up, and the bins of a reliability diagram are
-    of all seeds' answers together.
+    are over draws of videos and seeds; temperatures have a geometric mean; the confusion matrices are added up, and the
+    bins of a reliability diagram are of all seeds' answers together.
     """
     if len(experiment.runs) == 1:
         [run] = experiment.runs.values()
@@ -76,7 +76,7 @@ def _calibrated(of_runs: Sequence[Mapping[str, Any]], answers: Sequence[Predicti
     }
     measures = {name: _means([{key: run[name][key] for key in _MEASURES} for run in of_runs]) for name in bins}
     fitted = [temperature for temperature in temperatures if temperature is not None]
-    measures["calibration_scaled"]["temperature"] = statistics.fmean(fitted) if fitted else None
+    measures["calibration_scaled"]["temperature"] = statistics.geometric_mean(fitted) if fitted else None
     return {name: measures[name] | {"bins": bins[name]} for name in bins}
 
 
