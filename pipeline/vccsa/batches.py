@@ -20,6 +20,9 @@ from csmv.pipeline.vccsa.video_features import FeatureSet
 Rows = NDArray[np.int64]
 BUCKET_BATCHES = 50  # comments are sorted by length among as many as fill this many batches
 
+USUAL_TOKENS = 16
+"""Tokens of a comment, about: those of CSMV have 14 in the mean."""
+
 
 class Batches:
     """The batches of a corpus for one configuration. Token ids are made once, frames are views until joined."""
@@ -54,10 +57,17 @@ class Batches:
         ]
         return [batches[k] for k in random.permutation(len(batches))]
 
-    def for_scoring(self, rows: Rows) -> list[Rows]:
-        """All of `rows`, comments of one video together, so that its side is computed once."""
-        order = np.lexsort((self.lengths[rows], self.video[rows]))
-        return _cut(rows[order], max(self.config.batch_size, 64))
+    def for_scoring(self, rows: Rows, size: int | None = None) -> list[Rows]:
+        """All of `rows` in batches for a network that learns nothing from them.
+
+        For a model of videos `size` comments a batch (by default 64, or the training's size if that is larger), those
+        of one video together, so that its side is computed once. For a model of text alone those of like length, as
+        many as have the tokens of `size` usual ones, so that hardly a token is padding.
+        """
+        size = max(self.config.batch_size, 64) if size is None else size
+        if self.dims:
+            return _cut(rows[np.lexsort((self.lengths[rows], self.video[rows]))], size)
+        return by_length(rows, self.lengths[rows], size * USUAL_TOKENS)
 
     def join(self, rows: Rows, training: bool) -> Batch:
         """The tensors of a batch."""
@@ -162,6 +172,21 @@ def _in_groups(rows: Rows, video: Rows, lengths: Rows, most: int) -> tuple[Rows,
     longest = np.repeat(np.maximum.reduceat(lengths[by_video], first), sizes)
     order = np.argsort(np.repeat(by_video[first], sizes), kind="stable")
     return rows[by_video][order], longest[order]
+
+
+def by_length(rows: Rows, lengths: Rows, tokens: int) -> list[Rows]:
+    """Rows (N) of texts of these lengths from the shortest on, in batches of at most `tokens` with padding.
+
+    A text that is longer than that is a batch by itself.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending, batches, start = lengths[order], [], 0
+    while start < len(order):
+        most = ascending[start : start + tokens] * np.arange(1, min(tokens, len(order) - start) + 1)
+        end = start + max(1, int(np.searchsorted(most, tokens, side="right")))
+        batches.append(rows[order[start:end]])
+        start = end
+    return batches
 
 
 def _cut(rows: Rows, size: int) -> list[Rows]:

@@ -27,7 +27,6 @@ from csmv.pipeline.labels import CLASSES, TASKS, labelled, resolve
 from csmv.pipeline.progress import track
 from csmv.pipeline.schemas import PARQUET
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.batches import Batches, Rows
 from csmv.pipeline.vccsa.corpus_columns import PIECE, Strings
 from csmv.pipeline.vccsa.trained import TrainedRun
 from csmv.pipeline.vccsa.training import versions
@@ -210,7 +209,7 @@ def predict_table(
         run: a finished run of a network.
         comments: what to ask about.
         out: the table's place; by default models/<run>/unlabelled.parquet in the root.
-        batch_size: comments that go through the network together.
+        batch_size: comments that go through the network together; of a model of text alone, such of 16 tokens.
 
     Raises:
         CsmvError: no such run, no vectors, another file where the table should be, or no comment could be answered.
@@ -274,7 +273,7 @@ def _answered(trained: TrainedRun, comments: Comments, batch_size: int, schema: 
     asked = np.flatnonzero(np.array([reason is None for reason in reasons], bool))
     texts = Strings.of([comments.texts[place] for place in asked])
     batches = trained.batches(texts, Strings.of([comments.video_ids[place] or "" for place in asked]))
-    answers = trained.answer(batches, groups(batches, batch_size))
+    answers = trained.answer(batches, batches.for_scoring(np.arange(len(asked)), batch_size))
     fine = np.logical_and.reduce([np.isfinite(values).all(1) for values in answers.values()])
     for place in asked[~fine]:
         reasons[place] = NoAnswer.NOT_FINITE
@@ -293,9 +292,3 @@ def _answered(trained: TrainedRun, comments: Comments, batch_size: int, schema: 
             pa.array(np.nan_to_num(values).ravel()), len(names), mask=pa.array(is_null)
         )
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
-
-
-def groups(batches: Batches, size: int) -> list[Rows]:
-    """Rows that go through a network together: texts of like length, and of a model of videos those of one video."""
-    order = np.lexsort((batches.lengths, batches.video)) if batches.dims else np.argsort(batches.lengths, kind="stable")
-    return [order[start : start + size] for start in range(0, len(order), size)]

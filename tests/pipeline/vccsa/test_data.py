@@ -4,12 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.batches import Batches, train_statistics
+from csmv.pipeline.vccsa.batches import USUAL_TOKENS, Batches, train_statistics
 from csmv.pipeline.vccsa.data import load_corpus
+from csmv.pipeline.vccsa.loop import answer
+from csmv.pipeline.vccsa.networks import assemble
 from csmv.pipeline.vccsa.text import HashTokenizer
 from csmv.pipeline.vccsa.train_config import TrainConfig
 
@@ -269,3 +272,43 @@ def test_statistics_are_those_of_the_train_videos(root: Store) -> None:
     frames = np.concatenate([corpus.features[0].of(v) for v in {corpus.video_ids[k] for k in corpus.rows("train")}])
     np.testing.assert_allclose(mean, frames.mean(0), rtol=1e-5)
     np.testing.assert_allclose(spread, frames.std(0), rtol=1e-3)
+
+
+def test_texts_are_scored_among_texts_of_like_length(root: Store) -> None:
+    config = CONFIG.replace({"model": "text"})
+    corpus = load_corpus(root, config)
+    lengths = np.random.default_rng(0).geometric(0.08, len(corpus.texts)).clip(1, 128)
+    batches = Batches(corpus, config, [[1] * length for length in lengths], 0)
+    rows = corpus.rows("train")
+
+    scored = batches.for_scoring(rows, size=8)
+
+    assert sorted(np.concatenate(scored)) == sorted(rows)
+    padded = [len(batch) * lengths[batch].max() for batch in scored]
+    assert all(size <= 8 * USUAL_TOKENS or len(batch) == 1 for size, batch in zip(padded, scored, strict=True))
+    assert sum(padded) < 1.2 * lengths[rows].sum()
+    assert [lengths[batch].max() for batch in scored] == sorted(lengths[batch].max() for batch in scored)
+
+
+def test_the_video_of_some_comments_stands_in_one_scoring_batch(root: Store) -> None:
+    corpus = load_corpus(root, CONFIG)
+    batches = Batches(corpus, CONFIG, HashTokenizer(64).encode(corpus.texts, 16), 0)
+    scored = np.concatenate(batches.for_scoring(corpus.rows("train"), size=8))
+    assert sorted(scored) == sorted(corpus.rows("train"))
+    assert (np.diff(batches.video[scored]) >= 0).all()
+
+
+def test_scores_do_not_depend_on_which_texts_share_a_batch(root: Store) -> None:
+    config = CONFIG.replace({"model": "text", "text.tiny_dim": 16, "text.tiny_vocabulary": 64})
+    corpus = load_corpus(root, config)
+    network, batches, _ = assemble(config, corpus)
+    rows = corpus.rows("dev")
+    by_length = answer(network, batches, rows, torch.device("cpu"))
+
+    with torch.inference_mode():
+        unsorted = [network(batches.join(rows[start : start + 5], training=False)) for start in range(0, len(rows), 5)]
+
+    assert any((some[:-1] > some[1:]).any() for some in batches.for_scoring(rows))
+    for task, probabilities in by_length.items():
+        expected = torch.cat([getattr(predicted, task) for predicted in unsorted])
+        np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
