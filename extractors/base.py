@@ -37,7 +37,7 @@ from csmv.extractors.weights import (
     State,
     Weights,
     card_of_weights,
-    fetch,
+    fetched,
     file_sha256,
     is_counter,
     load_strictly,
@@ -290,12 +290,17 @@ class Extractor(ABC):
         if published is None and text.startswith(("https://", "http://", "file://")):
             published = Weights(text, "unknown", text, sha256)
         files = [published, *published.beside] if published else []
-        parts = [(file.prefix, fetch(file)) for file in files] or [("", Path(text).expanduser())]
-        state: State = {}
-        for prefix, path in parts:
-            state |= self._part(read_checkpoint(path), prefix)
-        digest = "+".join(file_sha256(path) for _, path in parts)
-        name = " + ".join(path.name for _, path in parts)
+        if files:
+            parts = [(file.prefix, *fetched(file)) for file in files]
+            state: State = {}
+            for prefix, path, _ in parts:
+                state |= self._part(read_checkpoint(path), prefix)
+        else:
+            own = Path(text).expanduser()
+            state = read_checkpoint(own)
+            parts = [("", own, file_sha256(own))]
+        digest = "+".join(part_digest for _, _, part_digest in parts)
+        name = " + ".join(path.name for _, path, _ in parts)
         if not digest.startswith(sha256):
             raise ExtractorError(f"{name} has sha256 {digest}, but {sha256} was asked for.")
         return Loaded(state, text if text in ("default", *self.weights) else name, digest)

@@ -135,6 +135,10 @@ def fold_pair(parent: nn.Module, conv: str, norm: str) -> None:
     parent._modules[norm] = nn.Identity()
 
 
+_FOLDED_AT_ONCE = 1 << 16
+"""Weights whose product is computed together: fresh memory for a whole convolution's costs more than this."""
+
+
 def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
     """The convolution, changed to one that does `norm(conv(x))` in evaluation mode; computed in float64."""
     first: Any = conv
@@ -143,8 +147,9 @@ def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
     scale = second.weight.double() * torch.rsqrt(second.running_var.double() + second.eps)
     bias = torch.zeros_like(scale) if first.bias is None else first.bias.double()
     bias = (bias - second.running_mean.double()) * scale + second.bias.double()
-    for channel, factor in zip(weight.data, scale, strict=True):  # one at a time: fresh memory costs more than this
-        channel.copy_(channel.double() * factor)
+    filters = max(1, _FOLDED_AT_ONCE * len(weight) // max(weight.numel(), 1))
+    for some, factors in zip(weight.data.split(filters), scale.split(filters), strict=True):
+        some.copy_(some.double() * factors.view(-1, *[1] * (weight.ndim - 1)))
     first.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
     result: nn.Module = first.requires_grad_(False)
     return result

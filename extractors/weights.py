@@ -93,6 +93,15 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
 
 def fetch(weights: Weights) -> Path:
     """The local copy of a published file, downloaded once and checked. ExtractorError where it cannot be had."""
+    return fetched(weights)[0]
+
+
+def fetched(weights: Weights) -> tuple[Path, str]:
+    """The local copy of a published file and its SHA-256, which takes as long as reading it: taken once.
+
+    Raises:
+        ExtractorError: the file can't be had, or has another SHA-256 than was published.
+    """
     target = cache_dir() / weights.filename
     if not target.exists():
         _download(weights, target)
@@ -102,7 +111,7 @@ def fetch(weights: Weights) -> Path:
             f"{target} has sha256 {digest}, but {weights.url} should have {weights.sha256}: "
             "delete that file and fetch it again."
         )
-    return target
+    return target, digest
 
 
 def _download(weights: Weights, target: Path) -> None:
