@@ -20,7 +20,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_decode import portrait
 
-
 BEFORE = "before"
 
 
