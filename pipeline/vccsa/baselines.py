@@ -28,7 +28,7 @@ class TextOnly(nn.Module):
 
     def forward(self, batch: Batch) -> Prediction:
         """Looks at the words only."""
-        text = self.text_encoder(batch.ids, batch.text_seen, batch.longest)
+        text = self.text_encoder.words(batch)
         feature = self.reader(text, batch.text_seen, self.sizes.dropout if self.training else 0.0)
         return cast(Prediction, self.heads(feature, batch))
 
@@ -81,5 +81,5 @@ class EarlyFusion(nn.Module):
     def forward(self, batch: Batch) -> Prediction:
         """Looks at both, joined once."""
         real = batch.text_seen.unsqueeze(-1)
-        words = (self.text_encoder(batch.ids, batch.text_seen, batch.longest) * real).sum(1) / real.sum(1)
+        words = (self.text_encoder.words(batch) * real).sum(1) / real.sum(1)
         return cast(Prediction, self.heads(self.hidden(torch.cat([words, self.pool(batch)], -1)), batch))

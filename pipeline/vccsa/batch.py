@@ -21,7 +21,7 @@ class Batch:
 
     ids, text_seen (B, L), real tokens first; video_of (B), the comment's video among the U; opinion, emotion (B),
     class numbers or NO_LABEL; rows (B), the samples' places in their corpus; longest, most real tokens of a comment
-    (None: to be counted).
+    (None: to be counted); words (B, L, T), what a frozen encoder makes of the tokens (None: to be computed).
     """
 
     ids: Tensor
@@ -32,12 +32,14 @@ class Batch:
     emotion: Tensor
     rows: Tensor
     longest: int | None = None
+    words: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device."""
         moved = {name: getattr(self, name).to(device) for name in _PLAIN}
         streams = tuple(Stream(stream.frames.to(device), stream.seen.to(device)) for stream in self.streams)
-        return replace(self, streams=streams, **moved)
+        words = None if self.words is None else self.words.to(device)
+        return replace(self, streams=streams, words=words, **moved)
 
 
 _PLAIN = ("ids", "text_seen", "video_of", "opinion", "emotion", "rows")

@@ -3,7 +3,7 @@
 Which comments share a batch depends on the seed and the epoch alone, so that a run can go on from any step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class Batches:
         self.lengths = self.ids.lengths
         self.videos, self.video = corpus.video_ids.distinct()
         self.dims = video_dims(corpus.features, config)
+        self.text_vectors: Callable[[Rows, int], torch.Tensor] | None = None
+        """Gives the encoder's vectors (B, L, T) of rows, padded to L, if they are known."""
 
     def of_epoch(self, epoch: int) -> list[Rows]:
         """The train batches of an epoch, shuffled; comments of one video or of like length together if configured."""
@@ -86,6 +88,7 @@ class Batches:
             emotion=torch.from_numpy(self.corpus.emotion[rows]),
             rows=torch.from_numpy(rows),
             longest=int(self.lengths[rows].max()),
+            words=None if self.text_vectors is None else self.text_vectors(rows, length),
         )
 
     def _text_length(self, rows: Rows, training: bool) -> int:

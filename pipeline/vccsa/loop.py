@@ -36,8 +36,9 @@ from csmv.pipeline.vccsa.checkpoints import (
 )
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
-from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, parameter_groups
+from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, frozen_tower, parameter_groups
 from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
+from csmv.pipeline.vccsa.text_vectors import TextVectors
 from csmv.pipeline.vccsa.train_config import TrainConfig, as_flat
 
 ONE_THREAD_PARAMETERS = 5_000_000
@@ -155,6 +156,8 @@ def _train(
         progress = Progress(fingerprint)
         if accelerator.is_main_process:
             clear(store, folder)
+    if (tower := frozen_tower(bare, config)) is not None:
+        batches.text_vectors = TextVectors.of(tower, batches, accelerator.device).padded
     running = torch.zeros((), dtype=torch.float64, device=accelerator.device)  # read only where a checkpoint needs it
     comments = len(batches.corpus.rows("train"))
     steps, finite = steps_an_epoch(config, comments), _Finite(accelerator)

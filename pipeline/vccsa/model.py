@@ -255,7 +255,7 @@ class Vccsa(nn.Module):
     def forward(self, batch: Batch) -> Prediction:
         """Frame weights come as (streams x scales, B, V), padded with zeros to the longest stream."""
         dropout = self.sizes.dropout if self.training else 0.0
-        text = self.text_encoder(batch.ids, batch.text_seen, batch.longest)  # B, L, T
+        text = self.text_encoder.words(batch)  # B, L, T
         grounded_views = [
             stream(videos, batch.video_of, text, batch.text_seen, self.consensus_token, dropout)
             for stream, videos in zip(self.streams, batch.streams, strict=True)

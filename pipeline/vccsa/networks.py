@@ -95,12 +95,20 @@ def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Se
         encoder.requires_grad_(False)
     if config.model == "vccsa-paper":
         return PaperNetwork(PaperVccsa(paper_sizes(config, dim, video_dims[0]), encoder))
-    tower = TextTower(encoder)
+    tower = TextTower(encoder, config.text.frozen)
     if config.model == "text":
         return TextOnly(tower, sizes, switches)
     if config.model == "early-fusion":
         return EarlyFusion(tower, video_dims, sizes, switches)
     return Vccsa(tower, video_dims, sizes, switches)
+
+
+def frozen_tower(network: nn.Module, config: TrainConfig) -> TextTower | None:
+    """The text encoder of a network in which a text's vectors never change, and in which nobody reads padded ones."""
+    if config.model == "vccsa-paper" or config.switches.pooling == "max":
+        return None
+    towers = [module for module in network.modules() if isinstance(module, TextTower) and module.is_frozen]
+    return next((one for one in towers if not any(p.requires_grad for p in one.parameters())), None)
 
 
 def paper_sizes(config: TrainConfig, text_dim: int, video_dim: int) -> PaperConfig:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.vccsa.batch import Batch
 from csmv.pipeline.vccsa.train_config import TextConfig
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -127,12 +128,27 @@ class TinyEncoder(nn.Module):
 
 
 class TextTower(nn.Module):
-    """An encoder under the key `text_encoder`, where the authors' checkpoints have it."""
+    """An encoder under the key `text_encoder`, where the authors' checkpoints have it.
 
-    def __init__(self, encoder: nn.Module) -> None:
+    is_frozen: it stays in evaluation mode, without dropout, so that a text's vectors are the same in every epoch.
+    """
+
+    def __init__(self, encoder: nn.Module, is_frozen: bool = False) -> None:
         super().__init__()
         self.text_encoder = encoder
+        self.is_frozen = is_frozen
         self._crops_keys = _use_real_keys(encoder)
+
+    def train(self, mode: bool = True) -> "TextTower":
+        """Training or evaluation mode, the latter always if frozen."""
+        return super().train(mode and not self.is_frozen)
+
+    def words(self, batch: Batch) -> Tensor:
+        """E (B, L, T) of a batch, as it is there already or computed; rows of padding may hold anything."""
+        if batch.words is not None:
+            return batch.words
+        vectors: Tensor = self(batch.ids, batch.text_seen, batch.longest)
+        return vectors
 
     def forward(self, ids: Tensor, mask: Tensor, longest: int | None = None) -> Tensor:
         """ids, mask (B, L) -> E (B, L, T), all L rows, padded ones as well. Real tokens come first in every row.

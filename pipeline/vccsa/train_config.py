@@ -30,7 +30,11 @@ class TextConfig(Validated):
     """The text encoder. `tiny` is built in, needs no download and is trained from scratch."""
 
     encoder: str = Field("tiny", description="`tiny`, a Hugging Face model directory, or a hub id")
-    frozen: bool = Field(False, description="keep the encoder's weights as they are")
+    frozen: bool = Field(
+        False,
+        description="keep the encoder's weights as they are: it runs without dropout, once for each "
+        "text (under `vccsa-paper` as the released code runs it)",
+    )
     learning_rate: PositiveFloat | None = Field(
         None,
         description="the encoder's own rate; by default 3e-5 if it is pretrained, the common rate if `tiny`",

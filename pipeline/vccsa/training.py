@@ -156,10 +156,16 @@ def train(
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
     """SHA-256 of all that decides a run: configuration, data, the encoder's files if they are local, this code."""
-    digest = hashlib.sha256(f"{CODE}\n{config.identity}\n{corpus.fingerprint}\n".encode())
+    digest = hashlib.sha256(f"{_code(config)}\n{config.identity}\n{corpus.fingerprint}\n".encode())
     for name, file in encoder_files(config).items():
         digest.update(f"{name} {file['sha256']}".encode())
     return digest.hexdigest()
+
+
+def _code(config: TrainConfig) -> str:
+    """CODE, and what has changed since for some configurations alone, whose older runs are trained anew."""
+    has_changed = config.text.frozen and config.model in ("text", "early-fusion", "vccsa")
+    return f"{CODE} frozen encoders without dropout" if has_changed else str(CODE)
 
 
 def run_inputs(store: Store, config: TrainConfig) -> str:
@@ -167,7 +173,7 @@ def run_inputs(store: Store, config: TrainConfig) -> str:
 
     An encoder's files are not part of it: run.json lists them, to be compared without reading them.
     """
-    return hashlib.sha256("\n".join([str(CODE), inputs_of(store, config)]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([_code(config), inputs_of(store, config)]).encode()).hexdigest()
 
 
 def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -99,13 +100,18 @@ def _refuse_non_finite(vectors: Vectors, offsets: NDArray[np.int64], ids: list[s
         raise CsmvError(f"{table} holds NaN or infinity for video {video}; extract that video again.")
 
 
+def unnamed_file() -> IO[bytes]:
+    """A new file in the user's cache that no other process can open and that vanishes with this one."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "csmv"
+    cache.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryFile(dir=cache)
+
+
 class _Spill:
     """Vectors on disk, memory-mapped, in a file without a name."""
 
     def __init__(self) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "csmv"
-        cache.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=cache)  # noqa: SIM115 - lives as long as the views of it
+        self._file = unnamed_file()
 
     def keep(self, vectors: Vectors) -> Vectors:
         start = self._file.seek(0, os.SEEK_END)

@@ -99,15 +99,18 @@ def launch(environment: dict[str, str], tmp_path: Path) -> Launch:
 
 
 @pytest.mark.slow
-def test_two_processes_that_were_killed_end_in_the_same_bytes(root: Store, launch: Launch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--set", "text.frozen=true")], ids=["as usual", "with a frozen encoder"])
+def test_two_processes_that_were_killed_end_in_the_same_bytes(
+    root: Store, launch: Launch, tmp_path: Path, more: tuple[str, ...]
+) -> None:
     whole = Store.open(str(shutil.copytree(root.root, tmp_path / "whole")))
-    assert [done.returncode for done in launch(whole.root)] == [0, 0]
+    assert [done.returncode for done in launch(whole.root, *more)] == [0, 0]
 
     # The last step of the second epoch, of four: the checkpoint that it goes on from is one step older.
-    assert [done.returncode for done in launch(root.root, kill_at=7)] == [-signal.SIGKILL] * 2
+    assert [done.returncode for done in launch(root.root, *more, kill_at=7)] == [-signal.SIGKILL] * 2
     assert root.exists("models/mine/last.safetensors")
     assert not root.exists("models/mine/run.json")
-    finished = launch(root.root)
+    finished = launch(root.root, *more)
 
     assert [done.returncode for done in finished] == [0, 0], finished[0].stderr
     for name in ("best-1.safetensors", "predictions.parquet", "metrics.json"):

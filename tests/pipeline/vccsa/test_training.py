@@ -150,7 +150,12 @@ def test_runs_at_the_same_time_in_one_process_do_not_meet(root: Store) -> None:
     assert {*together} == {last("met-none")}
 
 
-def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
+@pytest.mark.parametrize(
+    ("changes", "kills"),
+    [({}, ["0", "1", "5", "4", "7", "3", "2"]), ({"model": "text", "text.frozen": True}, ["4"])],
+    ids=["as usual", "with a frozen encoder"],
+)
+def test_killed_at_any_step_it_ends_in_the_same_weights(new_root, changes: dict[str, object], kills: list[str]) -> None:
     """Processes that are killed after some steps, one after the other, until one gets through."""
     store = new_root(videos=9, comments=14)
     config = QUICK.replace(
@@ -162,8 +167,8 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(new_root) -> None:
             "keep_best": 3,
             "select_by": "last",
         }
+        | changes
     )
-    kills = ["0", "1", "5", "4", "7", "3", "2"]
     command = [sys.executable, "-c", textwrap.dedent(KILLER), store.root, config.model_dump_json(), *kills, "1000"]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*(str(int(signal.SIGKILL)) for _ in kills), "ended"], done.stderr
