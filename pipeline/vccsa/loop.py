@@ -39,7 +39,7 @@ from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, frozen_tower, parameter_groups
 from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
 from csmv.pipeline.vccsa.text_vectors import TextVectors
-from csmv.pipeline.vccsa.train_config import TrainConfig, as_flat
+from csmv.pipeline.vccsa.train_config import OptimizerConfig, TrainConfig, as_flat
 
 ONE_THREAD_PARAMETERS = 5_000_000
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -225,7 +225,7 @@ def refuse_not_finite_scores(
 
 def _not_finite(what: str, config: TrainConfig, step: int, comments: int) -> NotFiniteError:
     steps = steps_an_epoch(config, comments)
-    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
+    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer)
     return NotFiniteError(what, step // steps + 1, step + 1, config.optimizer.learning_rate * factor)
 
 
@@ -248,7 +248,7 @@ def _step(
 ) -> torch.Tensor:
     """One optimizer step over a group of batches; returns the mean loss of this process's comments, on the device."""
     torch.manual_seed((config.seed * 1_000_003 + step) * 4_099 + accelerator.process_index)
-    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer.warmup)
+    factor = learning_rate_factor(step, config.epochs * steps, config.optimizer)
     for settings in optimizer.param_groups:
         settings["lr"] = settings["base_lr"] * factor
         if config.model == "vccsa-paper":
@@ -320,12 +320,15 @@ def steps_an_epoch(config: TrainConfig, comments: int) -> int:
     return math.ceil(math.ceil(comments / config.batch_size) / config.optimizer.accumulate)
 
 
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Linear up from 0 over the first share of all steps, then linear down to 0."""
-    rising = int(steps * warmup)
+def learning_rate_factor(step: int, steps: int, optimizer: OptimizerConfig) -> float:
+    """Share of the rate at `step` of `steps`: linear up from 0 over the first of them, then as the schedule has it."""
+    rising = int(steps * optimizer.warmup)
     if step < rising:
         return step / rising
-    return (steps - step) / max(1, steps - rising)
+    left = (steps - step) / max(1, steps - rising)
+    if optimizer.schedule == "constant":
+        return 1.0
+    return left if optimizer.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
 
 
 def _groups(batches: list[Rows], size: int) -> list[list[Rows]]:

@@ -15,6 +15,7 @@ from csmv.pipeline.vccsa.batch import Batch, Prediction
 from csmv.pipeline.vccsa.batches import Batches, train_statistics
 from csmv.pipeline.vccsa.corpus_columns import Strings, TokenIds
 from csmv.pipeline.vccsa.data import Corpus
+from csmv.pipeline.vccsa.encoder_parts import hold_still, layer_heights
 from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
 from csmv.pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
@@ -91,11 +92,10 @@ def build_network(config: TrainConfig, encoder: nn.Module | None, video_dims: Se
     dim = dim_of(encoder)
     if dim % sizes.text_heads:
         raise CsmvError(f"The text encoder's width {dim} is not a multiple of text_heads {sizes.text_heads}.")
-    if config.text.frozen:
-        encoder.requires_grad_(False)
+    still = hold_still(encoder, config.text)
     if config.model == "vccsa-paper":
-        return PaperNetwork(PaperVccsa(paper_sizes(config, dim, video_dims[0]), encoder))
-    tower = TextTower(encoder, config.text.frozen)
+        return PaperNetwork(PaperVccsa(paper_sizes(config, dim, video_dims[0]), encoder, still))
+    tower = TextTower(encoder, config.text.frozen, still)
     if config.model == "text":
         return TextOnly(tower, sizes, switches)
     if config.model == "early-fusion":
@@ -166,15 +166,26 @@ def class_weights(label: np.ndarray, classes: int, balance: str) -> Tensor:
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, object]]:
-    """Trainable parameters in two groups: the text encoder at its own rate, all else at the common one."""
+    """Trainable parameters by rate and decay: the text encoder at its own rate, all else at the common one.
+
+    With `text.layer_decay` each layer of the encoder has a rate of its own (Howard and Ruder 2018, "discriminative
+    fine-tuning"); without `optimizer.decay_biases_and_norms` what is a vector or a single number is not decayed.
+    """
     pretrained = config.text.encoder != "tiny"
     rate = config.optimizer.learning_rate
     text_rate = config.text.learning_rate or (3e-5 if pretrained else rate)
-    towers = [module for module in network.modules() if isinstance(module, TextTower)]
-    in_tower = {id(parameter) for tower in towers for parameter in tower.parameters()}
-    groups: list[dict[str, object]] = []
-    for lr, belongs in ((rate, False), (text_rate, True)):
-        chosen = [p for p in network.parameters() if p.requires_grad and (id(p) in in_tower) == belongs]
-        if chosen:
-            groups.append({"params": chosen, "lr": lr, "base_lr": lr})
-    return groups
+    rates: dict[int, float] = {}
+    for tower in (module for module in network.modules() if isinstance(module, TextTower)):
+        heights = layer_heights(tower.text_encoder, config.text)
+        rates |= {number: text_rate * config.text.layer_decay**below for number, below in heights.items()}
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            decays = config.optimizer.decay_biases_and_norms or parameter.ndim > 1
+            of_text = id(parameter) in rates
+            key = (of_text, -rates.get(id(parameter), rate), not decays)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": chosen, "lr": -rate, "base_lr": -rate} | ({"weight_decay": 0.0} if without else {})
+        for (_, rate, without), chosen in sorted(groups.items(), key=lambda group: group[0])
+    ]

@@ -5,7 +5,7 @@ built on the host, no weights nobody reads. Quirks that change results are kept 
 Source: "Infer Induced Sentiment of Comment Response to Video", NeurIPS 2024, and its released code as run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -173,13 +173,13 @@ class ProbabilityFocalLoss(nn.Module):
 class PaperVccsa(nn.Module):
     """The released model. Dropout acts on the weights of the three attentions and on the pooled feature."""
 
-    def __init__(self, config: PaperConfig, text_encoder: nn.Module | None) -> None:
+    def __init__(self, config: PaperConfig, text_encoder: nn.Module | None, still: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         c, self.config = config, config
         visual, width = c.visual_out_dim, c.consensus_Transformer_fdim
         self.consensus_token = nn.Parameter(torch.rand(c.consensus_token_num, width))
         self.visual_encoder = VisualEncoder(c.visual_dim, visual)
-        self.text_encoder = None if text_encoder is None else TextTower(text_encoder)
+        self.text_encoder = None if text_encoder is None else TextTower(text_encoder, still=still)
         self.stack_cnn = nn.ModuleList(Scale(visual) for _ in range(c.multiview_num))
         self.stack_Consensus_Transformer_inview = nn.ModuleList(
             Consensus(visual, c.text_dim, width, c.consensus_Transformer_head, c.consensus_layer_num)

@@ -131,17 +131,22 @@ class TextTower(nn.Module):
     """An encoder under the key `text_encoder`, where the authors' checkpoints have it.
 
     is_frozen: it stays in evaluation mode, without dropout, so that a text's vectors are the same in every epoch.
+    still: parts of it of which the same is true, where not all of it is.
     """
 
-    def __init__(self, encoder: nn.Module, is_frozen: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, is_frozen: bool = False, still: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.text_encoder = encoder
         self.is_frozen = is_frozen
+        self._still = tuple(still)
         self._crops_keys = _use_real_keys(encoder)
 
     def train(self, mode: bool = True) -> "TextTower":
-        """Training or evaluation mode, the latter always if frozen."""
-        return super().train(mode and not self.is_frozen)
+        """Training or evaluation mode, the latter always where it is frozen or stays still."""
+        super().train(mode and not self.is_frozen)
+        for part in self._still:
+            part.eval()
+        return self
 
     def words(self, batch: Batch) -> Tensor:
         """E (B, L, T) of a batch, as it is there already or computed; rows of padding may hold anything."""

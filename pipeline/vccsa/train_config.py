@@ -39,6 +39,19 @@ class TextConfig(Validated):
         None,
         description="the encoder's own rate; by default 3e-5 if it is pretrained, the common rate if `tiny`",
     )
+    frozen_layers: int = Field(
+        0, ge=0, description="the embeddings and so many of the lowest layers stay as they are, without dropout"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor by which the rate falls from a layer of the encoder to the one below it"
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        description="with 1 or more the encoder's own weights stay as they are, and low-rank additions of that rank to "
+        "its attention's projections are trained (needs the extra `lora`)",
+    )
+    lora_alpha: PositiveInt = Field(16, description="the additions count lora_alpha / lora_rank times")
     max_tokens: int = Field(128, ge=4, description="longer comments are cut here")
     emoji: bool = Field(
         True,
@@ -93,18 +106,32 @@ class Switches(Validated):
 
 
 class OptimizerConfig(Validated):
-    """AdamW with a linear warm-up and a linear way down to zero."""
+    """AdamW with a linear warm-up and a way down."""
 
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.01, ge=0)
+    decay_biases_and_norms: bool = Field(True, description="weight decay on vectors too: biases, norms, single tokens")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="after the warm-up: a line or half a cosine down to zero, or the full rate to the end"
+    )
     clip_norm: PositiveFloat | None = Field(1.0, description="largest gradient norm; null for no clipping")
     accumulate: PositiveInt = Field(1, description="batches a step")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
-_LATER_FIELDS = ("most_missing_scored", "train_fraction", "video")
-"""Fields of TrainConfig that its first runs did not have."""
+_LATER_FIELDS = (
+    "most_missing_scored",
+    "train_fraction",
+    "video",
+    "text.frozen_layers",
+    "text.layer_decay",
+    "text.lora_rank",
+    "text.lora_alpha",
+    "optimizer.decay_biases_and_norms",
+    "optimizer.schedule",
+)
+"""Fields of TrainConfig, dotted where they are within a section, that its first runs did not have."""
 
 
 class TrainConfig(Validated):
@@ -177,6 +204,9 @@ class TrainConfig(Validated):
             raise ValueError(f"model '{self.model}' looks at no video; leave video at 'own'")
         if self.model == "vccsa-paper" and self.combine == "streams":
             raise ValueError("'vccsa-paper' has one visual stream; use combine 'concatenate'")
+        text = self.text
+        if sum((text.frozen, text.frozen_layers > 0, text.lora_rank > 0)) > 1:
+            raise ValueError("text.frozen, text.frozen_layers and text.lora_rank each say what is trained; choose one")
         if len(set(self.features)) != len(self.features):
             raise ValueError("a feature set is named twice")
         return self
@@ -197,7 +227,12 @@ class TrainConfig(Validated):
 
         Fields that came later are left out while they have their default, so that older runs keep both.
         """
-        later = {name for name in _LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
+        later: dict[str, Any] = {}
+        for path in _LATER_FIELDS:
+            section, _, name = path.rpartition(".")
+            settings: Validated = getattr(self, section) if section else self
+            if getattr(settings, name) == type(settings).model_fields[name].default:
+                (later.setdefault(section, {}) if section else later)[name] = True
         return self.model_dump_json(exclude=later)
 
     @classmethod

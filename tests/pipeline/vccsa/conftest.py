@@ -1,15 +1,19 @@
 """A small dataset root whose labels depend on the words and on the video together."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, features_spec
 from csmv.pipeline.store import Store
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that several of these tests share
 
 PRAISE = ["love this", "so good", "amazing work", "best one yet", "my favourite"]
 SCORN = ["this is bad", "so boring", "worst one", "hate it", "please stop"]
@@ -86,6 +90,49 @@ def _write_features(store: Store, name: str, shard: int, videos: dict[str, np.nd
 def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A root to read from; runs may be trained in it under names of their own."""
     return make_root(tmp_path_factory.mktemp("root") / "data")
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of toy size in Hugging Face's layout, with a tokenizer of its own."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = {
+        "[PAD]": 0,
+        "[UNK]": 1,
+        "[CLS]": 2,
+        "[SEP]": 3,
+        "love": 4,
+        "bad": 5,
+        "this": 6,
+        "is": 7,
+        "so": 8,
+        "good": 9,
+        "face": 10,
+        "joy": 11,
+    }
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    ).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

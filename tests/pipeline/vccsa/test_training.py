@@ -1,11 +1,6 @@
 """One call trains every model; a finished run is not trained again; a killed one ends in the same weights."""
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from killed_runs import assert_killed_run_is_whole
 from safetensors.torch import load
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import loop, train
-from csmv.pipeline.vccsa.loop import learning_rate_factor
 from csmv.pipeline.vccsa.predict import predict
 from csmv.pipeline.vccsa.text import HubTokenizer, load_encoder
 from csmv.pipeline.vccsa.train_config import MODELS, TextConfig, TrainConfig
@@ -112,33 +107,6 @@ def test_a_run_trained_anew_forgets_the_old_one_at_once(root: Store, monkeypatch
     assert not root.exists("models/anew/best-2.safetensors")
 
 
-KILLER = """
-    import os, signal, sys
-    from csmv.pipeline.store import Store
-    from csmv.pipeline.vccsa import loop, train
-    from csmv.pipeline.vccsa.train_config import TrainConfig
-
-    store, config = Store.open(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2])
-    step = loop._step
-    for kill_at in map(int, sys.argv[3:]):
-        child = os.fork()
-        if child:
-            ended = os.waitpid(child, 0)[1]
-            print(os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else "ended", flush=True)
-            continue
-        done = 0
-        def counted(*arguments):
-            global done
-            if done == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            done += 1
-            return step(*arguments)
-        loop._step = counted
-        train(store, config, "killed")
-        os._exit(0)
-"""
-
-
 def test_runs_at_the_same_time_in_one_process_do_not_meet(root: Store) -> None:
     def last(run: str) -> bytes:
         train(root, QUICK.replace({"model": "video"}), run)
@@ -152,11 +120,10 @@ def test_runs_at_the_same_time_in_one_process_do_not_meet(root: Store) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "kills"),
-    [({}, ["0", "1", "5", "4", "7", "3", "2"]), ({"model": "text", "text.frozen": True}, ["4"])],
+    [({}, [0, 1, 5, 4, 7, 3, 2]), ({"model": "text", "text.frozen": True}, [4])],
     ids=["as usual", "with a frozen encoder"],
 )
-def test_killed_at_any_step_it_ends_in_the_same_weights(new_root, changes: dict[str, object], kills: list[str]) -> None:
-    """Processes that are killed after some steps, one after the other, until one gets through."""
+def test_killed_at_any_step_it_ends_in_the_same_weights(new_root, changes: dict[str, object], kills: list[int]) -> None:
     store = new_root(videos=9, comments=14)
     config = QUICK.replace(
         {
@@ -169,21 +136,7 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(new_root, changes: dict[
         }
         | changes
     )
-    command = [sys.executable, "-c", textwrap.dedent(KILLER), store.root, config.model_dump_json(), *kills, "1000"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [*(str(int(signal.SIGKILL)) for _ in kills), "ended"], done.stderr
-
-    train(store, config, "whole")
-
-    # All three epochs, the last among them: what the optimizer holds moved every one but the first.
-    names = [f"best-{k}.safetensors" for k in (1, 2, 3)]
-    for name in (*names, "predictions.parquet", "metrics.json"):
-        assert store.read_file(f"models/killed/{name}") == store.read_file(f"models/whole/{name}"), name
-    assert not store.exists("models/killed/last.safetensors")
-    histories = [
-        json.loads(store.read_file(f"models/{run}/run.json"))["result"]["history"] for run in ("killed", "whole")
-    ]
-    assert histories[0] == histories[1]
+    assert_killed_run_is_whole(store, config, kills, checkpoints=3)
 
 
 def test_accumulated_batches_step_like_one_large_batch(root: Store) -> None:
@@ -206,13 +159,6 @@ def test_lower_precision_trains(root: Store) -> None:
     assert result.history[-1]["loss"] < result.history[0]["loss"]
 
 
-def test_rate_rises_then_falls_to_zero() -> None:
-    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
-    assert factors[0] == 0
-    assert max(factors) == factors[10] == 1
-    assert 0 < factors[-1] < 0.02
-
-
 def test_a_name_that_can_not_be_a_folder_is_refused(root: Store) -> None:
     with pytest.raises(CsmvError, match="run's name"):
         train(root, QUICK, "../elsewhere")
@@ -222,49 +168,6 @@ def test_an_encoder_that_is_not_there_says_what_to_name(root: Store, monkeypatch
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(CsmvError, match=r"can't be loaded .* or `tiny`"):
         train(root, QUICK.replace({"text.encoder": str(tmp_path)}), "nowhere")
-
-
-@pytest.fixture(scope="module")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of toy size in Hugging Face's layout, with a tokenizer of its own."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    words = {
-        "[PAD]": 0,
-        "[UNK]": 1,
-        "[CLS]": 2,
-        "[SEP]": 3,
-        "love": 4,
-        "bad": 5,
-        "this": 6,
-        "is": 7,
-        "so": 8,
-        "good": 9,
-        "face": 10,
-        "joy": 11,
-    }
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(
-            vocab_size=len(words),
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
-            max_position_embeddings=32,
-        )
-    ).save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("frozen", [True, False])
