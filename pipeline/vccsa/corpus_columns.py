@@ -83,7 +83,7 @@ class TokenIds(Sequence[NDArray[np.int32]]):
     """The token ids of many texts, end to end in one array; each text's are a view."""
 
     def __init__(self, ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> None:
-        self._ids = ids
+        self.joined = ids
         self._ends = np.cumsum(lengths)
         self.lengths = lengths
 
@@ -109,4 +109,4 @@ class TokenIds(Sequence[NDArray[np.int32]]):
         if isinstance(at, slice):
             return [self[row] for row in range(len(self))[at]]
         end = self._ends[at]
-        return self._ids[end - self.lengths[at] : end]
+        return self.joined[end - self.lengths[at] : end]

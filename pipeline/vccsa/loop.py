@@ -39,6 +39,7 @@ from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, frozen_tower, parameter_groups
 from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
 from csmv.pipeline.vccsa.text_vectors import TextVectors
+from csmv.pipeline.vccsa.token_cache import TokenCache
 from csmv.pipeline.vccsa.train_config import OptimizerConfig, TrainConfig, as_flat
 
 ONE_THREAD_PARAMETERS = 5_000_000
@@ -78,17 +79,19 @@ def fit(
     asked: Rows,
     trackers: Sequence[str] = (),
     is_anew: bool = False,
+    tokens: TokenCache | None = None,
 ) -> Fitted:
     """Train to the end, or from the last checkpoint to the end, and answer for `asked` with the best weights.
 
-    is_anew: begin at the first step, whatever checkpoint is there. Raises NotFiniteError.
+    is_anew: begin at the first step, whatever checkpoint is there; tokens: those of earlier runs.
+    Raises NotFiniteError.
     """
     with _ONE_AT_A_TIME:
         folder = f"models/{run}"
         accelerator = _accelerator(config, store, run, trackers)
         with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             torch.manual_seed(config.seed)
-            network, batches, tokenizer = prepare(config, corpus)
+            network, batches, tokenizer = prepare(config, corpus, tokens)
             with _threads(network):
                 progress = _train(store, config, network, batches, accelerator, folder, fingerprint, is_anew)
                 if tokenizer is not None and accelerator.is_main_process:
@@ -129,9 +132,9 @@ def _threads(network: nn.Module) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def prepare(config: TrainConfig, corpus: Corpus) -> Assembled:
+def prepare(config: TrainConfig, corpus: Corpus, tokens: TokenCache | None = None) -> Assembled:
     """A new network, fitted to the corpus where that is counting, and the corpus in batches for it."""
-    assembled = assemble(config, corpus)
+    assembled = assemble(config, corpus, tokens=tokens)
     fit_to_data(assembled.network, assembled.batches)
     return assembled
 

@@ -19,6 +19,7 @@ from csmv.pipeline.vccsa.encoder_parts import hold_still, layer_heights
 from csmv.pipeline.vccsa.model import Heads, Standardise, Vccsa
 from csmv.pipeline.vccsa.paper import PaperConfig, PaperVccsa
 from csmv.pipeline.vccsa.text import TextTower, Tokenizer, dim_of, load_encoder, padded_rows_are_equal
+from csmv.pipeline.vccsa.token_cache import TokenCache, encoded
 from csmv.pipeline.vccsa.train_config import TrainConfig
 
 
@@ -60,22 +61,28 @@ class Assembled(NamedTuple):
     tokenizer: Tokenizer | None
 
 
-def assemble(config: TrainConfig, corpus: Corpus, encoder_folder: Path | None = None) -> Assembled:
+def assemble(
+    config: TrainConfig, corpus: Corpus, encoder_folder: Path | None = None, tokens: TokenCache | None = None
+) -> Assembled:
     """The network of a configuration before training; for the folder see `csmv.pipeline.vccsa.text.load_encoder`."""
     if config.model == "video":
         batches = Batches(corpus, config, tokens_of(config, corpus.texts, None), 0)
         return Assembled(build_network(config, None, batches.dims), batches, None)
     encoder, tokenizer = load_encoder(config.text, _most_tokens(config), encoder_folder)
-    ids = tokens_of(config, corpus.texts, tokenizer)
+    ids = tokens_of(config, corpus.texts, tokenizer, tokens)
     batches = Batches(corpus, config, ids, tokenizer.pad_id, padded_rows_are_equal(encoder))
     return Assembled(build_network(config, encoder, batches.dims), batches, tokenizer)
 
 
-def tokens_of(config: TrainConfig, texts: Strings, tokenizer: Tokenizer | None) -> TokenIds:
+def tokens_of(
+    config: TrainConfig, texts: Strings, tokenizer: Tokenizer | None, cache: TokenCache | None = None
+) -> TokenIds:
     """The texts as the model of a configuration reads them; one that reads none has no tokenizer."""
     if tokenizer is None:
         return TokenIds(np.zeros(len(texts), np.int32), np.ones(len(texts), np.int64))
-    return TokenIds.of(tokenizer.encode(piece, _most_tokens(config)) for piece in texts.pieces())
+    if cache is not None:
+        return cache.encode(tokenizer, texts, _most_tokens(config))
+    return encoded(tokenizer, texts, _most_tokens(config))
 
 
 def _most_tokens(config: TrainConfig) -> int:

@@ -3,10 +3,12 @@
 An encoder turns comments into token ids once, and token ids into one vector a token. Nothing here looks at labels.
 """
 
+import json
 import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -43,10 +45,18 @@ EMOJI: tuple[str, ...] = tuple(chr(point) for start, end in _EMOJI_BLOCKS for po
 """Code points of the Unicode blocks that emoji live in, among them those that later versions may fill."""
 
 
+_SET_BY_CALLS = ("truncation", "padding")
+"""Parts of a tokenizer's description that a call to encode changes."""
+
+
 class Tokenizer(Protocol):
     """Comments to token ids."""
 
     pad_id: int
+
+    @property
+    def identity(self) -> str | None:
+        """What decides the ids of a text besides the text; None if that can't be told, or telling is no gain."""
 
     def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """At most `max_tokens` ids a text, at least one."""
@@ -60,6 +70,7 @@ class HashTokenizer:
     """
 
     pad_id = 0
+    identity = None
 
     def __init__(self, vocabulary: int) -> None:
         self.vocabulary = vocabulary
@@ -90,6 +101,17 @@ class HubTokenizer:
         encoded = self._tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
         # A tokenizer without special tokens finds nothing in an empty text, and attention to nothing is no number.
         return [list(ids) or [self._unknown] for ids in encoded["input_ids"]]
+
+    @property
+    def identity(self) -> str | None:
+        """The tokenizer's description, but for what a call sets, and the versions that read it; None for slow ones."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        described = {key: value for key, value in json.loads(backend.to_str()).items() if key not in _SET_BY_CALLS}
+        versions = [metadata.version(package) for package in ("tokenizers", "transformers")]
+        sides = [self._tokenizer.truncation_side, self._unknown]
+        return json.dumps([versions, sides, described], sort_keys=True)
 
     def save(self, folder: Path) -> None:
         """The tokenizer's files, in Hugging Face's layout."""

@@ -42,6 +42,7 @@ from csmv.pipeline.vccsa.run_files import (
     require_name,
     why_failed,
 )
+from csmv.pipeline.vccsa.token_cache import TokenCache
 from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 CODE = 2
@@ -107,6 +108,7 @@ def train(
         refuse_other_settings(run_name, document, config)
     if config.is_network and config.optimizer.precision == "fp16":
         _refuse_fp16_without_gpu()
+    tokens = TokenCache(store)
     corpus = load_corpus(store, config)
     fingerprint = run_fingerprint(config, corpus)
     if document is not None and failed is None and document.get("result", {}).get("fingerprint") == fingerprint:
@@ -127,7 +129,7 @@ def train(
         from csmv.pipeline.vccsa.loop import fit
 
         try:
-            fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers, is_anew)
+            fitted = fit(store, config, corpus, run_name, fingerprint, rows, trackers, is_anew, tokens)
         except NotFiniteError as error:
             if _is_main():
                 marked = error.document() | {"fingerprint": fingerprint, "config": config.model_dump(mode="json")}
