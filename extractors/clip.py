@@ -17,10 +17,19 @@ from csmv.extractors.transforms import PillowShortSide
 from csmv.extractors.videomae import Mlp
 from csmv.extractors.weights import State, Weights
 
-CLIP = "vit_base_patch32_clip_224.openai"
+CLIP = "vit_base_patch32_clip_quickgelu_224.openai"
 """timm's name of it."""
+FILE = "vit_base_patch32_clip_224.openai"
+"""timm's name of the same weights' file, under which the activation is another."""
 
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 768, 12, 12, 32, 7
+
+
+class QuickGelu(nn.Module):
+    """x * sigmoid(1.702 x), with which OpenAI trained these weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
 
 
 class Attention(nn.Module):
@@ -45,6 +54,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.attn = nn.LayerNorm(WIDTH), Attention()
         self.norm2, self.mlp = nn.LayerNorm(WIDTH), Mlp(WIDTH, 4 * WIDTH)
+        self.mlp.act = QuickGelu()
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
@@ -97,9 +107,9 @@ class Clip(FrameExtractor):
     std = (0.26862954, 0.26130258, 0.27577711)
     weights: ClassVar = {
         "openai": Weights(
-            url=f"https://huggingface.co/timm/{CLIP}/resolve/main/model.safetensors",
+            url=f"https://huggingface.co/timm/{FILE}/resolve/main/model.safetensors",
             licence="MIT (openai/CLIP)",
-            source=f"timm/{CLIP} on Hugging Face, converted from openai/CLIP ViT-B/32",
+            source=f"timm/{FILE} on Hugging Face, converted from openai/CLIP ViT-B/32",
         )
     }
 

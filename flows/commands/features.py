@@ -3,6 +3,7 @@
 import collections
 import multiprocessing
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -339,7 +340,14 @@ def _as_lines(card: dict[str, Any]) -> str:
             lines += [f"  {inner}: {_one_line(what)}" for inner, what in value.items()]
         else:
             lines.append(f"{key}: {value}")
-    return "\n".join(lines)
+    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Lines of 80 columns, those after the first set in; an address is never broken."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    wrapper = textwrap.TextWrapper(80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(line) or [""]
 
 
 def _one_line(value: Any) -> str:
