@@ -18,7 +18,7 @@ NOT_THERE = {"extractors": {"prefect", "presidio_analyzer"}, "pipeline": {"prefe
 """What a floor never imports, from wherever it comes."""
 
 HEAVY = {
-    *("torch", "torchvision", "timm", "transformers", "accelerate", "sklearn", "scipy", "matplotlib"),
+    *("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "sklearn", "scipy", "matplotlib"),
     *(
         "av",
         "decord",

@@ -46,7 +46,11 @@ _STRUCTURAL = re.compile(
     r"|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-][\d:]{4,6})?)?",
     re.I,
 )
-_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.I)
+_UUID = re.compile(
+    r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])|\.csmv-[0-9a-f]{8}-\d+-[0-9a-f]{8}\.tmp\b",
+    re.I,
+)
+"""And the name of a file of ours that is being written."""
 _PSEUDONYM = re.compile(r"[cu][0-9a-f]{32}")
 """By chance, the digits of some could be read as an account's number."""
 _LINKED_DATA = frozenset(
@@ -349,7 +353,7 @@ class _Search:
         return Counter(span.kind for span in spans if span.kind != Kind.URL or _leads_to_person(span, text))
 
     def _find(self, text: str) -> tuple[Span, ...]:
-        """What the recognisers find, but for the digits of a UUID, which some could read as somebody's number."""
+        """What the recognisers find, but for what stands in a UUID: some could read its digits as a number."""
         spans = self._scrubber.find([text])[0]
         uuids = [match.span() for match in _UUID.finditer(text)] if spans else []
         return tuple(span for span in spans if not any(a <= span.start and span.end <= b for a, b in uuids))

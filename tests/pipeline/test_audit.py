@@ -160,6 +160,7 @@ def test_what_is_planted_is_found(root: Store, name: str, data: bytes, kind: str
         ("logs/extra.parquet", _parquet(run=["0197c27e-5551-7345-8a30-555123456789"])),
         ("logs/extra.parquet", _parquet(run=["server.artifact.71ae437f-3805-4718-b97c-bfcf082d5aee"])),
         ("logs/run.log", TRACEBACK.encode()),
+        ("logs/run.log", b"retry: call logs/x.txt.csmv-5bce98f7-5362-729416ae.tmp should lie in a folder\n"),
         # What programs write of their own variables.
         ("logs/run.log", b"snapshots coalesced: work_pool_id=media_shard, state: dead_lettered\n"),
         # A pseudonym whose digits happen to be those of an account in Ukraine.

@@ -7,7 +7,14 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.evaluation import Predictions, read_predictions
-from csmv.pipeline.vccsa.run_files import config_in, finished_document, require_name, run_names
+from csmv.pipeline.vccsa.run_files import (
+    FailedRunError,
+    config_in,
+    finished_document,
+    require_name,
+    run_names,
+    why_failed,
+)
 from csmv.pipeline.vccsa.sweep import SWEEP_NAME, read_sweep
 from csmv.pipeline.vccsa.train_config import TrainConfig
 
@@ -89,6 +96,7 @@ def named_experiment(store: Store, name: str) -> Experiment:
 
     Raises:
         CsmvError: there is none of that name, or it has no finished run.
+        FailedRunError: it is a run that is marked failed.
     """
     if "/" in name:
         return _point(store, name)
@@ -98,6 +106,8 @@ def named_experiment(store: Store, name: str) -> Experiment:
     if document is not None:
         config = config_in(document, name)
         return Experiment(name, config, {config.seed: name})
+    if is_safe_id(name) and (reason := why_failed(store, name)):
+        raise FailedRunError(f"The run '{name}' failed and has no scores: {reason}")
     by_name = experiments(store)
     if name not in by_name:
         several = ", ".join(list(by_name)[:5]) or "none"
