@@ -118,25 +118,25 @@ def assert_holds_nobody(store: Store, sandbox: Sandbox, log: Path, prefect: Path
 
 @pytest.mark.timeout(900)
 def test_download_keeps_the_pace_and_a_second_run_has_nothing_to_do(
-    csmv: Any, server: Any, sandbox: Sandbox, tmp_path: Path
+    csmv: Any, fresh_server: Any, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     config = configuration(tmp_path / "trial.yaml", sandbox, interval_s=0.05)
     root = tmp_path / "root"
     common = [*reach(sandbox), "--json"]
-    collected = csmv("collect", "--root", root, "--config", config, *common, PREFECT_API_URL=server.url)
+    collected = csmv("collect", "--root", root, "--config", config, *common, PREFECT_API_URL=fresh_server.url)
     assert collected.returncode == 0, collected.stderr
     sandbox.forget_log()
 
-    told = csmv("download", "--root", root, "--interval", INTERVAL_S, *common, PREFECT_API_URL=server.url)
+    told = csmv("download", "--root", root, "--interval", INTERVAL_S, *common, PREFECT_API_URL=fresh_server.url)
 
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["done"] == 5
     assert_paced(sandbox.log(), INTERVAL_S)
     log = tmp_path / "said.log"
     log.write_text("".join((collected.stdout, collected.stderr, told.stdout, told.stderr)))
-    assert_holds_nobody(Store.open(str(root)), sandbox, log, server.home)
+    assert_holds_nobody(Store.open(str(root)), sandbox, log, fresh_server.home)
     sandbox.forget_log()
-    again = csmv("download", "--root", root, *common, PREFECT_API_URL=server.url)
+    again = csmv("download", "--root", root, *common, PREFECT_API_URL=fresh_server.url)
     assert (json.loads(again.stdout)["left alone"], sandbox.log()) == (5, [])
 
 
