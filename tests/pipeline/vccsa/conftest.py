@@ -87,6 +87,12 @@ def _write_features(store: Store, name: str, shard: int, videos: dict[str, np.nd
 
 
 @pytest.fixture(scope="session")
+def root_maker() -> Callable[..., Store]:
+    """Makes a root in a folder, for a module of tests that has one of its own."""
+    return make_root
+
+
+@pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A root to read from; runs may be trained in it under names of their own."""
     return make_root(tmp_path_factory.mktemp("root") / "data")

@@ -1,5 +1,7 @@
 """Seeds as one experiment: what belongs together, and differences whose truth is planted."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -19,8 +21,9 @@ MICRO = "micro_f1"
 
 
 @pytest.fixture(scope="module")
-def seeded(root: Store) -> Store:
-    """Majority and TF-IDF, two and three seeds of each."""
+def seeded(root_maker: Callable[..., Store], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A root that holds majority and TF-IDF, two and three seeds of each, and no other run."""
+    root = root_maker(tmp_path_factory.mktemp("seeded") / "data")
     for seed in (1, 2):
         train(root, TrainConfig(model="majority", seed=seed), f"floor-{seed}")
     for seed in (1, 2, 3):
