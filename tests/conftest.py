@@ -159,3 +159,8 @@ def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     [wheel] = folder.glob("csmv-*.whl")
     return wheel
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: two processes must agree on each test's name, and archives hold the time of day."""
+    return argname if isinstance(val, bytes) else None
