@@ -77,7 +77,7 @@ class Files:
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Within the block, ask for each listing and each table's footer once: for looking at a root as it is now.
+        """Within the block, ask for each listing, footer and document once: for looking at a root as it is now.
 
         What this object writes or removes meanwhile ends it; what others write is seen after the block.
         """
@@ -119,6 +119,10 @@ class Files:
         if data is None:
             raise CsmvError(f"'{relative}' was expected in the root '{self.root}' and is not there.")
         return data
+
+    def read_document(self, relative: str) -> bytes | None:
+        """A small file's bytes, read once within `remembering`; None if it is not there."""
+        return self._once(("document", relative), lambda: self.read_if_there(relative))
 
     def read_if_there(self, relative: str, *, at_once: int = 1) -> bytes | None:
         """A file's bytes; None if it is not there.

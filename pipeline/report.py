@@ -32,8 +32,8 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import METRICS
-from csmv.pipeline.vccsa.run_files import run_names
-from csmv.pipeline.vccsa.same_text import same_text_of
+from csmv.pipeline.vccsa.run_files import finished_document, run_names
+from csmv.pipeline.vccsa.same_text import OF_COMMENTS, same_text_in
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +54,7 @@ MODEL_TITLES = {
 }
 
 _OF_VIDEOS = ("video_id", "created_at", "duration_s", "width", "height", "fps", "has_audio", "media_status")
-_OF_COMMENTS = ("video_id", "text", "pii")
+_OF_COMMENTS = (*OF_COMMENTS, "pii")
 _EXAMPLES = 3
 _BINS = 12
 _RESAMPLES = 500
@@ -105,7 +105,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runs": runs,
         "runs_left_out": left_out,
         "leaderboards": _leaderboards(runs),
-        "by_text": same_text_of(store) if runs else {},
+        "by_text": same_text_in(comments, labels) if runs else {},
         "failures": _failures(failures),
         "survival": _survival(videos, failures),
         "imported": _import_report(store),
@@ -344,7 +344,7 @@ def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> tuple[
 
 
 def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    data = parsed_json(store.read_file(f"models/{name}/run.json"), f"models/{name}/run.json")
+    data = finished_document(store, name) or {}
     config, result = data["config"], data["result"]
     looks = config["model"] not in ("majority", "tfidf", "text")
     features = list(config["features"]) if looks else []

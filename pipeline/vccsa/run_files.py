@@ -78,7 +78,7 @@ def failed_document(store: Store, run: str) -> dict[str, Any] | None:
 
 
 def _document(store: Store, path: str) -> dict[str, Any] | None:
-    data = store.read_if_there(path)
+    data = store.read_document(path)
     if data is None:
         return None
     document = parsed_json(data, path)

@@ -21,11 +21,22 @@ from csmv.pipeline.vccsa.corpus_columns import Strings
 
 Ints = NDArray[np.int64]
 
+OF_COMMENTS = ("comment_id", "video_id", "text")
+"""The columns of comments that are read."""
+
 
 def same_text_of(store: Store) -> dict[str, dict[str, Any]]:
     """`same_text` of all labelled comments of a root, whatever split they are in."""
-    comments = store.read_all("comments", ["comment_id", "video_id", "text"])
-    settled = resolve(store.read_all("labels"))
+    return same_text_in(store.read_all("comments", OF_COMMENTS), resolve(store.read_all("labels")))
+
+
+def same_text_in(comments: pa.Table, settled: pa.Table) -> dict[str, dict[str, Any]]:
+    """`same_text` of a root's tables, for who has read them.
+
+    Args:
+        comments: with at least the columns OF_COMMENTS.
+        settled: what `csmv.pipeline.labels.resolve` gives, at least the rows with a label.
+    """
     at = pc.index_in(comments["comment_id"], value_set=settled["comment_id"].combine_chunks())
     return same_text(
         Strings.large(comments["text"]),

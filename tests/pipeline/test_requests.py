@@ -106,7 +106,7 @@ EACH: dict[str, tuple[int, Callable[[Dataset], object]]] = {
     "tables": (16, lambda dataset: named(STAGES, "tables").missing(dataset)),
     "splits": (13, lambda dataset: dataset.run("splits")),
     "train": (10, lambda dataset: dataset.run("train")),
-    "report": (36, lambda dataset: write_report(dataset.store)),
+    "report": (32, lambda dataset: write_report(dataset.store)),
     "status": (48, lambda dataset: dataset.status()),
     "verify without media": (30, lambda dataset: verify(dataset.store, media=False)),
 }
