@@ -18,10 +18,11 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.known_names import KnownNames
 from csmv.pipeline.landed_names import known_names
 from csmv.pipeline.policy_words import words_of
-from csmv.pipeline.privacy.contents import Look, Piece, Unread, read_pieces
+from csmv.pipeline.privacy.contents import read_pieces
 from csmv.pipeline.privacy.encodings import is_coded, readings
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.privacy.names_in_ids import NamesInIds
+from csmv.pipeline.privacy.pieces import Look, Piece, Unread
 from csmv.pipeline.processes import Processes, default_jobs, may_start_processes
 from csmv.pipeline.progress import track
 from csmv.pipeline.scrub.gazetteer import Gazetteer

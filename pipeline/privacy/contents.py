@@ -4,10 +4,8 @@ A file is opened by what its first bytes say it is, and what is packed in it is 
 opened whole is told as such, and its bytes are looked through.
 """
 
-import bz2
 import io
 import json
-import lzma
 import re
 import sqlite3
 import struct
@@ -15,95 +13,49 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from enum import Enum, auto
-from html.parser import HTMLParser
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import zstandard
 
-from csmv.pipeline.privacy.encodings import is_plain, marked_text, old_readings, packed_texts, without_data_uris
-
-
-class Look(Enum):
-    """What a text is, which decides what is looked for in it."""
-
-    CELL = auto()
-    """A value of a table: everything."""
-    PROSE = auto()
-    """A sentence or a line of a document: everything; a link counts where it leads to a person."""
-    LABEL = auto()
-    """A name of a file or column, a key, an attribute: names and ids; and addresses and mentions of persons."""
-    BARE = auto()
-    """Markup, code, headers: names and ids."""
-    BYTES = auto()
-    """What happens to be readable in bytes: names that are long enough, and ids."""
-
-
-class Piece(NamedTuple):
-    """A text, the file and the place in it, and how often it stands there."""
-
-    file: str
-    place: str
-    text: str
-    look: Look
-    times: int = 1
-    column: str = ""
-    """The column's own name, where the text is a value of a table's column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A file, or a part of one, of which not everything could be searched, and why."""
-
-    file: str
-    why: str
-
-
-Pieces = Iterator[Piece | Unread]
-
-_MOST_BYTES = 1 << 32
-"""That something may have unpacked."""
-_DEEPEST = 12
-_SMALLEST_ID = 10_000_000
-"""Ids have at least eight digits."""
-_BATCH = 1 << 20
-
-_RUN = re.compile(rb"(?:[\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){6,}")
-_WIDE_RUNS = (
-    (re.compile(rb"(?:[\x20-\x7e]\0){6,}"), "utf-16-le"),
-    (re.compile(rb"(?:\0[\x20-\x7e]){6,}"), "utf-16-be"),
-    (re.compile(rb"(?:[\x20-\x7e]\0\0\0){6,}"), "utf-32-le"),
-    (re.compile(rb"(?:\0\0\0[\x20-\x7e]){6,}"), "utf-32-be"),
+from csmv.pipeline.privacy.array_leaves import (
+    field_names,
+    inner_fields,
+    is_safetensors,
+    leaves,
+    long_numbers,
+    may_hold,
+    plain_arrays,
 )
+from csmv.pipeline.privacy.database_log import with_log
+from csmv.pipeline.privacy.encodings import is_plain, marked_text, old_readings, packed_texts, without_data_uris
+from csmv.pipeline.privacy.packings import PACKINGS
+from csmv.pipeline.privacy.page_parser import STRING_LITERAL, Page
+from csmv.pipeline.privacy.pieces import BATCH, MOST_BYTES, SMALLEST_ID, Look, Piece, Pieces, Unread, placed
+from csmv.pipeline.privacy.readable_bytes import in_bytes, pdf_texts
+
+_DEEPEST = 12
 _FRAME = re.compile(r'\s*File ".*", line \d+(?:, in \S.*)?$')
 """A frame of a Python traceback; what is indented more, below it, is a program's source."""
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`(?:[^`\\]|\\.)*`', re.S)
 _LOOKS_LIKE_A_PAGE = re.compile(r"\s*<(?:!doctype|!--|\?xml|html|svg|head|body|rss|feed)\b", re.I)
-_INLINE = frozenset(
-    (
-        *("a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "em", "font", "i", "kbd", "mark", "q", "s", "small"),
-        *("span", "strong", "sub", "sup", "u", "wbr"),
-    )
-)
-_SENTENCES = frozenset(
-    (
-        *("alt", "title", "content", "placeholder", "value", "label", "summary"),
-        *("aria-label", "aria-description", "aria-valuetext"),
-    )
-)
-"""Attributes that hold what people read."""
-_DRAWN = frozenset(["style", "class", "d", "points", "transform", "viewbox"])
-"""Attributes that hold numbers and names of styles."""
-_PDF_STREAM = re.compile(rb"stream\r?\n(.*?)endstream", re.S)
-_PDF_HEX = re.compile(rb"<([0-9A-Fa-f\s]{12,})>")
-_PDF_KERNING = re.compile(rb"\)\s*-?[\d.]*\s*\(")
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, all of them where a key stands twice."""
+
+
+_NO_JSON = object()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_Members)
+    except (ValueError, RecursionError):
+        return _NO_JSON
 
 
 def read_pieces(
@@ -139,12 +91,12 @@ class _Reader:
         except Exception:
             # Parsers of damaged files raise whatever they like, and what they say may quote the file.
             yield Unread(file, f"it is damaged or locked as {kind}")
-            yield from _in_bytes(file, data)
+            yield from in_bytes(file, data)
 
     def _opened(self, file: str, data: bytes, depth: int, name: str) -> tuple[str, Pieces]:
         """What a file is, and its texts."""
         head = data[:512]
-        for begins, kind, unpack in _PACKINGS:
+        for begins, kind, unpack in PACKINGS:
             if head.startswith(begins):
                 return kind, self._unpacked(file, data, kind, unpack, depth, name)
         for begins, kind, opener in (
@@ -167,7 +119,7 @@ class _Reader:
                 return kind, self._closed(file, data, kind)
         if data[257:262] == b"ustar":
             return "TAR", self._tar(file, data, depth)
-        if _is_safetensors(data):
+        if is_safetensors(data):
             return "safetensors", self._safetensors(file, data, depth)
         if name.endswith((".parquet", ".npy", ".npz", ".zip", ".sqlite", ".sqlite3")) and data:
             return "", self._mistaken(file, data, name)
@@ -176,15 +128,15 @@ class _Reader:
             return "text", self._wide(file, data, text, depth, name)
         if is_plain(data):
             return "text", self._plain(file, data, depth, name)
-        return "bytes", _in_bytes(file, data)
+        return "bytes", in_bytes(file, data)
 
     def _closed(self, file: str, data: bytes, kind: str) -> Pieces:
         yield Unread(file, f"it is {kind}, which is not opened")
-        yield from _in_bytes(file, data)
+        yield from in_bytes(file, data)
 
     def _mistaken(self, file: str, data: bytes, name: str) -> Pieces:
         yield Unread(file, f"it is called .{name.rsplit('.', 1)[-1]} and does not begin as one")
-        yield from self._plain(file, data, 0, name) if is_plain(data) else _in_bytes(file, data)
+        yield from self._plain(file, data, 0, name) if is_plain(data) else in_bytes(file, data)
 
     # ------------------------------------------------------------------ archives
 
@@ -202,11 +154,11 @@ class _Reader:
         content, is_whole, rest = unpack(data)
         if not is_whole:
             yield Unread(file, f"it is damaged or cut short as {kind}")
-        if len(content) > _MOST_BYTES:
+        if len(content) > MOST_BYTES:
             yield Unread(file, "unpacked, it has more than 4 GiB")
         yield from self.read(file, content, depth + 1, name)
         # A header may say what the file was called.
-        yield from _in_bytes(file, data[:1024] + b"\0" + rest, "header")
+        yield from in_bytes(file, data[:1024] + b"\0" + rest, "header")
 
     def _zip(self, file: str, data: bytes, depth: int) -> Pieces:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -216,13 +168,13 @@ class _Reader:
                 label = self._member(file, number, member.filename)
                 yield Piece(label, "its name", member.filename, Look.LABEL)
                 if member.comment or member.extra:
-                    yield from _in_bytes(label, member.comment + b"\0" + member.extra, "header")
+                    yield from in_bytes(label, member.comment + b"\0" + member.extra, "header")
                 if member.is_dir():
                     continue
                 if member.flag_bits & 1:
                     yield Unread(label, "it is locked by a password")
                     continue
-                if member.file_size > _MOST_BYTES:
+                if member.file_size > MOST_BYTES:
                     yield Unread(label, "unpacked, it has more than 4 GiB")
                     continue
                 try:
@@ -258,7 +210,7 @@ class _Reader:
         for key, value in (opened.metadata.metadata or {}).items():
             if key != b"ARROW:schema":
                 yield from self._metadata(file, key, value, depth)
-        fields = [field for field in opened.schema_arrow if _may_hold(field.type)]
+        fields = [field for field in opened.schema_arrow if may_hold(field.type)]
         # A column by itself, since the vectors beside it may be large.
         for name in dict.fromkeys(field.name for field in fields):
             for batch in opened.iter_batches(columns=[name], batch_size=1 << 16):
@@ -269,14 +221,14 @@ class _Reader:
         yield from self._schema(file, reader.schema)
         for index in range(reader.num_record_batches):
             yield from self._columns(file, reader.get_batch(index), reader.schema, depth)
-        yield from _in_bytes(file, data)
+        yield from in_bytes(file, data)
 
     def _arrow_stream(self, file: str, data: bytes, depth: int) -> Pieces:
         reader = pa.ipc.open_stream(pa.BufferReader(data))
         yield from self._schema(file, reader.schema)
         for batch in reader:
             yield from self._columns(file, batch, reader.schema, depth)
-        yield from _in_bytes(file, data)
+        yield from in_bytes(file, data)
 
     def _schema(self, file: str, schema: pa.Schema) -> Pieces:
         for key, value in (schema.metadata or {}).items():
@@ -287,11 +239,11 @@ class _Reader:
             yield Piece(file, "a column's name", field.name, Look.LABEL)
             for key, value in (field.metadata or {}).items():
                 yield from self._metadata(file, key, value, 0)
-            fields.extend(_inner_fields(field.type))
+            fields.extend(inner_fields(field.type))
 
     def _metadata(self, file: str, key: bytes, value: bytes, depth: int) -> Pieces:
         for part in (key, value):
-            yield from (_placed(piece, "metadata") for piece in self.read(file, part, depth + 1))
+            yield from (placed(piece, "metadata") for piece in self.read(file, part, depth + 1))
 
     def _columns(self, file: str, batch: pa.RecordBatch, schema: pa.Schema, depth: int) -> Pieces:
         for field, column in zip(batch.schema, batch.columns, strict=True):
@@ -302,9 +254,9 @@ class _Reader:
         return f"column {number if self.is_personal(name) else name}"
 
     def _column(self, file: str, name: str, label: str, column: pa.Array, depth: int) -> Pieces:
-        for leaf in _leaves(column):
+        for leaf in leaves(column):
             if pa.types.is_integer(leaf.type):
-                for number in _long_numbers(leaf):
+                for number in long_numbers(leaf):
                     yield Piece(file, label, str(number), Look.BARE)
                 continue
             # Classes, languages and ids stand in many rows, and are looked at once.
@@ -324,7 +276,7 @@ class _Reader:
         if text is not None and len(text) < 4096 and not value.startswith(b"%PDF"):
             yield Piece(file, label, text, Look.CELL, times, name)
         else:
-            yield from (_placed(piece, label) for piece in self.read(file, value, depth + 1))
+            yield from (placed(piece, label) for piece in self.read(file, value, depth + 1))
 
     def _array(self, file: str, data: bytes, depth: int) -> Pieces:
         stream = io.BytesIO(data)
@@ -333,17 +285,17 @@ class _Reader:
         newer = np.lib.format.read_array_header_2_0
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): newer, (3, 0): newer}
         dtype = read[version](stream)[2]
-        yield from _in_bytes(file, data[: stream.tell()], "header")
-        for name in _field_names(dtype):
+        yield from in_bytes(file, data[: stream.tell()], "header")
+        for name in field_names(dtype):
             yield Piece(file, "a field's name", name, Look.LABEL)
         if dtype.hasobject:
             # Unpickled, it could run anything; what it pickled stands in its bytes.
-            yield from _in_bytes(file, data)
+            yield from in_bytes(file, data)
             return
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        for inner in _plain_arrays(np.atleast_1d(array)):
+        for inner in plain_arrays(np.atleast_1d(array)):
             if inner.dtype.kind in "iu":
-                for number in np.unique(inner[np.abs(inner.astype(np.float64)) >= _SMALLEST_ID]).tolist():
+                for number in np.unique(inner[np.abs(inner.astype(np.float64)) >= SMALLEST_ID]).tolist():
                     yield Piece(file, "values", str(number), Look.BARE)
             elif inner.dtype.kind == "U":
                 for text, times in zip(*np.unique(inner, return_counts=True), strict=True):
@@ -357,16 +309,16 @@ class _Reader:
 
     def _safetensors(self, file: str, data: bytes, depth: int) -> Pieces:
         size = int.from_bytes(data[:8], "little")
-        yield from (_placed(piece, "header") for piece in self._json(file, data[8 : 8 + size].decode(), depth))
-        yield from _in_bytes(file, data[8 + size :])
+        yield from (placed(piece, "header") for piece in self._json(file, data[8 : 8 + size].decode(), depth))
+        yield from in_bytes(file, data[8 + size :])
 
     def _database(self, file: str, data: bytes, depth: int) -> Pieces:
         wal = self.beside("-wal")
         for label, content in ((file, data), (f"{file}-wal", wal), (f"{file}-journal", self.beside("-journal"))):
             if content:
-                yield from _in_bytes(label, content)  # what was deleted may still stand there
+                yield from in_bytes(label, content)  # what was deleted may still stand there
         with closing(sqlite3.connect(":memory:")) as database:
-            database.deserialize(_with_log(data, wal or b""))
+            database.deserialize(with_log(data, wal or b""))
             database.text_factory = bytes
             tables = database.execute("select name, type, coalesce(sql, '') from sqlite_master").fetchall()
             for number, (raw, kind, sql) in enumerate(tables, start=1):
@@ -390,23 +342,23 @@ class _Reader:
                 for value, times in Counter(row[index] for row in rows).items():
                     if isinstance(value, bytes):
                         yield from self._field(file, place, value, times, depth)
-                    elif isinstance(value, int) and abs(value) >= _SMALLEST_ID:
+                    elif isinstance(value, int) and abs(value) >= SMALLEST_ID:
                         yield Piece(file, place, str(value), Look.BARE, times)
 
     def _field(self, file: str, place: str, value: bytes, times: int, depth: int) -> Pieces:
         for piece in self.read(file, value, depth + 1):
-            placed = _placed(piece, place)
-            if isinstance(placed, Piece):
-                yield Piece(placed.file, place, placed.text, placed.look, times * placed.times)
+            at_place = placed(piece, place)
+            if isinstance(at_place, Piece):
+                yield Piece(at_place.file, place, at_place.text, at_place.look, times * at_place.times)
             else:
-                yield placed
+                yield at_place
 
     # ------------------------------------------------------------------ text
 
     def _wide(self, file: str, data: bytes, text: str, depth: int, name: str) -> Pieces:
         yield from self._text(file, text, depth, name)
         if not is_plain(data):  # and may be no text at all
-            yield from _in_bytes(file, data)
+            yield from in_bytes(file, data)
 
     def _plain(self, file: str, data: bytes, depth: int, name: str = "") -> Pieces:
         try:
@@ -450,7 +402,7 @@ class _Reader:
         for said in packed_texts(text):
             yield Piece(file, place, said, Look.BARE, times)
         for content in contents:
-            yield from (_placed(piece, place) for piece in self.read(file, content, depth + 1))
+            yield from (placed(piece, place) for piece in self.read(file, content, depth + 1))
 
     def _json(self, file: str, text: str, depth: int) -> Pieces:
         value = _parsed(text)
@@ -489,7 +441,7 @@ class _Reader:
         for number, line in enumerate(text.splitlines(), start=1):
             bare, _ = without_data_uris(line)
             yield Piece(file, f"line {number}", bare, Look.BARE)
-        page = _Page()
+        page = Page()
         page.feed(text)
         page.close()
         for line in "".join(page.texts).splitlines():
@@ -502,9 +454,9 @@ class _Reader:
             yield from self._string(file, place, value, depth, look=look)
         for kind, script in page.scripts:
             if "json" in kind:
-                yield from (_placed(piece, "a script") for piece in self._json(file, script, depth))
+                yield from (placed(piece, "a script") for piece in self._json(file, script, depth))
             else:
-                for literal in _STRING.findall(script):
+                for literal in STRING_LITERAL.findall(script):
                     yield from self._string(file, "a script", literal[1:-1], depth, look=Look.LABEL)
 
     # ------------------------------------------------------------------ pictures and documents
@@ -517,310 +469,17 @@ class _Reader:
             if kind in (b"zTXt", b"iTXt"):
                 for start in (match.end() for match in re.finditer(rb"\0+", chunk[:200])):
                     try:
-                        packed = zlib.decompressobj().decompress(chunk[start:], _BATCH)
+                        packed = zlib.decompressobj().decompress(chunk[start:], BATCH)
                     except zlib.error:
                         continue
-                    yield from (_placed(piece, "a text of the picture") for piece in self._plain(file, packed, depth))
+                    yield from (placed(piece, "a text of the picture") for piece in self._plain(file, packed, depth))
             if kind in (b"tEXt", b"iTXt"):
                 for said in chunk.split(b"\0"):
-                    yield from (_placed(piece, "a text of the picture") for piece in self._plain(file, said, depth))
+                    yield from (placed(piece, "a text of the picture") for piece in self._plain(file, said, depth))
             elif kind != b"IDAT":
-                yield from _in_bytes(file, chunk)
+                yield from in_bytes(file, chunk)
             at += 12 + size
-        yield from _in_bytes(file, data[at:])
+        yield from in_bytes(file, data[at:])
 
     def _pdf(self, file: str, data: bytes, depth: int) -> Pieces:
-        yield from _in_bytes(file, data)
-        yield from _in_pdf(file, data)
-        for match in _PDF_STREAM.finditer(data):
-            try:
-                content = zlib.decompressobj().decompress(match[1], 64 * _BATCH)
-            except zlib.error:
-                continue
-            # Letters are moved closer to each other by numbers between them.
-            content = _PDF_KERNING.sub(b"", content)
-            yield from _in_bytes(file, content)
-            yield from _in_pdf(file, content)
-
-
-# ---------------------------------------------------------------------- bytes
-
-
-def _in_bytes(file: str, data: bytes, place: str = "bytes") -> Pieces:
-    """What is readable in bytes, as one text of many lines a megabyte."""
-    lines: list[str] = []
-    size = 0
-    for match in _RUN.finditer(data):
-        lines.append(match[0].decode("utf-8", "ignore"))
-        size += len(lines[-1])
-        if size > _BATCH:
-            yield Piece(file, place, "\n".join(lines), Look.BYTES)
-            lines, size = [], 0
-    for pattern, encoding in _WIDE_RUNS:
-        lines += [run.decode(encoding) for run in pattern.findall(data)]
-    if lines:
-        yield Piece(file, place, "\n".join(lines), Look.BYTES)
-
-
-def _in_pdf(file: str, content: bytes) -> Pieces:
-    """Strings of a PDF that are written as hexadecimal digits, and wide ones."""
-    for match in _PDF_HEX.finditer(content):
-        digits = b"".join(match[1].split())
-        said = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
-        text = marked_text(said)
-        yield from [Piece(file, "bytes", text, Look.BYTES)] if text else _in_bytes(file, said)
-    at = content.find(b"(\xfe\xff")
-    while at >= 0:
-        end = content.find(b")", at)
-        text = content[at + 3 : end].decode("utf-16-be", "replace")
-        yield Piece(file, "bytes", text, Look.BYTES)
-        at = content.find(b"(\xfe\xff", at + 1)
-
-
-def _placed(piece: Piece | Unread, place: str) -> Piece | Unread:
-    if isinstance(piece, Unread):
-        return Unread(piece.file, f"{place}: {piece.why}")
-    return Piece(piece.file, place, piece.text, piece.look, piece.times, piece.column)
-
-
-class _Unpacking(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def _lz4(data: bytes) -> tuple[bytes, bool, bytes]:
-    with pa.CompressedInputStream(pa.BufferReader(data), "lz4") as stream:
-        return stream.read(_MOST_BYTES + 1), True, b""
-
-
-def _in_frames(magic: bytes, make: Callable[[], _Unpacking]) -> Callable[[bytes], tuple[bytes, bool, bytes]]:
-    """What unpacks one frame after the other: gives the content, whether it is whole, and what follows the last."""
-
-    def unpack(data: bytes) -> tuple[bytes, bool, bytes]:
-        content = bytearray()
-        while data.startswith(magic):
-            frame = make()
-            at = 0
-            while not frame.eof:
-                chunk = data[at : at + _BATCH]
-                at += len(chunk)
-                try:
-                    content += frame.decompress(chunk)
-                except (zlib.error, OSError, lzma.LZMAError, zstandard.ZstdError):
-                    return bytes(content), False, b""
-                if not frame.eof and (at >= len(data) or len(content) > _MOST_BYTES):
-                    return bytes(content), len(content) > _MOST_BYTES, b""
-            data = (frame.unused_data + data[at:]).lstrip(b"\0")
-        return bytes(content), True, data
-
-    return unpack
-
-
-_PACKINGS: tuple[tuple[bytes, str, Callable[[bytes], tuple[bytes, bool, bytes]]], ...] = (
-    (b"\x1f\x8b", "gzip", _in_frames(b"\x1f\x8b", lambda: zlib.decompressobj(31))),
-    (
-        b"\x28\xb5\x2f\xfd",
-        "zstd",
-        _in_frames(b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj()),
-    ),
-    (b"BZh", "bzip2", _in_frames(b"BZh", bz2.BZ2Decompressor)),
-    (b"\xfd7zXZ\0", "xz", _in_frames(b"\xfd7zXZ\0", lzma.LZMADecompressor)),
-    (b"\x04\x22\x4d\x18", "LZ4", _lz4),
-)
-
-
-# ---------------------------------------------------------------------- tables and arrays
-
-
-def _inner_fields(kind: pa.DataType) -> list[pa.Field]:
-    """The fields of a nested type."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _inner_fields(kind.storage_type)
-    if pa.types.is_map(kind):
-        return [kind.key_field, kind.item_field]
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return [pa.field("", kind.value_type)]
-    return [kind.field(index) for index in range(kind.num_fields)]
-
-
-def _may_hold(kind: pa.DataType) -> bool:
-    """Whether a column of this type may hold text, bytes or ids."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _may_hold(kind.storage_type)
-    return _is_leaf(kind) or any(_may_hold(field.type) for field in _inner_fields(kind))
-
-
-def _is_leaf(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_int64(kind)
-        or pa.types.is_uint64(kind)
-    )
-
-
-def _leaves(column: pa.Array) -> Iterator[pa.Array]:
-    """The arrays of text, bytes and long numbers in a column, however deep they lie."""
-    kind = column.type
-    if isinstance(column, pa.ExtensionArray):
-        yield from _leaves(column.storage)
-    elif _is_leaf(kind):
-        yield column
-    elif not _may_hold(kind):
-        return
-    elif pa.types.is_dictionary(kind):
-        yield from _leaves(column.dictionary)
-        yield from _leaves(column.dictionary_decode())
-    elif pa.types.is_run_end_encoded(kind):
-        yield from _leaves(column.values)
-    elif pa.types.is_map(kind):
-        yield from _leaves(column.keys)
-        yield from _leaves(column.items)
-    elif pa.types.is_struct(kind):
-        for inner in column.flatten():
-            yield from _leaves(inner)
-    elif pa.types.is_union(kind):
-        for index in range(kind.num_fields):
-            yield from _leaves(column.field(index))
-    else:
-        yield from _leaves(column.flatten())
-
-
-def _long_numbers(column: pa.Array) -> list[int]:
-    long = column.filter(pc.greater_equal(pc.abs(column), pa.scalar(_SMALLEST_ID, column.type)))
-    numbers: list[int] = pc.unique(long.drop_null()).to_pylist()
-    return numbers
-
-
-def _field_names(dtype: Any) -> Iterator[str]:
-    base = dtype.base
-    for name, (inner, *rest) in (base.fields or {}).items():
-        yield name
-        yield from (str(title) for title in rest[1:])
-        yield from _field_names(inner)
-
-
-def _plain_arrays(array: Any) -> Iterator[Any]:
-    if array.dtype.names:
-        for name in array.dtype.names:
-            yield from _plain_arrays(array[name])
-    else:
-        yield array
-
-
-def _is_safetensors(data: bytes) -> bool:
-    size = int.from_bytes(data[:8], "little")
-    return data[8:9] == b"{" and 1 < size <= len(data) - 8 and data[8 : 8 + size].rstrip().endswith(b"}")
-
-
-def _with_log(data: bytes, log: bytes) -> bytes:
-    """A database with the transactions that its write-ahead log holds, as a plain one: nothing on disk is touched."""
-    pages = bytearray(data)
-    if len(log) >= 32 and log[:4] in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"):
-        size = int.from_bytes(log[8:12], "big")
-        salt = log[16:24]
-        waiting: dict[int, bytes] = {}
-        for at in range(32, len(log) - size - 23, size + 24):
-            frame = log[at : at + 24]
-            if frame[8:16] != salt:
-                break
-            number, total = struct.unpack(">II", frame[:8])
-            waiting[number] = log[at + 24 : at + 24 + size]
-            if total:
-                pages = pages[: total * size].ljust(total * size, b"\0")
-                for page, content in waiting.items():
-                    if page <= total:
-                        pages[(page - 1) * size : page * size] = content
-                waiting = {}
-    if pages[18:20] == b"\x02\x02":
-        pages[18:20] = b"\x01\x01"  # else it would be opened with a log beside it
-    return bytes(pages)
-
-
-# ---------------------------------------------------------------------- JSON and pages
-
-
-class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object, all of them where a key stands twice."""
-
-
-_NO_JSON = object()
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_Members)
-    except (ValueError, RecursionError):
-        return _NO_JSON
-
-
-class _Page(HTMLParser):
-    """What a page holds: its text (by element, and with inline elements joined), attributes, comments and scripts."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.texts: list[str] = []
-        self.joined: list[str] = []
-        self.others: list[tuple[str, Look, str]] = []
-        self.scripts: list[tuple[str, str]] = []
-        self._script = ""
-        self._is_script = self._is_style = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element with its attributes."""
-        self._break(tag)
-        for name, value in attrs:
-            if name in _DRAWN or not value:
-                self.others.append(("an attribute", Look.BARE, value or name))
-                continue
-            is_sentence = name in _SENTENCES or value.lower().startswith(("mailto:", "tel:", "sms:"))
-            self.others.append(("an attribute", Look.PROSE if is_sentence else Look.LABEL, value))
-        if tag in ("script", "style"):
-            self._is_script, self._is_style = tag == "script", tag == "style"
-            self.scripts.append((str(dict(attrs).get("type") or "").lower(), ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        """The end of an element."""
-        self._break(tag)
-        if tag in ("script", "style"):
-            self._is_script = self._is_style = False
-
-    def handle_data(self, data: str) -> None:
-        """Text, or what a script or style says."""
-        if self._is_style:
-            self.others.append(("a style", Look.BARE, data))
-        elif self._is_script:
-            kind, before = self.scripts.pop()
-            self.scripts.append((kind, before + data))
-        else:
-            self.texts.append(data)
-            self.joined.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        """A comment."""
-        self.others.append(("a comment", Look.PROSE, data))
-
-    def handle_decl(self, decl: str) -> None:
-        """A declaration."""
-        self.others.append(("a declaration", Look.BARE, decl))
-
-    def unknown_decl(self, data: str) -> None:
-        """A declaration of another kind."""
-        self.handle_decl(data)
-
-    def handle_pi(self, data: str) -> None:
-        """A processing instruction."""
-        self.handle_decl(data)
-
-    def _break(self, tag: str) -> None:
-        self.texts.append("\n")
-        if tag not in _INLINE:
-            self.joined.append("\n")
+        return pdf_texts(file, data)
