@@ -98,8 +98,9 @@ def _build(opened: OpenDataset, run: "Callable[[Stage], State[Any] | None]") -> 
 
 
 def _is_asked_for(stage: Stage, dataset: OpenDataset) -> bool:
-    """Whether the configuration has anything for a stage: a list of features, splits or runs may be empty."""
-    return not stage.section or getattr(dataset.config, stage.section) != ()
+    """Whether the configuration has anything for a stage: a list of features, splits or runs may be empty, and
+    nobody may have asked for a release."""
+    return not stage.section or getattr(dataset.config, stage.section) not in ((), None)
 
 
 def _here(stage: Stage, dataset: Build) -> "State[Any]":

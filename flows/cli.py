@@ -16,7 +16,19 @@ from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.flows import server
 from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError, sentence_for, shown
 
-GROUPS = ("demo", "data", "collect", "scrub", "features", "training", "experiments", "analysis", "roots", "ops")
+GROUPS = (
+    "demo",
+    "data",
+    "collect",
+    "scrub",
+    "features",
+    "training",
+    "experiments",
+    "analysis",
+    "release",
+    "roots",
+    "ops",
+)
 """The modules of `flows/commands/`, in the order of the help page.
 
 Each has `commands`, a `typer.Typer` with one function a command; a new group is a module there and a name here. A

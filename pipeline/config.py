@@ -19,6 +19,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.manifest import HEADER_FILE, Header
 from csmv.pipeline.media.media_settings import MediaSettings
 from csmv.pipeline.pseudonym import key_fingerprint
+from csmv.pipeline.release.release_config import ReleaseConfig
 from csmv.pipeline.root import CONFIG_FILE, shards_for
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.sources.collect_settings import WebSource
@@ -46,6 +47,7 @@ class DatasetConfig(DatasetHead):
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
+    release: ReleaseConfig | None = None
 
     @field_validator("train", "features", "splits")
     @classmethod
@@ -68,7 +70,8 @@ class DatasetConfig(DatasetHead):
 
     def to_yaml(self) -> str:
         """The configuration as YAML, every setting written out, keys in the order of this class."""
-        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        without = {"release"} if self.release is None else set()  # as it was written before there were releases
+        return str(yaml.safe_dump(self.model_dump(mode="json", exclude=without), sort_keys=False, allow_unicode=True))
 
     def fingerprint(self) -> str:
         """SHA-256 of the YAML: the same for the same settings."""
@@ -124,12 +127,13 @@ def read_config(store: Store) -> DatasetConfig:
         return config
     data = yaml_mapping(decoded(recorded, where), where)
     added = parse(_Recorded, data, where)
-    merged = {}
+    merged: dict[str, Any] = {}
     for section, name_of in _NAME_OF.items():
         written = getattr(config, section)
         names = {name_of(entry) for entry in written}
         merged[section] = (*written, *(entry for entry in getattr(added, section) if name_of(entry) not in names))
-    return config.model_copy(update={**merged, "scrub": _with_words(config.scrub, added.scrub)})
+    merged |= {"release": config.release or added.release, "scrub": _with_words(config.scrub, added.scrub)}
+    return config.model_copy(update=merged)
 
 
 def create_root(
@@ -273,6 +277,17 @@ def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | Tra
     _write_recorded(store, recorded.model_copy(update={section: _with(getattr(recorded, section), entry, name_of)}))
 
 
+def record_release(store: Store, release: ReleaseConfig) -> None:
+    """Let a root's configuration say how it is released, where later releases find it; what a person wrote stays."""
+    with store.one_at_a_time():
+        current = _text(store, CONFIG_FILE)
+        written = DatasetConfig.from_yaml(current, f"{store.root}/{CONFIG_FILE}")
+        if is_ours(current) and written.release != release:
+            store.write_file(CONFIG_FILE, signed(written.model_copy(update={"release": release})).encode())
+        elif not is_ours(current) and written.release is None:
+            _write_recorded(store, _recorded(store).model_copy(update={"release": release}))
+
+
 def rename_features(store: Store, moved: Mapping[str, FeatureConfig]) -> bool:
     """Give feature sets another name, and the extractor of that name, wherever csmv wrote the configuration.
 
@@ -376,6 +391,7 @@ class _Recorded(Validated):
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
+    release: ReleaseConfig | None = None
 
 
 def _recorded(store: Store) -> _Recorded:
@@ -386,6 +402,7 @@ def _recorded(store: Store) -> _Recorded:
 
 def _write_recorded(store: Store, recorded: _Recorded) -> None:
     without = {"scrub"} if recorded.scrub == _RecordedWords() else set()
+    without |= {"release"} if recorded.release is None else set()
     body = yaml.safe_dump(recorded.model_dump(mode="json", exclude=without), sort_keys=False, allow_unicode=True)
     store.write_file(RECORDED_FILE, _sign(body).encode())
 

@@ -154,8 +154,8 @@ class Dataset:
 
     def section(self, name: str, kind: type[Section]) -> Section:
         """A section that stands once, with what this run changes laid over it."""
-        section: Section = getattr(self.config, name)
-        return self._with_changes(name, kind, section)
+        section: Section = self._with_changes(name, kind, getattr(self.config, name))
+        return section
 
     def entries(self, name: str, kind: type[Section]) -> tuple[Section, ...]:
         """The entries of a section that is a list, with what this run changes laid over each."""
@@ -165,10 +165,10 @@ class Dataset:
         """`status`, for the report."""
         return self.status()
 
-    def _with_changes(self, name: str, kind: type[Section], section: Section) -> Section:
+    def _with_changes(self, name: str, kind: type[Section], section: Any) -> Any:
         if name != self._changed or not self._changes:
             return section
-        data = section.model_dump()
+        data = section.model_dump() if section is not None else {}
         for path, value in self._changes.items():
             *outer, last = path.split(".")
             inner: Any = data

@@ -2,6 +2,7 @@
 
 from csmv.pipeline.features_stage import FeaturesStage
 from csmv.pipeline.media.media_stage import MediaStage
+from csmv.pipeline.release.release_stage import ReleaseStage
 from csmv.pipeline.report import ReportStage
 from csmv.pipeline.sources.collect_stages import CollectStage, TablesStage
 from csmv.pipeline.splits import SplitsStage
@@ -16,4 +17,5 @@ STAGES: tuple[Stage, ...] = (
     SplitsStage(),
     TrainStage(),
     ReportStage(),
+    ReleaseStage(),
 )

@@ -138,7 +138,9 @@ def build(
 @command(commands, "run")
 def run(
     *,
-    stage: Annotated[str, typer.Argument(help="The stage: collect, tables, media, features, splits, train, report.")],
+    stage: Annotated[
+        str, typer.Argument(help="The stage: collect, tables, media, features, splits, train, report, release.")
+    ],
     root: Root,
     shards: Annotated[str | None, typer.Option(help="Only these shards: 3, or 0-7, or 1,4,9.")] = None,
     changes: Annotated[

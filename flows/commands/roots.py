@@ -16,9 +16,17 @@ def verify(
     media: Annotated[bool, typer.Option(help="Also read every media file and compare its SHA-256.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Check every table, manifest entry and media file of a root; exit code 1 if anything is not as it was written."""
+    """Check every table, manifest entry and media file of a root, or every file of a release that somebody got.
+
+    Exit code 1 if anything is not as it was written.
+    """
     from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.release.release_folder import is_release
     from csmv.pipeline.verify import verify as check
+
+    if is_release(root):
+        _verify_release(root, as_json)
+        return
 
     dataset = Dataset.open(root)
     verified = check(dataset.store, media=media, source=dataset.source)
@@ -33,6 +41,24 @@ def verify(
         typer.echo(
             f"{verified.tables:,} tables with {verified.rows:,} rows and {verified.media:,} media files: {verdict}."
         )
+    if verified.problems:
+        raise typer.Exit(1)
+
+
+def _verify_release(address: str, as_json: bool) -> None:
+    from csmv.pipeline.release.verify_release import verify_release
+
+    verified = verify_release(address)
+    about = verified.about
+    if as_json:
+        problems = [{"file": file, "what": what} for file, what in verified.problems]
+        counts = {"release": about.name, "version": about.version, "files": verified.files, "rows": verified.rows}
+        print_json(counts | {"problems": problems})
+    else:
+        for _, what in verified.problems:
+            typer.echo(what)
+        verdict = f"{len(verified.problems)} problem(s)" if verified.problems else "all as it was released"
+        typer.echo(f"{about.name} {about.version}, {verified.files:,} files with {verified.rows:,} rows: {verdict}.")
     if verified.problems:
         raise typer.Exit(1)
 

@@ -118,7 +118,7 @@ class Audit:
     unread: tuple[Unread, ...] = ()
 
 
-def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> Audit:
+def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None, *, leave_out: str | None = None) -> Audit:
     """Search a root, and the files and folders in `also` (logs, a Prefect database), for personal data.
 
     Time grows with the size of the files, not with the number of names known.
@@ -128,6 +128,7 @@ def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> A
         also: What is searched besides; of a database, the log beside it too.
         jobs: Processes that search; left out, one for each core, or what CSMV_JOBS says. The result is the same. A
             small root is searched in this process.
+        leave_out: What files of the root begin with that are not searched, because something new takes their place.
 
     Raises:
         CsmvError: one of `also` is not there.
@@ -135,7 +136,9 @@ def audit(store: Store, also: Iterable[Path] = (), jobs: int | None = None) -> A
     known, policy = known_names(store), read_config(store).scrub
     words = words_of(store, policy)
     sizes: dict[_File, int] = {
-        (name, name, name): listed.size for name, listed in store.listing().items() if not name.startswith(PRIVATE)
+        (name, name, name): listed.size
+        for name, listed in store.listing().items()
+        if not name.startswith(PRIVATE) and (leave_out is None or not name.startswith(leave_out))
     }
     sizes |= {file: Path(file[0]).stat().st_size for file in _files_below(also)}
     # The largest first, so that no process is left with one of them at the end.

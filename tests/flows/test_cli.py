@@ -110,6 +110,7 @@ def test_commands_that_set_fields_are_seen_by_the_next_test() -> None:
             "extract",
             "features",
             "import",
+            "release",
             "run",
             "sandbox",
             "scrub",

@@ -1,0 +1,230 @@
+"""Makes a release of a root: checks, tables, papers and sums, first beside everything else and then in its place.
+
+Two releases of one root under the same settings are the same bytes: nothing in one tells the time of day.
+"""
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from csmv.pipeline.errors import CsmvError
+from csmv.pipeline.feature_sets import read_footer
+from csmv.pipeline.files import Files
+from csmv.pipeline.privacy.forgotten import Forgotten
+from csmv.pipeline.release.changelog import changelog_text, changes_since, next_version
+from csmv.pipeline.release.dataset_card import MARK, release_card, root_card
+from csmv.pipeline.release.release_checks import (
+    check_all,
+    chosen_features,
+    chosen_splits,
+    feature_sets,
+    refuse_names,
+    splits,
+)
+from csmv.pipeline.release.release_config import ReleaseConfig
+from csmv.pipeline.release.release_folder import (
+    ABOUT,
+    CARD,
+    FOLDER,
+    SUMS,
+    About,
+    content_of,
+    is_release,
+    local_sums,
+    read_about,
+    sums_of,
+    sums_text,
+)
+from csmv.pipeline.release.release_tables import write_features, write_splits, write_tables
+from csmv.pipeline.stage import DatasetView, digest
+from csmv.pipeline.store import Store
+
+CHANGES = "CHANGELOG.md"
+_STAGING = "private/release"
+_STALE_S = 24 * 3600
+_RECIPE = 1
+"""Of this package: another number makes releases stale."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A release that was made: where, what it says of itself, and how many files it has."""
+
+    address: str
+    about: About
+    files: int
+
+
+def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = None) -> Made:
+    """Release a root.
+
+    Args:
+        dataset: the root.
+        config: what the release holds.
+        out: a folder or fsspec URL; None for `release/` in the root. A release that is there is replaced, and is what
+            the changelog compares with.
+
+    Raises:
+        CsmvError: the root can't be released, or something else is where the release is to be; the sentence says why.
+    """
+    store = dataset.store
+    target = Files(out or f"{store.root.rstrip('/')}/{FOLDER}")
+    before = _previous(target)
+    check_all(dataset, config)
+    made_from = state_of(store, config)
+    with _staging(store) as folder:
+        about = _write(dataset, config, before, made_from, folder)
+        papers = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _SEARCHED]
+        refuse_names(store, papers)
+        count = _put(folder, target)
+    _card_of_root(store, about.license)
+    return Made(target.root, about, count)
+
+
+_SEARCHED = frozenset((".parquet",))
+"""Files that hold nothing but what the tables hold, which the root's own audit searches."""
+
+
+def state_of(store: Store, config: ReleaseConfig) -> str:
+    """A digest of all that decides a release: settings, tables, splits, and how features were made."""
+    lines = [f"recipe {_RECIPE}", config.model_dump_json(), store.header.name]
+    for table in ("videos", "comments", "labels"):
+        lines += [f"{name} {sha256}" for name, sha256 in sorted(store.states(table).items())]
+    for split in chosen_splits(store, config):
+        lines.append(f"splits/{split} {store.sha256_of(f'splits/{split}', None)}")
+    for name in chosen_features(store, config):
+        table = f"features/{name}"
+        lines += [f"{file} {sha256}" for file, sha256 in sorted(store.states(table).items())]
+        lines.append(str(read_footer(store, table, 0)))
+    return digest(*lines)
+
+
+def _previous(target: Files) -> Files | None:
+    """The release that is where the new one is to be; None if nothing is. Raises CsmvError if something else is."""
+    if is_release(target.root):
+        sums = sums_of(target)
+        strange = [name for name in target.files() if name not in sums and name != SUMS]
+        if strange:
+            raise CsmvError(f"'{target.root}/{strange[0]}' is no part of the release beside it: move it away first.")
+        return target
+    names = target.files()
+    if names and not target.exists(SUMS):
+        raise CsmvError(
+            f"'{target.root}' is to hold the release, and holds something else ('{names[0]}' among it): name an empty "
+            "folder with --out, or move that away."
+        )
+    return None  # nothing, or a release that was cut short
+
+
+def _write(dataset: DatasetView, config: ReleaseConfig, before: Files | None, made_from: str, folder: Path) -> About:
+    """Write everything of a release below a local folder."""
+    store = dataset.store
+    assert config.license is not None
+    rows = write_tables(store, folder)
+    parts = write_splits(store, chosen_splits(store, config), folder)
+    videos, said = write_features(store, chosen_features(store, config), folder)
+    rows |= {f"splits/{name}": sum(counts.values()) for name, counts in parts.items()}
+    rows |= {f"features/{name}": count for name, count in videos.items()}
+    content = content_of(local_sums(folder))
+    gone = Forgotten.of(store)
+    version, changes = _version(config, before, folder, content, gone)
+    about = About(
+        name=store.header.name,
+        version=version,
+        license=config.license,
+        content=content,
+        made_from=made_from,
+        title=config.title or "",
+        day=config.day.isoformat() if config.day else None,
+        rows=rows,
+        splits=parts,
+        features=said,
+        formats=[str(one) for one in config.formats],
+        changes=changes,
+    )
+    papers = _papers(dataset, about)
+    for name, text in papers.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / ABOUT).write_bytes(about.to_json())
+    (folder / SUMS).write_bytes(sums_text(local_sums(folder)))
+    return about
+
+
+def _version(
+    config: ReleaseConfig, before: Files | None, folder: Path, content: str, gone: Forgotten
+) -> tuple[str, list[dict[str, Any]]]:
+    """The version of a release, and what changed from version to version, the newest first."""
+    if before is None:
+        return config.version or "1.0.0", []
+    old = read_about(before)
+    if old.content == content:
+        version = config.version or old.version
+        return version, [dict(old.changes[0], version=version), *old.changes[1:]] if old.changes else []
+    if config.version == old.version:
+        raise CsmvError(
+            f"'{before.root}' holds version {old.version} with other data: a version names one state of the data. Give "
+            "this one another number, or leave `version` out."
+        )
+    version = config.version or next_version(old.version)
+    return version, [changes_since(before, Files(str(folder)), version, gone), *old.changes]
+
+
+def _papers(dataset: DatasetView, about: About) -> dict[str, str]:
+    """The texts of a release: file -> text."""
+    comments = dataset.store.read_all("comments", ["language"])
+    counts = Counter(language for language in comments["language"].to_pylist() if language)
+    languages = sorted(counts, key=lambda language: (-counts[language], language))
+    durations = dataset.store.read_all("videos", ["duration_s"])["duration_s"]
+    hours = float(pc.sum(durations).as_py() or 0) / 3600
+    return {CARD: release_card(about, languages, hours), CHANGES: changelog_text(about)}
+
+
+def _put(folder: Path, target: Files) -> int:
+    """Bring a finished release to its place, file by file; gives their number. What the release before had goes."""
+    staged = Files(str(folder))
+    names = staged.files()
+    before = [*sums_of(target), SUMS] if target.exists(SUMS) else []
+    target.remove(ABOUT)
+    for name in sorted(names, key=lambda name: (name in (SUMS, ABOUT), name == ABOUT, name)):
+        target.take(staged, name, name)
+    for name in set(before) - set(names):
+        target.remove(name)
+    return len(names)
+
+
+def _card_of_root(store: Store, license_name: str) -> None:
+    """Write a card into the root, so that its own tables can be loaded by their names; a person's own card stays."""
+    current = store.read_if_there(CARD)
+    if current is not None and MARK.encode() not in current:
+        return
+    card = root_card(store.header.name, license_name, store.num_rows("comments"), splits(store), feature_sets(store))
+    if current != card.encode():
+        store.write_file(CARD, card.encode())
+
+
+@contextmanager
+def _staging(store: Store) -> Iterator[Path]:
+    """A local folder to put a release together in: below `private/` of a local root, so that moving it is free."""
+    if not store.is_local:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    above = store.private_folder(_STAGING)
+    for left in above.iterdir():  # of runs that were killed
+        if time.time() - left.stat().st_mtime > _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = above / secrets.token_hex(4)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
