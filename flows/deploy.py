@@ -19,7 +19,6 @@ from csmv.flows.limits import declare_limits, ensure_pool
 from csmv.flows.shards import Dataset
 from csmv.flows.stage_flows import FLOWS as STAGE_FLOWS
 from csmv.flows.sweep_flow import sweep
-from csmv.pipeline.stage import Unit
 from csmv.pipeline.stages import STAGES
 
 FLOWS: Mapping[str, "Flow[..., Any]"] = {
@@ -47,9 +46,6 @@ HEAD = """\
 # that find runs whose machine is gone. CSMV_ROOT names the dataset root of runs that name none, CSMV_GPU_POOL the work
 # pool with GPUs.
 """
-
-MARKS = ("<!-- stages: made by `python -m csmv.flows.generated` -->", "<!-- end of stages -->")
-"""Around the README's table of stages."""
 
 
 def deploy(dataset: Build | None, pool: str, gpu_pool: str) -> list[tuple[str, str]]:
@@ -127,21 +123,3 @@ def _described(name: str, flow: "Flow[..., Any]") -> dict[str, Any]:
     if name in NIGHTLY:
         entry["schedules"] = [dict(SCHEDULE)]
     return entry
-
-
-def stages_table() -> str:
-    """The README's table of stages, with its marks."""
-    rows = ["| stage | what it makes | by | section | needs |", "|---|---|---|---|---|"]
-    for stage in STAGES:
-        needs = [what for what, does in (("GPU", stage.needs.gpu), ("network", stage.needs.network)) if does]
-        unit = "everything" if stage.unit is Unit.TARGET else str(stage.unit)
-        section = f"`{stage.section}`" if stage.section else ""
-        rows.append(f"| `{stage.name}` | {stage.summary} | {unit} | {section} | {', '.join(needs)} |")
-    return "\n".join((MARKS[0], *rows, MARKS[1]))
-
-
-def with_stages_table(readme: str) -> str:
-    """The README with the table of stages as it should be."""
-    before, _, rest = readme.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return f"{before}{stages_table()}{after}"

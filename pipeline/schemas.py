@@ -45,15 +45,23 @@ class CommentKind(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """What kind of thing went wrong: what a person would do about it."""
+    """What kind of thing went wrong: what a person would do about it. Each has a sentence that says what it means."""
 
-    MEDIA = "media"  # the file, once it is there, is not a video that can be used
-    WALL = "wall"  # the site wants this session to stop; never worked around, tried again another day
-    GONE = "gone"  # the site, or the creator, does not give it
-    NETWORK = "network"  # something on the way, or an answer that made no sense: may pass
-    INPUT = "input"  # what the source says is not what it should be
-    SPACE = "space"  # this machine is full
-    WARNING = "warning"  # nothing failed, and yet a person should know of it
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str = "") -> "FailureClass":
+        """A member from its line; the default is there for looking one up by its word."""
+        member = str.__new__(cls, word)
+        member._value_, member.sentence = word, sentence
+        return member
+
+    MEDIA = "media", "the file, once it is there, is not a video that can be used"
+    WALL = "wall", "the site wants this session to stop; never worked around, tried again another day"
+    GONE = "gone", "the site, or the creator, does not give it"
+    NETWORK = "network", "something on the way, or an answer that made no sense: may pass"
+    INPUT = "input", "what the source says is not what it should be"
+    SPACE = "space", "the machine is full"
+    WARNING = "warning", "nothing failed, and yet a person should know of it"
 
 
 class FailureReason(StrEnum):
