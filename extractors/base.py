@@ -288,8 +288,9 @@ class Extractor(ABC):
             raise ExtractorError(f"{self.name} has no published weights of its own: give a path or URL with --weights.")
         published = next(iter(self.weights.values())) if text == "default" else self.weights.get(text)
         if published is None and text.startswith(("https://", "http://", "file://")):
-            published = Weights(text, "unknown", text, sha256)
+            published = Weights(text, "unknown", text, sha256, anybodys=True)
         files = [published, *published.beside] if published else []
+        self.revision = "+".join(dict.fromkeys(file.revision for file in files if file.revision))
         if files:
             parts = [(file.prefix, *fetched(file)) for file in files]
             state: State = {}

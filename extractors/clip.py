@@ -21,6 +21,7 @@ CLIP = "vit_base_patch32_clip_quickgelu_224.openai"
 """timm's name of it."""
 FILE = "vit_base_patch32_clip_224.openai"
 """timm's name of the same weights' file, under which the activation is another."""
+COMMIT = "a6f597a30f7b82c51704746581f9a4e41421e878"
 
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 768, 12, 12, 32, 7
 
@@ -107,7 +108,7 @@ class Clip(FrameExtractor):
     std = (0.26862954, 0.26130258, 0.27577711)
     weights: ClassVar = {
         "openai": Weights(
-            url=f"https://huggingface.co/timm/{FILE}/resolve/main/model.safetensors",
+            url=f"https://huggingface.co/timm/{FILE}/resolve/{COMMIT}/model.safetensors",
             licence="MIT (openai/CLIP)",
             source=f"timm/{FILE} on Hugging Face, converted from openai/CLIP ViT-B/32",
         )

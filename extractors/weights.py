@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,14 +42,46 @@ class Weights:
     licence: str
     source: str
     sha256: str = ""
+    git_blob: str = ""
+    """Of a file in a git repository that publishes no SHA-256: its object id there."""
     prefix: str = ""
     """What comes before the file's keys in the network, where several files make one network."""
     beside: "tuple[Weights, ...]" = ()
     """The other files of such a network."""
+    anybodys: bool = False
+    """Whether a person gave the address, so that the file's name may be another file's too."""
 
     @property
     def filename(self) -> str:
         return self.url.rsplit("/", 1)[-1].split("?", 1)[0]
+
+    @property
+    def place(self) -> str:
+        """Where it lies in the folder of downloaded weights; in a folder of its own where its name says too little."""
+        if self.anybodys:
+            return f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}/{self.filename}"
+        if hub := re.match(r"https://huggingface\.co/([^/]+)/([^/]+)/resolve/", self.url):
+            return f"{hub[1]}--{hub[2]}/{self.filename}"
+        return self.filename
+
+    @property
+    def revision(self) -> str:
+        """The commit that the address names; empty where it names none."""
+        commit = re.search(r"/(?:resolve|raw)/([0-9a-f]{40})/", self.url)
+        return commit[1] if commit else ""
+
+    @property
+    def checked(self) -> str:
+        """What a file that was fetched is compared with, in words."""
+        if len(self.sha256) == 64:
+            return "its SHA-256"
+        if self.sha256:
+            return f"the first {len(self.sha256)} digits of its SHA-256, all that is published"
+        if self.git_blob:
+            return f"its git blob id {self.git_blob}, by SHA-1 from its size and bytes; no SHA-256 is published"
+        if self.url.startswith("https://huggingface.co/"):
+            return "its size and the SHA-256 that Hugging Face gives as it is fetched; none is published elsewhere"
+        return "its size as it is fetched; no digest is published"
 
 
 @dataclass(frozen=True)
@@ -82,6 +114,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def git_blob_id(path: Path) -> str:
+    """The id that git gives a file: SHA-1 over `blob`, its size and its bytes."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def state_sha256(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over each key in sorted order: its UTF-8 bytes, then its tensor's bytes (C order, little-endian)."""
     digest = hashlib.sha256()
@@ -100,22 +141,28 @@ def fetched(weights: Weights) -> tuple[Path, str]:
     """The local copy of a published file and its SHA-256, which takes as long as reading it: taken once.
 
     Raises:
-        ExtractorError: the file can't be had, or has another SHA-256 than was published.
+        ExtractorError: the file can't be had, or is not the one that was published.
     """
-    target = cache_dir() / weights.filename
+    target = cache_dir() / weights.place
     if not target.exists():
         _download(weights, target)
     digest = file_sha256(target)
-    if not digest.startswith(weights.sha256):
-        raise ExtractorError(
-            f"{target} has sha256 {digest}, but {weights.url} should have {weights.sha256}: "
-            "delete that file and fetch it again."
-        )
+    if wrong := _difference(weights, target, digest):
+        raise ExtractorError(f"{target}, from {weights.url}, {wrong}: delete that file and fetch it again.")
     return target, digest
 
 
+def _difference(weights: Weights, file: Path, digest: str) -> str:
+    """What a file has and should have, if it is not the published one; empty if it is."""
+    if not digest.startswith(weights.sha256):
+        return f"has sha256 {digest} and should have {weights.sha256}"
+    if weights.git_blob and (blob := git_blob_id(file)) != weights.git_blob:
+        return f"has the git blob id {blob} and should have {weights.git_blob}"
+    return ""
+
+
 def _download(weights: Weights, target: Path) -> None:
-    """Fetch a file; it gets its name only once its size and SHA-256 are as published."""
+    """Fetch a file; it gets its name only once its size and digests are as published."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
     part = Path(name)
@@ -123,11 +170,11 @@ def _download(weights: Weights, target: Path) -> None:
         with os.fdopen(handle, "wb") as file:
             published = _transfer(weights.url, file)
         digest = file_sha256(part)
-        for wanted in filter(None, (weights.sha256, published)):
-            if not digest.startswith(wanted):
+        for wanted in (weights, replace(weights, sha256=published)):
+            if wrong := _difference(wanted, part, digest):
                 raise ExtractorError(
-                    f"What came from {weights.url} has sha256 {digest} and should have {wanted}: it was not kept. Try "
-                    "again, or give the path of a right copy with --weights."
+                    f"What came from {weights.url} {wrong}: it was not kept. Try again, or give the path of a right "
+                    "copy with --weights."
                 )
         part.replace(target)
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -195,11 +242,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def card_of_weights(weights: Weights) -> dict[str, str]:
     """What there is to know of published weights; the other files of one network as sentences by their prefix."""
-    own = {key: value for key, value in asdict(weights).items() if key not in ("prefix", "beside")}
-    return own | {
-        one.prefix.rstrip("."): f"{one.url} ({one.source}; {one.licence}; sha256 {one.sha256 or 'not published'})"
-        for one in weights.beside
-    }
+    own = {key: getattr(weights, key) for key in ("url", "licence", "source", "sha256", "checked")}
+    return own | {one.prefix.rstrip("."): _in_a_line(one) for one in weights.beside}
+
+
+def _in_a_line(weights: Weights) -> str:
+    digest = f"; sha256 {weights.sha256}" if weights.sha256 else ""
+    return f"{weights.url} ({weights.source}; {weights.licence}{digest}; checked: {weights.checked})"
 
 
 def read_checkpoint(path: Path) -> State:

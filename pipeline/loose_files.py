@@ -227,7 +227,7 @@ def _refuse_other(output: Output, asked: Mapping[str, Mapping[str, str]]) -> Non
     for name, settings in asked.items():
         before = {COMPILED: NO} | there[name]
         for key, value in settings.items():
-            if key == "weights" and "weights_sha256" in settings:
+            if key in ("weights", "weights_revision") and "weights_sha256" in settings:
                 continue  # which tells more
             if before.get(key) != value:
                 what = f"with {key}" if len(asked) == 1 else f"with {key} of {name}"

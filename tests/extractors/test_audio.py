@@ -1,6 +1,7 @@
 """Sound is cut under the same windows as the frames, and MFCC and wav2vec 2.0 are what others compute."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,20 +74,56 @@ def test_mel_filters_are_those_of_transformers() -> None:
     np.testing.assert_allclose(cosines(40, 40).T @ cosines(40, 40), torch.eye(40), atol=1e-6)
 
 
-def test_wav2vec2_loads_a_directory_and_hears_what_transformers_hears(tmp_path: Path) -> None:
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+SMALL |= {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "codevector_dim": 16, "proj_codevector_dim": 16}
+
+
+def heard_by_transformers(network: Any, sound: np.ndarray) -> np.ndarray:
+    from transformers import Wav2Vec2FeatureExtractor
+
+    values = Wav2Vec2FeatureExtractor(do_normalize=True)(sound[0], sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        vector: np.ndarray = network(values.input_values).last_hidden_state.mean(1).numpy()
+    return vector
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "pickled, with a head, under older names"])
+def test_wav2vec2_loads_a_folder_and_hears_what_transformers_hears(tmp_path: Path, layout: str) -> None:
+    from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 
     torch.manual_seed(0)
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    theirs = Wav2Vec2Model(Wav2Vec2Config(**small, conv_dim=(16,) * 7, num_conv_pos_embeddings=16)).eval()
-    theirs.save_pretrained(tmp_path)
+    whole = Wav2Vec2ForPreTraining(Wav2Vec2Config(**SMALL)).eval()
+    (whole.wav2vec2 if layout == "safetensors" else whole.config).save_pretrained(tmp_path)
+    if layout != "safetensors":
+        old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+        state = whole.state_dict()
+        for now, before in old.items():
+            state = {key.replace(now, before): value for key, value in state.items()}
+        torch.save(state, tmp_path / "pytorch_model.bin")
     ours = create("wav2vec2", tmp_path)
     assert (ours.dim, len(ours.weights_sha256)) == (32, 64)
     sound = np.random.default_rng(1).normal(0, 0.2, (1, 10_667)).astype(np.float32)
-    values = Wav2Vec2FeatureExtractor(do_normalize=True)(sound[0], sampling_rate=RATE, return_tensors="pt")
-    with torch.no_grad():
-        wanted = theirs(values.input_values).last_hidden_state.mean(1).numpy()
+    wanted = heard_by_transformers(whole.wav2vec2, sound)
     np.testing.assert_allclose(ours.embed(sound).numpy()[:, 0], wanted, atol=1e-5)
+
+
+class Runs:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> object:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_wav2vec2_never_runs_what_a_folder_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "wav2vec2"}')
+    torch.save({"a": Runs()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ExtractorError, match="plain tensors"):
+        create("wav2vec2", tmp_path)
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "config.json").write_text('{"model_type": "hubert"}')
+    with pytest.raises(ExtractorError, match="this one says 'hubert'"):
+        create("wav2vec2", tmp_path)
 
 
 def test_frames_are_not_sound() -> None:

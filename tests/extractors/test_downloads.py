@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from csmv.extractors.extractor_errors import ExtractorError
-from csmv.extractors.weights import TRIES, Weights, fetch
+from csmv.extractors.registry import card_of, own_names
+from csmv.extractors.weights import TRIES, Weights, fetch, git_blob_id
 
 DATA = bytes(range(256)) * 4096  # a mebibyte
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -121,3 +122,38 @@ def test_a_file_that_is_not_there_is_asked_for_once(host: tuple[Host, str], tmp_
     with pytest.raises(ExtractorError, match="could not be fetched"):
         fetch(Weights("http://127.0.0.1:9/w.pt", "MIT", "here"))
     assert kept(tmp_path) == []
+
+
+def test_a_file_of_a_git_repository_is_compared_with_its_id_there(host: tuple[Host, str], tmp_path: Path) -> None:
+    _, address = host
+    (tmp_path / "hello").write_bytes(b"hello\n")
+    assert git_blob_id(tmp_path / "hello") == "ce013625030ba8dba906f756967f9e9ca394464a"  # as `git hash-object` says
+    blob = hashlib.sha1(b"blob 1048576\0" + DATA).hexdigest()
+    with pytest.raises(ExtractorError, match=f"git blob id {blob} and should have 73a4fd1d: it was not kept"):
+        fetch(Weights(f"{address}/w.pt", "MIT", "here", git_blob="73a4fd1d"))
+    assert kept(tmp_path) == []
+    path = fetch(Weights(f"{address}/w.pt", "MIT", "here", git_blob=blob))
+    path.write_bytes(DATA[:-1])
+    with pytest.raises(ExtractorError, match=f"should have {blob}: delete that file"):
+        fetch(Weights(f"{address}/w.pt", "MIT", "here", git_blob=blob))
+
+
+def test_files_of_one_name_and_different_addresses_are_kept_apart(host: tuple[Host, str]) -> None:
+    _, address = host
+    first, second = (
+        fetch(Weights(f"{address}/{one}/model.safetensors", "unknown", "a person", anybodys=True)) for one in "ab"
+    )
+    assert first != second
+    assert first.name == second.name == "model.safetensors"
+    hub = "https://huggingface.co/{}/resolve/main/model.safetensors"
+    places = {Weights(hub.format(name), "MIT", "there").place for name in ("timm/one", "timm/two", "other/one")}
+    assert len(places) == 3
+
+
+def test_published_weights_are_checked_and_of_one_commit() -> None:
+    for name in own_names():
+        for card in card_of(name)["weights"].values():
+            said = " ".join(map(str, card.values()))
+            assert "/main/" not in said, name
+            assert "no digest is published" not in said, name
+            assert card["checked"], name
