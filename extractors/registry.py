@@ -9,13 +9,13 @@ import gc
 import json
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
+from csmv.extractors.nearest_names import did_you_mean
 
 if TYPE_CHECKING:
     from csmv.extractors.base import Extractor
@@ -211,9 +211,7 @@ def extractor_class(name: str) -> "type[Extractor]":
     if colon and (family := _point(prefix, FAMILIES)) is not None:
         made: type[Extractor] = _load(family)(rest)
         return made
-    near = get_close_matches(name, names(), 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names())}."
-    raise UnknownChoiceError(f"There is no extractor '{name}': {hint}")
+    raise UnknownChoiceError(f"There is no extractor '{name}': {did_you_mean(name, names())}")
 
 
 def create(name: str, weights: Any = "default", **options: Any) -> "Extractor":

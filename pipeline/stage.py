@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
+from csmv.extractors.nearest_names import did_you_mean
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.schemas import FailureReason
 from csmv.pipeline.scrub import ScrubPolicy
@@ -315,5 +316,5 @@ def named(stages: Iterable[Stage], name: str) -> Stage:
     """The stage of that name. Raises CsmvError, with the names there are."""
     by_name = {stage.name: stage for stage in stages}
     if name not in by_name:
-        raise CsmvError(f"There is no stage '{name[:40]}'; the stages are {', '.join(by_name)}.")
+        raise CsmvError(f"There is no stage '{name[:40]}'; {did_you_mean(name[:40], by_name, 'the stages are')}")
     return by_name[name]

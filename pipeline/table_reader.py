@@ -15,6 +15,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csmv.extractors.nearest_names import did_you_mean
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import (
     Entry,
@@ -218,8 +219,8 @@ class TableReader(Root):
         with self.open_table(f"splits/{name}", None) as file:
             if file is not None:
                 return _without_place(file.read())
-        built = ", ".join(self.split_names()) or "none"
-        raise CsmvError(f"There is no split '{name}' (built so far: {built}); build it with `csmv split`.")
+        hint = did_you_mean(name, self.split_names(), "built so far:").rstrip(".")
+        raise CsmvError(f"There is no split '{name}' ({hint}); build it with `csmv split`.")
 
     def split_names(self) -> list[str]:
         """The splits that have been built."""

@@ -1,6 +1,5 @@
 """Reading configuration: files, YAML, and sections that reject what they do not know and name the nearest they do."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -8,6 +7,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from csmv.extractors.nearest_names import did_you_mean
 from csmv.pipeline.errors import CsmvError
 
 
@@ -90,8 +90,7 @@ def _sentence(section: type[BaseModel], error: ValidationError) -> str:
         described = next((field.description for field in fields if field is not None), None)
         return f"{path}: {wording(first, described)}{more}."
     keys = sorted({key for model in sections for key in model.model_fields})
-    near = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(keys)}."
+    hint = did_you_mean(str(first["loc"][-1]), keys, "known keys are", cutoff=0.5)
     return f"unknown key '{path}'{more}; {hint}"
 
 

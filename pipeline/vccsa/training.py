@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from csmv.extractors.nearest_names import did_you_mean
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import CLASSES, TASKS
 from csmv.pipeline.root import is_safe_id
@@ -40,6 +41,7 @@ from csmv.pipeline.vccsa.run_files import (
     refuse_other_settings,
     refuse_taken,
     require_name,
+    run_names,
     why_failed,
 )
 from csmv.pipeline.vccsa.token_cache import TokenCache
@@ -189,7 +191,8 @@ def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
     if is_safe_id(run_name) and (reason := why_failed(store, run_name)) is not None:
         raise FailedRunError(f"The run '{run_name}' failed and has no scores: {reason}")
     if document is None:
-        raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}'; train it with `csmv train`.")
+        hint = did_you_mean(run_name[:80], run_names(store)[0], "its finished runs are")
+        raise CsmvError(f"The root '{store.root}' has no finished run '{run_name[:80]}': {hint}")
     return config_in(document, run_name), _result_in(document, run_name)
 
 

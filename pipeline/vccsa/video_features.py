@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from csmv.extractors.nearest_names import did_you_mean
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.parts import read_with_parts
@@ -73,7 +74,11 @@ def load_features(store: Store, name: str) -> FeatureSet:
                 )
             tick(1)
     if not dim:
-        raise CsmvError(f"The root '{store.root}' has no {table}; make it with `csmv extract --extractor {name}`.")
+        sets = sorted({path.split("/")[1] for path in store.files("features")} - {name})
+        hint = did_you_mean(name, sets, "its feature sets are").rstrip(".")
+        raise CsmvError(
+            f"The root '{store.root}' has no {table} ({hint}); make it with `csmv extract --extractor {name}`."
+        )
     return FeatureSet(name, dim, videos, digest.hexdigest())
 
 
