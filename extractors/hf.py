@@ -118,8 +118,8 @@ class HfModel(Extractor):
     @classmethod
     def card(cls) -> dict[str, Any]:
         """What there is to know before use: whose vector it is, too, and the revision."""
-        found = {"vector": str(cls.pool.__doc__), "network": cls.network_class.__name__}
-        return super().card() | found | ({"revision": cls.repository.commit} if cls.repository.commit else {})
+        of_model = {"vector": str(cls.pool.__doc__), "network": cls.network_class.__name__}
+        return super().card() | of_model | ({"revision": cls.repository.commit} if cls.repository.commit else {})
 
     def build(self, classes: int) -> nn.Module:
         network: nn.Module = self.network_class._from_config(self.config, **_arguments(self.network_class))
@@ -201,22 +201,22 @@ def hf_extractor(asked: str) -> type[HfModel]:
     """
     if OURS in asked.lower():
         raise _needs_code(asked)
-    found = repository(asked)
-    said = found.config()
+    asked_repository = repository(asked)
+    said = asked_repository.config()
     kind, architecture = str(said.get("model_type", "")), next(iter(said.get("architectures") or ()), "")
     if OURS in kind.lower() or (kind not in transformers.CONFIG_MAPPING and said.get("auto_map")):
         raise _needs_code(asked)
     network_class, pool = _network_of(asked, kind, str(architecture))
     try:
-        config = network_class.config_class.from_pretrained(found.folder, local_files_only=True)
+        config = network_class.config_class.from_pretrained(asked_repository.folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise ExtractorError(f"The config.json of hf:{asked} can't be used ({_line(error)}).") from None
-    transform, scaling = _preprocessing(asked, kind, found.folder)
+    transform, scaling = _preprocessing(asked, kind, asked_repository.folder)
     frames = int(getattr(config, FRAMES[kind])) if kind in FRAMES else 0
-    made = {
-        "__doc__": f"{network_class.__name__} of {found.name}.",
-        "name": f"hf:{found.name}",
-        "repository": found,
+    members = {
+        "__doc__": f"{network_class.__name__} of {asked_repository.name}.",
+        "name": f"hf:{asked_repository.name}",
+        "repository": asked_repository,
         "network_class": network_class,
         "config": config,
         "pool": staticmethod(pool),
@@ -226,8 +226,8 @@ def hf_extractor(asked: str) -> type[HfModel]:
         "classes": int(config.num_labels) if pool is before_classifier else 0,
     }
     if frames:
-        made["rule"] = ClipRule(frames=frames, step=frames)
-    return type("HfNetwork", (HfVideo if frames else HfImages,), made)
+        members["rule"] = ClipRule(frames=frames, step=frames)
+    return type("HfNetwork", (HfVideo if frames else HfImages,), members)
 
 
 def _needs_code(asked: str) -> ExtractorError:
@@ -285,7 +285,7 @@ def _pretrained(name: str, network_class: Any, config: Any, folder: Path) -> nn.
     shown = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity(logging.ERROR)  # what is left over is told, if at all, by the error below
     try:
-        network, found = network_class.from_pretrained(
+        network, loading = network_class.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -298,7 +298,7 @@ def _pretrained(name: str, network_class: Any, config: Any, folder: Path) -> nn.
         raise ExtractorError(f"The weights of {name} could not be loaded ({_line(error)}).") from error
     finally:
         transformers.logging.set_verbosity(shown)
-    missing, wrong = sorted(found["missing_keys"]), sorted(map(str, found["mismatched_keys"]))
+    missing, wrong = sorted(loading["missing_keys"]), sorted(map(str, loading["mismatched_keys"]))
     if missing or wrong:
         raise ExtractorError(
             f"The weights of {name} do not fit its config.json: {len(missing)} keys missing, {len(wrong)} of another "

@@ -147,13 +147,13 @@ def own_names() -> list[str]:
     Raises:
         ExtractorError: what was recorded when it was installed is of an earlier version.
     """
-    found = {point.name for point in _own(GROUP)}
-    if lacking := sorted(_house_cards().keys() - found):
+    installed = {point.name for point in _own(GROUP)}
+    if lacking := sorted(_house_cards().keys() - installed):
         raise ExtractorError(
             f"csmv was installed before its extractor '{lacking[0]}' was added, so that it is not found: run "
             "`pip install -e .` in its folder, or install its wheel again."
         )
-    return sorted(found)
+    return sorted(installed)
 
 
 def names() -> list[str]:

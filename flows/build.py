@@ -83,14 +83,16 @@ def _build(opened: OpenDataset, run: "Callable[[Stage], State[Any] | None]") -> 
     unreadable = unread(opened.store)
     if failed or unfinished:
         again = "Run the same again later." if not failed else ""
-        told = " ".join(part for part in (*failed, *unfinished, again) if part)
-        return Failed(message=told) if failed else Failed(name=UNFINISHED, message=told)
+        sentence = " ".join(part for part in (*failed, *unfinished, again) if part)
+        return Failed(message=sentence) if failed else Failed(name=UNFINISHED, message=sentence)
     if unreadable:
         more = f" (and {len(unreadable) - 1:,} more)" if len(unreadable) > 1 else ""
-        told = f"{opened.store.root} is built of what could be read. Not everything that came could: {unreadable[0]}"
+        sentence = (
+            f"{opened.store.root} is built of what could be read. Not everything that came could: {unreadable[0]}"
+        )
         mended = f"`csmv collect --root {opened.store.root} --reparse`"
         return Failed(
-            name=UNFINISHED, message=f"{told}{more}. Once csmv has been mended, {mended} makes the rows of it."
+            name=UNFINISHED, message=f"{sentence}{more}. Once csmv has been mended, {mended} makes the rows of it."
         )
     idle = [stage.name for stage in STAGES if stage not in asked]
     note = f"; its dataset.yaml asks for no {', '.join(idle)}" if idle else ""

@@ -26,8 +26,8 @@ def declare_limits(client: SyncPrefectClient, *, forget_holders: bool = False) -
         forget_holders: free all slots; right only where nobody else uses the server.
     """
     for limits in STAGES:
-        made = _make_limit(client, GlobalConcurrencyLimitCreate(name=limits.slot, limit=limits.everywhere))
-        if forget_holders and not made:
+        is_new = _make_limit(client, GlobalConcurrencyLimitCreate(name=limits.slot, limit=limits.everywhere))
+        if forget_holders and not is_new:
             client.update_global_concurrency_limit(limits.slot, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 

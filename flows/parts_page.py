@@ -27,15 +27,15 @@ def show_parts(client: SyncPrefectClient, run_id: UUID, stage: str, root: str, p
     key = re.sub(r"[^a-z0-9]+", "-", f"{stage}-{root_name(root)}-parts".casefold()).strip("-")
     sought = ArtifactFilter(key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
     text = page_of_parts(stage, shown(root), parts)
-    there = client.read_artifacts(artifact_filter=sought, limit=1)
-    if there and there[0].id is not None:
-        if there[0].data != text:
-            client.update_artifact(there[0].id, ArtifactUpdate(data=text))
+    artifacts = client.read_artifacts(artifact_filter=sought, limit=1)
+    if artifacts and artifacts[0].id is not None:
+        if artifacts[0].data != text:
+            client.update_artifact(artifacts[0].id, ArtifactUpdate(data=text))
         return
-    made = ArtifactCreate(
+    artifact = ArtifactCreate(
         key=key, type="markdown", data=text, description=f"{stage} of {shown(root)}, by part", flow_run_id=run_id
     )
-    client.create_artifact(made)
+    client.create_artifact(artifact)
 
 
 def page_of_parts(stage: str, root: str, parts: Sequence[FlowRun]) -> str:

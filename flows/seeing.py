@@ -165,7 +165,7 @@ def page(stage: str, root: str, units: int, report: UnitReport, seconds: float, 
 
 def line(what: str, amounts: Mapping[str, float], reasons: Counter[str], seconds: float) -> str:
     """`features 0003: 512 videos, 40,960 windows, 812 s; failures: 3 no_audio`; it names nobody."""
-    told = [f"{round(amount):,} {_UNITS_OF.get(name, name)}" for name, amount in amounts.items() if round(amount)]
-    told.append(f"{seconds:,.1f} s")
+    parts = [f"{round(amount):,} {_UNITS_OF.get(name, name)}" for name, amount in amounts.items() if round(amount)]
+    parts.append(f"{seconds:,.1f} s")
     failures = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    return f"{what}: {', '.join(told)}" + (f"; failures: {failures}" if failures else "")
+    return f"{what}: {', '.join(parts)}" + (f"; failures: {failures}" if failures else "")

@@ -124,18 +124,18 @@ def all_texts(line: str) -> list[Found]:
         _DECODER.decode(line)
     except (ValueError, RecursionError):
         return []
-    found = []
+    texts = []
     at = 0
     while at < len(line):
         if string := _STRING.match(line, at):
-            found.append(Found(*string.span(), _DECODER.decode(string[0]), ""))
+            texts.append(Found(*string.span(), _DECODER.decode(string[0]), ""))
             at = string.end()
         elif number := _NUMBER.match(line, at):
-            found.append(Found(*number.span(), number[0], ""))
+            texts.append(Found(*number.span(), number[0], ""))
             at = number.end()
         else:
             at += 1
-    return found
+    return texts
 
 
 def unescaped(text: str) -> str:

@@ -73,8 +73,8 @@ def planned(
     def is_it(key: str, file: LooseFile) -> bool:
         return key in recorded and _is_same(file, recorded[key], digests)
 
-    kept = {entry.path: key for key, entry in recorded.items()}
-    keys = keys_of(files, kept, is_it)
+    key_of_path = {entry.path: key for key, entry in recorded.items()}
+    keys = keys_of(files, key_of_path, is_it)
     output.claim([*keys])
     named = dict(zip(keys, files, strict=True))
     todo = [key for key, file in named.items() if not _is_done(output, key, file, configs, digests)]
@@ -102,12 +102,12 @@ def extract_loose(
     """
     from csmv.extractors.engine import Engine
 
-    made = {name: footer(run.configs[name], network) for name, network in networks.items()}
-    deciding = {name: _deciding(made[name], networks[name]) for name in networks}
+    footers = {name: footer(run.configs[name], network) for name, network in networks.items()}
+    deciding = {name: _deciding(footers[name], networks[name]) for name in networks}
     _refuse_other(run.output, deciding)
     recorded = run.output.recorded
     recorded.extractors = deciding
-    here = {name: {key: one[key] for key in _MADE_ON if key in one} for name, one in made.items()}
+    here = {name: {key: one[key] for key in _MADE_ON if key in one} for name, one in footers.items()}
     if here not in recorded.made_on:
         recorded.made_on.append(here)
     run.output.begin({name: network.dim for name, network in networks.items()})
@@ -186,7 +186,7 @@ def _is_done(
 def _foreseen(config: FeatureConfig, asked: LooseConfig) -> dict[str, str]:
     """What decides the numbers, as far as that is known without a network."""
     cls = extractor_class(config.extractor)
-    known = {
+    settings = {
         "extractor": config.extractor,
         "clip_rule": str(asked.rule(cls.rule)),
         "granularity": config.granularity,
@@ -195,11 +195,11 @@ def _foreseen(config: FeatureConfig, asked: LooseConfig) -> dict[str, str]:
         COMPILED: YES if config.compile else NO,
     }
     if cls.weightless:
-        return known
+        return settings
     path = Path(config.weights).expanduser()
     if config.weights in ("default", "random", *cls.weights) or not path.is_file():
-        return known | {"weights": _weights_name(config.weights, cls)}
-    return known | {"weights_sha256": sha256_of(path)}
+        return settings | {"weights": _weights_name(config.weights, cls)}
+    return settings | {"weights_sha256": sha256_of(path)}
 
 
 def _weights_name(weights: str, cls: "type[Extractor]") -> str:
@@ -218,14 +218,14 @@ def _deciding(made: Mapping[str, str], network: "Extractor") -> dict[str, str]:
 
 def _refuse_other(output: Output, asked: Mapping[str, Mapping[str, str]]) -> None:
     """Raises CsmvError, naming the first thing that differs, if what is there was made otherwise."""
-    there = output.recorded.extractors
-    if not there:
+    recorded = output.recorded.extractors
+    if not recorded:
         return
-    if there.keys() != asked.keys():
-        then, now = (", ".join(sorted(one)) for one in (there, asked))
+    if recorded.keys() != asked.keys():
+        then, now = (", ".join(sorted(one)) for one in (recorded, asked))
         raise CsmvError(_refusal(output, "by the extractor(s)", then, now))
     for name, settings in asked.items():
-        before = {COMPILED: NO} | there[name]
+        before = {COMPILED: NO} | recorded[name]
         for key, value in settings.items():
             if key in ("weights", "weights_revision") and "weights_sha256" in settings:
                 continue  # which tells more

@@ -518,8 +518,8 @@ def _npy_bytes(array: NDArray[Any]) -> bytes:
 
 
 def _schema(dim: int, recorded: Recorded, extractor: str) -> pa.Schema:
-    made = {name: value for one in recorded.made_on[-1:] for name, value in one.get(extractor, {}).items()}
-    schema = features_spec(dim, "float32", recorded.extractors[extractor] | made).schema
+    machine = {name: value for one in recorded.made_on[-1:] for name, value in one.get(extractor, {}).items()}
+    schema = features_spec(dim, "float32", recorded.extractors[extractor] | machine).schema
     return schema.append(_START)
 
 

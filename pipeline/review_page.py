@@ -57,11 +57,11 @@ class Reviewed:
 
     def sentence(self) -> str:
         """For the person at the terminal."""
-        found = self.review
+        review = self.review
         who = "the group of its folder" if self.is_shared else "you alone"
         return (
-            f"{found.texts:,} texts, {found.touched:,} with personal data. The page is {self.path}: it shows personal "
-            f"data, and {who} can read it."
+            f"{review.texts:,} texts, {review.touched:,} with personal data. The page is {self.path}: it shows "
+            f"personal data, and {who} can read it."
         )
 
     @property

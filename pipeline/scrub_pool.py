@@ -86,8 +86,8 @@ class ScrubPool:
 
     def scrub(self, texts: Sequence[str], languages: Sequence[str | None] | None = None) -> list[Scrubbed]:
         """Each text scrubbed, in the order given; by the rules for its language, where that is known."""
-        known = [None] * len(texts) if languages is None else languages
-        whole = list(zip(texts, known, strict=True))
+        language_of_each = [None] * len(texts) if languages is None else languages
+        whole = list(zip(texts, language_of_each, strict=True))
         batches = (whole[at : at + _AT_ONCE] for at in range(0, len(whole), _AT_ONCE))
         scrubbed: list[Scrubbed] = []
         for batch, changed in self.map(_changed, batches, _length):

@@ -376,9 +376,9 @@ def _read(row: Row, line: str, fields: tuple[str, ...] | None, cleaned: _Cleaned
 
 def _whole(row: Row, line: str) -> _Read:
     """A row that is not as expected, with all of it to be scrubbed: its strings, or what its escapes stand for."""
-    found = all_texts(line)
-    if found:
-        return _Read(row, line, found)
+    texts = all_texts(line)
+    if texts:
+        return _Read(row, line, texts)
     body = line.rstrip("\r\n")
     return _Read(row, line, (Found(0, len(body), unescaped(body), ""),), quoted=False)
 

@@ -286,8 +286,8 @@ class _Memory:
     def _read(self) -> dict[str, Any]:
         data = self._store.read_if_there(MEMORY) if MEMORY in self._whole else None
         try:
-            found = json.loads(data or b"{}")
-            return found if isinstance(found, dict) else {}
+            document = json.loads(data or b"{}")
+            return document if isinstance(document, dict) else {}
         except ValueError:
             return {}
 

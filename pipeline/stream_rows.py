@@ -156,8 +156,8 @@ class RowStream:
             lines = self.encoding.decode(self._begin[:whole]).split("\n")
             written = [line for line in lines if line.strip()]
             cut_off = bool(written) and not self._begin.endswith(b"\n")
-            told = bool(written) and (_BEGINS_ARRAY.match(written[0].strip()) or is_object(written[0].strip()))
-            if told or len(written) >= _PEEK_LINES or (len(self._begin) >= _PEEK_BYTES and not cut_off):
+            begins_json = bool(written) and (_BEGINS_ARRAY.match(written[0].strip()) or is_object(written[0].strip()))
+            if begins_json or len(written) >= _PEEK_LINES or (len(self._begin) >= _PEEK_BYTES and not cut_off):
                 return written
             more = self._source.readline()
             if not more:

@@ -286,8 +286,8 @@ def _reparse(root: str, as_json: bool) -> None:
     rows = {table: store.read_all(table).num_rows for table in ("videos", "comments")}
     left, unreadable = source.remaining(store), unread(store)
     if as_json:
-        made = {"shards_written": store.n_shards - written.reused, "left": left, "unreadable": unreadable}
-        print_json(rows | made)
+        totals = {"shards_written": store.n_shards - written.reused, "left": left, "unreadable": unreadable}
+        print_json(rows | totals)
     else:
         typer.echo(
             f"{rows['videos']:,} videos and {rows['comments']:,} comments; {store.n_shards - written.reused} of "

@@ -206,8 +206,8 @@ def features_command(
         asked = parse(LooseConfig, loose, "csmv features")
     output = output_for(out, asked.format, names)
     with_sound = any(card_of(name)["kind"] == "audio" for name in names)
-    found = find(videos or (), lists or (), with_sound=with_sound)
-    _tell_of(found)
+    inputs = find(videos or (), lists or (), with_sound=with_sound)
+    _tell_of(inputs)
     _check_names(names)
     require_decoder(section["decoder"])
     configs = {
@@ -215,7 +215,7 @@ def features_command(
         for name, weights in _chosen(names, section["weights"])
     }
     with output.open():
-        run = planned(output, found.files, configs, asked)
+        run = planned(output, inputs.files, configs, asked)
         try:
             if run.todo or show_pred:
                 _compute(run, show_pred)
@@ -225,7 +225,7 @@ def features_command(
                 "goes on."
             ) from None
         output.finish()
-    _report(run, found, as_json)
+    _report(run, inputs, as_json)
 
 
 def _tell_of(found: Found) -> None:
@@ -276,10 +276,10 @@ def _predict(run: "LooseRun", networks: "dict[str, Extractor]", decoder: Decoder
     for name, network in networks.items():
         for key, file in run.files.items():
             try:
-                found = predictions(network, file.path, decoder=decoder)
+                classes = predictions(network, file.path, decoder=decoder)
             except MediaError:  # told with its features
                 continue
-            typer.echo(f"{key}: {name} predicts " + ", ".join(map(str, found)), err=True)
+            typer.echo(f"{key}: {name} predicts " + ", ".join(map(str, classes)), err=True)
 
 
 def _report(run: "LooseRun", found: Found, as_json: bool) -> None:

@@ -304,11 +304,11 @@ class _Search:
 
     def _in(self, piece: Piece) -> Counter[str]:
         """How often what is in a text, in the reading that shows the most of it."""
-        found = Counter[str]()
+        counts = Counter[str]()
         for text in readings(piece.text):
-            found |= self._known(piece, text)
-            found |= self._recognized(piece, text)
-        return found
+            counts |= self._known(piece, text)
+            counts |= self._recognized(piece, text)
+        return counts
 
     # ------------------------------------------------------------------ what is known
 
@@ -379,12 +379,12 @@ class _Search:
 
 def _is_plain_in_label(span: Span, text: str) -> bool:
     """Whether a finding in an id, a key or a name counts: numbers there are seldom anybody's."""
-    found = text[span.start : span.end]
+    words = text[span.start : span.end]
     if span.kind == Kind.PHONE:
-        return found.startswith("+")
-    return span.kind in (Kind.EMAIL, Kind.URL) or (span.kind == Kind.USERNAME and "@" in found)
+        return words.startswith("+")
+    return span.kind in (Kind.EMAIL, Kind.URL) or (span.kind == Kind.USERNAME and "@" in words)
 
 
 def _leads_to_person(span: Span, text: str) -> bool:
-    found = text[span.start : span.end]
-    return _PROFILE.search(found) is not None and _CANONICAL.match(found) is None
+    link = text[span.start : span.end]
+    return _PROFILE.search(link) is not None and _CANONICAL.match(link) is None

@@ -205,8 +205,8 @@ def _comments_on(store: "Store", video: str) -> set[str]:
 
 
 def _has_ids(store: "Store", ids: set[str]) -> bool:
-    found = store.read_all("comments")["comment_id"]
-    return bool(pc.any(pc.is_in(found, value_set=pa.array(sorted(ids), pa.string()))).as_py())
+    comment_ids = store.read_all("comments")["comment_id"]
+    return bool(pc.any(pc.is_in(comment_ids, value_set=pa.array(sorted(ids), pa.string()))).as_py())
 
 
 # ---------------------------------------------------------------------- removing

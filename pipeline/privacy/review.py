@@ -254,11 +254,11 @@ def _sample(text: str, marks: Sequence[_Marked], score: float | None, word: str 
         at = last
     rest = [Piece(text[at:high], Mark.NONE), Piece(" …" if max(at, high) < len(text) else "", Mark.NONE)]
     is_changed = any(replacement is not None for *_, replacement in marks)
-    found = text[start:end].strip() if word is None else word
+    value = text[start:end].strip() if word is None else word
     return Sample(
         _without_empty([*before, *rest]),
         _without_empty([*after, *rest]) if is_changed else (),
-        found if len(found) <= _LONGEST_WORD else "",
+        value if len(value) <= _LONGEST_WORD else "",
         score,
     )
 

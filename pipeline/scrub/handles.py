@@ -306,9 +306,9 @@ def _shaped(text: str) -> Iterator[Finding]:
     for match in _SHAPED.finditer(text):
         if "_" in match[0]:
             before = _COLON_BEFORE.search(text[max(0, match.start() - 30) : match.start()])
-            told = before is not None and (before["told"] or _has_unusual_part(match[0]))
-            told = told and text[match.end() : match.end() + 1] != ":" and not _FILE.search(match[0])
-            yield match.start(), match.end(), 0.6 if told else 0.35, "looks like a handle"
+            is_announced = before is not None and (before["told"] or _has_unusual_part(match[0]))
+            is_announced = is_announced and text[match.end() : match.end() + 1] != ":" and not _FILE.search(match[0])
+            yield match.start(), match.end(), 0.6 if is_announced else 0.35, "looks like a handle"
 
 
 def _mentions(text: str) -> Iterator[Finding]:
@@ -413,8 +413,8 @@ def _platform_score(text: str, platform: re.Match[str], match: re.Match[str], na
         return 0.0 if _is_speech_after(text, platform, name, end) else 0.85
     if match["word"] and _is_doing(name):
         return 0.0
-    told = bool(match["word"] or match["filler"])
-    if called and (shaped or (unusual and told)):
+    is_announced = bool(match["word"] or match["filler"])
+    if called and (shaped or (unusual and is_announced)):
         return 0.8
     if match["dash"]:
         if shaped and (" " in match["dash"] or is_clearly_shaped(name)):

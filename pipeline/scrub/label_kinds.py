@@ -64,8 +64,8 @@ class TagScheme:
 
     def parts(self, label: str) -> tuple[str, str]:
         """Whether a token begins a span (`B`) or goes on with one (`I`), and the label without its mark."""
-        found = self._pattern.fullmatch(label) if self._pattern else None
-        if found is None:
+        match = self._pattern.fullmatch(label) if self._pattern else None
+        if match is None:
             return "I", label
-        mark, name = found.groups() if self._pattern is _BEFORE else reversed(found.groups())
+        mark, name = match.groups() if self._pattern is _BEFORE else reversed(match.groups())
         return ("B" if mark in "BSU" else "I"), name

@@ -162,13 +162,13 @@ def _found(model: NerModel) -> Path:
 
 
 def _package(model: NerModel) -> Path:
-    found = find_spec(model.name) if model.name.isidentifier() else None
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec(model.name) if model.name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
         raise CsmvError(
             f"The scrub policy asks for the spaCy model '{shown(model)}', which is not installed: "
             f"`python -m spacy download {shown(model)}`, or name a folder, or take the model out of the policy."
         )
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _snapshot(model: NerModel) -> Path:

@@ -122,11 +122,11 @@ def _meanings(model: NerModel, labels: Sequence[str]) -> Mapping[str, Kind]:
                 "such as `labels: {PER: PERSON}`."
             )
         return kinds
-    known = {label.lower(): label for label in labels}
-    unknown = [label for label, _ in model.labels if label.lower() not in known]
+    by_lower_case = {label.lower(): label for label in labels}
+    unknown = [label for label, _ in model.labels if label.lower() not in by_lower_case]
     if unknown:
         raise CsmvError(f"The model '{shown(model)}' has no label '{unknown[0][:40]}'; it has {_listed(labels)}.")
-    return {known[label.lower()]: kind for label, kind in model.labels}
+    return {by_lower_case[label.lower()]: kind for label, kind in model.labels}
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -412,12 +412,12 @@ class _Gliner2:
         self._model = model
 
     def predict_entities(self, text: str, labels: list[str], threshold: float, **_: Any) -> list[dict[str, Any]]:
-        found = self._model.extract_entities(
+        entities = self._model.extract_entities(
             text, labels, threshold=threshold, include_confidence=True, include_spans=True
         )
         return [
             {"label": label, "score": one["confidence"], "start": one["start"], "end": min(one["end"], len(text))}
-            for label, several in found["entities"].items()
+            for label, several in entities["entities"].items()
             for one in several
             if one["start"] < len(text)  # it adds a full stop where there is none
         ]

@@ -307,12 +307,12 @@ class _Rule:
         number = self.behind.match(text, start)
         if number is None or (start == at and text[at - 1].isascii() and text[at].isalpha()):
             return None
-        told = _TOLD.search(text, at, start) is not None
-        if not told and (self.named.told and self.named.rule == "password"):
+        is_announced = _TOLD.search(text, at, start) is not None
+        if not is_announced and (self.named.told and self.named.rule == "password"):
             return None
-        if not told and self.named.told and len(number[0]) < 5 and at - begin < 5:
+        if not is_announced and self.named.told and len(number[0]) < 5 and at - begin < 5:
             return None  # "pin 1000" says no more than "pin this"
-        return None if _is_a_count(text, number, told or not self.named.told) else number.span()
+        return None if _is_a_count(text, number, is_announced or not self.named.told) else number.span()
 
     def _nearby(self, text: str, at: int) -> tuple[int, int] | None:
         if not self.named.nearby:

@@ -224,8 +224,10 @@ def _evidence(text: str, start: int) -> Said:
             return Said.COUNTED
         if word in _CALLED or _CALLED_STEMS.search(word):
             around = [other for other, _, _ in (*words[max(0, place - 1) : place], *words[place + 1 :])]
-            told = not noun or _TOLD.search(before) is not None or any(_is_of_somebody(other) for other in around)
-            return Said.DIRECTLY if told else Said.NUMBERED
+            is_somebodys = (
+                not noun or _TOLD.search(before) is not None or any(_is_of_somebody(other) for other in around)
+            )
+            return Said.DIRECTLY if is_somebodys else Said.NUMBERED
         if word not in _SMALL:
             break
         at = begin

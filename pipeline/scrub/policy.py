@@ -219,8 +219,8 @@ class OwnPattern(Sparse):
     @classmethod
     def _in_any_casing(cls, kind: Any) -> Any:
         if isinstance(kind, str) and kind.upper() not in set(Kind):
-            known = ", ".join(sorted(Kind)).lower()
-            raise ValueError(f"there is no kind '{kind[:40]}'; the kinds are {known}")
+            kinds = ", ".join(sorted(Kind)).lower()
+            raise ValueError(f"there is no kind '{kind[:40]}'; the kinds are {kinds}")
         return kind.upper() if isinstance(kind, str) else kind
 
     @field_validator("context")

@@ -114,8 +114,8 @@ class Borrowed:
             settings["supported_entity"] = self.entity
         if self.flags is not None:
             settings["global_regex_flags"] = self.flags
-        made = getattr(package, self.name, None) or getattr(package.predefined_recognizers, self.name)
-        recognizer: PatternRecognizer = made(**settings)
+        recognizer_class = getattr(package, self.name, None) or getattr(package.predefined_recognizers, self.name)
+        recognizer: PatternRecognizer = recognizer_class(**settings)
         return recognizer
 
 

@@ -230,7 +230,7 @@ class Scrubber:
 
     def _check_own_texts(self) -> None:
         """Raises CsmvError for a text of one's own that would be read as a finding, or as a part of one."""
-        kept = self._spared, self._inert
+        own = self._spared, self._inert
         self._spared, self._inert = Spared(ScrubPolicy(), WordLists()), placeholders_inert
         for text in sorted(self.policy.own_texts()):
             for context in (*_AROUND, *(_GLUED if is_bracketed(text) else ())):
@@ -241,7 +241,7 @@ class Scrubber:
                         f"The scrub policy puts '{text}' in the place of findings, and that would itself be read as "
                         "one, or as part of one: take another text, such as '[user]'."
                     )
-        self._spared, self._inert = kept
+        self._spared, self._inert = own
 
 
 class _Piece(NamedTuple):

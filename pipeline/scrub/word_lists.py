@@ -64,10 +64,10 @@ def digest_of_list(data: bytes) -> str:
 
 
 def _mismatch(name: str, asked: str, given: str | None) -> str:
-    found = "is not there" if given is None else f"is another one (its SHA-256 begins with {given[:12]})"
+    state = "is not there" if given is None else f"is another one (its SHA-256 begins with {given[:12]})"
     return (
         f"The scrub policy expects the words of private/policy/{name}.txt with the SHA-256 {asked[:12]}..., and that "
-        f"file {found}: put it back, or take the words as they are now with `csmv words --root ROOT`."
+        f"file {state}: put it back, or take the words as they are now with `csmv words --root ROOT`."
     )
 
 

@@ -94,8 +94,8 @@ class Imported(Web):
 
     def expected_videos(self, links: Path | None = None) -> int:
         """The videos in the files."""
-        found = (record for path in self._paths() for record in read_records(path, self.section.format))
-        return len({_video_of(record) for record in found if not isinstance(record, Odd)})
+        records = (record for path in self._paths() for record in read_records(path, self.section.format))
+        return len({_video_of(record) for record in records if not isinstance(record, Odd)})
 
     def prepare(self, store: Store, reach: Reach) -> None:
         """Nothing: nobody is asked."""

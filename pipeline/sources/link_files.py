@@ -337,9 +337,9 @@ def _named_in(row: _Row, columns: _Columns) -> _Found:
 def _why(row: _Row) -> str:
     """Why a row names no video: what its links are, or else that there is none."""
     reasons = [videos_in(cell).why for cell in row.cells if cell.strip()]
-    told = [reason for reason in reasons if reason not in ("", NO_ADDRESS)]
-    if told:
-        return told[0]
+    telling = [reason for reason in reasons if reason not in ("", NO_ADDRESS)]
+    if telling:
+        return telling[0]
     numbers = any(bare_ids_in(cell) or _ROUNDED.fullmatch(cell.strip()) for cell in row.cells)
     return NOT_OF_VIDEOS if numbers else NO_ADDRESS
 

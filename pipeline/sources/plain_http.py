@@ -97,9 +97,9 @@ def _resolve(client: "httpx.Client", link: str, pacer: Pacer) -> str | Verdict:
                 Outcome.UNREADABLE, note="a short link that leads nowhere"
             )
         url = urljoin(url, answer.headers["Location"])
-        found = video_id_of(url)
-        if found is not None:
-            return found
+        video_id = video_id_of(url)
+        if video_id is not None:
+            return video_id
         if not may_follow(url):
             return Verdict(Outcome.REFUSED_ADDRESS)
         if url.split("?", 1)[0].rstrip("/").endswith("/login"):

@@ -152,8 +152,8 @@ def read_published(annotations: Path, links: Path) -> PublishedFiles:
     annotations = _annotation_file(annotations)
     folder = annotations.parent
     for task, (name, expected) in _LABEL_MAPS.items():
-        found = _read_json(folder / name)
-        if found != expected:
+        classes = _read_json(folder / name)
+        if classes != expected:
             raise CsmvError(f"{name}: expected the {task} classes {json.dumps(expected)}, found another map.")
     entries, refused = _entries(_read_json(annotations), annotations.name)
     split_of: dict[str, str] = {}
@@ -386,11 +386,11 @@ def _entries(data: object, name: str) -> tuple[dict[str, Entry], list[Failure]]:
     entries: dict[str, Entry] = {}
     refused: list[Failure] = []
     for key, value in data.items():
-        found = _entry(key, value)
-        if isinstance(found, Entry):
-            entries[key] = found
+        entry = _entry(key, value)
+        if isinstance(entry, Entry):
+            entries[key] = entry
         else:
-            refused.append(Failure(_printable(key), found[0], found[1]))
+            refused.append(Failure(_printable(key), entry[0], entry[1]))
     if not entries:
         raise CsmvError(
             f"{name}: none of its {len(data)} entries has the fields of a CSMV entry; is it the right file?"

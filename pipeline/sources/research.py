@@ -462,8 +462,8 @@ def _following(data: object) -> dict[str, Any]:
 def _with_comments(source: ResearchSource, videos: Mapping[str, ResearchVideo]) -> list[str]:
     """The videos whose comments are wanted, as far as limits go."""
     limits = source.limits
-    kept = [video_id for video_id, video in sorted(videos.items()) if _in_range(video, source)]
-    wanted = kept if limits.videos is None else kept[: limits.videos]
+    in_range = [video_id for video_id, video in sorted(videos.items()) if _in_range(video, source)]
+    wanted = in_range if limits.videos is None else in_range[: limits.videos]
     return [video_id for video_id in wanted if limits.comments != 0 and videos[video_id].comment_count != 0]
 
 

@@ -258,24 +258,24 @@ class ResearchClient:
         for attempt in range(_TRIES + 1):
             try:
                 answer = self.http.post(f"{self.base}/v2/oauth/token/", data=form)
-                made = answer.json() if answer.status_code < 500 else None
+                body = answer.json() if answer.status_code < 500 else None
                 problem = f"HTTP {answer.status_code}"
             except (httpx.HTTPError, ValueError) as error:
-                made, problem = None, type(error).__name__
-            if isinstance(made, dict):
+                body, problem = None, type(error).__name__
+            if isinstance(body, dict):
                 break
             if attempt < _TRIES:
                 self.sleep(_pause("internal_error", "", attempt, None) or 0.0)
         else:
             raise CsmvError(f"The Research API gave no token {_TRIES + 1} times in a row ({problem}): run again later.")
         # OAuth's errors may come with HTTP 200, so the error is looked at first.
-        if made.get("error") or "access_token" not in made:
-            code = str(made.get("error", "no token"))[:60]
+        if body.get("error") or "access_token" not in body:
+            code = str(body.get("error", "no token"))[:60]
             raise CsmvError(f"The Research API gave no token ({code}): check {KEY_VARIABLE} and {SECRET_VARIABLE}.")
-        stated = made.get("expires_in")
+        stated = body.get("expires_in")
         lasts = stated if isinstance(stated, int) and stated > 0 else 7200
         self._token_until = time.monotonic() + max(lasts - min(_RENEW_EARLY_S, lasts // 2), 0)
-        return SecretStr(str(made["access_token"]))
+        return SecretStr(str(body["access_token"]))
 
 
 def _pause(code: str, message: str, attempt: int, wait_s: float | None) -> float | None:

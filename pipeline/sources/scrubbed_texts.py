@@ -109,10 +109,10 @@ class ScrubbedTexts:
     ) -> list[tuple[str, tuple[str, ...]]]:
         """Each text scrubbed, with the kinds that were removed: as the scrubber itself would."""
         policy = self._scrubber.policy
-        known = [None] * len(texts) if languages is None else map(policy.language_of, languages)
+        language_of_each = [None] * len(texts) if languages is None else map(policy.language_of, languages)
         again = []
         digests = []
-        for text, language in zip(texts, known, strict=True):
+        for text, language in zip(texts, language_of_each, strict=True):
             # A text has no \0 in it: what a language makes of it is kept apart from what it is elsewhere.
             digest = _digest(text if language is None else f"{language}\0{text}")
             digests.append(digest)

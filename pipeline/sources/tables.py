@@ -286,8 +286,8 @@ def _remembered(rows: Rows, forgotten: Forgotten) -> Rows:
             or _is_forgotten(comment.author, forgotten)
         )
     ]
-    kept = {comment.id for comment in comments}
-    return Rows(videos, comments, [label for label in rows.labels if label.comment in kept], rows.failures)
+    ids = {comment.id for comment in comments}
+    return Rows(videos, comments, [label for label in rows.labels if label.comment in ids], rows.failures)
 
 
 def _is_forgotten(person: Person | None, forgotten: Forgotten) -> bool:

@@ -129,14 +129,18 @@ class Web(Source):
         began = datetime.now(UTC)
 
         def tags() -> list[str]:
-            found = [tag for tag in self.pending_hashtags(store, again=reach.again and not only) if part.has(tag)]
-            return [tag for tag in found if not only or _last(Landing(store).tag_visits(tag)) in only]
+            pending_tags = [
+                tag for tag in self.pending_hashtags(store, again=reach.again and not only) if part.has(tag)
+            ]
+            return [tag for tag in pending_tags if not only or _last(Landing(store).tag_visits(tag)) in only]
 
         def targets() -> list[Target]:
             pending = self.pending_videos(store, collector.report if not only else None, part, began=began, reach=reach)
-            found = [target for target in pending if part.has(target.video_id)]
+            own_targets = [target for target in pending if part.has(target.video_id)]
             visits = Landing(store).video_visits() if only else {}
-            return [target for target in found if not only or _last(visits.get(target.video_id, [])) in {None, *only}]
+            return [
+                target for target in own_targets if not only or _last(visits.get(target.video_id, [])) in {None, *only}
+            ]
 
         work = tags if part.step != "videos" else list, targets if part.step != "hashtags" else list
         report = asyncio.run(collector.run(*work))
@@ -245,9 +249,9 @@ def _rows(store: Store, shard: int, section: WebSource) -> Rows:
             failure = refused.failure(video_id)
         if failure is not None and not (verdict.outcome is Outcome.UNREADABLE and seen.mended):
             failures.append(failure)
-        kept = _may_keep(verdict) or (is_gone and was_there and section.gone == "keep")
+        has_row = _may_keep(verdict) or (is_gone and was_there and section.gone == "keep")
         # What its newest item refuses has no row, whichever visit came last and whatever becomes of what is gone.
-        if seen.item is None or not seen.usable or not kept or refused is not None:
+        if seen.item is None or not seen.usable or not has_row or refused is not None:
             continue
         if not limits.admit(seen.item.day, seen.item.stats.comments):
             continue
@@ -264,9 +268,9 @@ def _rows(store: Store, shard: int, section: WebSource) -> Rows:
 
 def _dates(visits: Sequence[Visit]) -> str:
     """When a video that is gone was last there, and when it was found to be gone."""
-    there = [visit.when for visit in visits if isinstance(visit.outcome, Done)]
-    after = [visit.when for visit in visits if visit.when > there[-1]]
-    return f"last there on {there[-1]:%Y-%m-%d}, gone on {after[0] if after else there[-1]:%Y-%m-%d}"
+    days_there = [visit.when for visit in visits if isinstance(visit.outcome, Done)]
+    after = [visit.when for visit in visits if visit.when > days_there[-1]]
+    return f"last there on {days_there[-1]:%Y-%m-%d}, gone on {after[0] if after else days_there[-1]:%Y-%m-%d}"
 
 
 def _last(visits: list[Visit]) -> Ending | None:
@@ -330,8 +334,8 @@ def _see(landing: Landing, video_id: str, visits: Iterable[Visit], honours: bool
     seen = _Seen(honours)
     for visit in visits:
         seen.dropped = Counter()
-        kept = [_absorb(seen, video_id, record) for record in landing.read(visit.name)]
-        unreadable = [is_readable for is_readable in kept if is_readable is not None]
+        readable = [_absorb(seen, video_id, record) for record in landing.read(visit.name)]
+        unreadable = [is_readable for is_readable in readable if is_readable is not None]
         seen.mended = bool(unreadable) and all(unreadable)
     return seen
 

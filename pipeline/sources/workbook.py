@@ -132,8 +132,8 @@ def _links_behind(path: str) -> dict[str, dict[int, dict[int, str]]]:
             cells = behind.setdefault(_attribute(sheet, "name"), {})
             for element in _elements(archive, place, "c", "hyperlink"):
                 where = _CELL.match(_attribute(element, "r") or _attribute(element, "ref"))
-                made = [_FORMULA.search(inner.text or "") for inner in element if inner.tag.endswith("}f")]
-                target = links.get(_attribute(element, "id"), "") or next((one[1] for one in made if one), "")
+                formulas = [_FORMULA.search(inner.text or "") for inner in element if inner.tag.endswith("}f")]
+                target = links.get(_attribute(element, "id"), "") or next((one[1] for one in formulas if one), "")
                 if where and target:
                     cells.setdefault(int(where[2]), {})[_column(where[1])] = target
     return behind

@@ -132,10 +132,10 @@ class Ytdlp(Source):
 
     def file(self, store: Store, video_id: str) -> Path | None:
         """The video beside its info file."""
-        kept = self._kept(store, video_id)
-        stem = _said(store, kept[-1])["stem"] if self.section.path and kept else ""
-        found = (self._folder() / f"{stem}{suffix}" for suffix in VIDEO_SUFFIXES) if stem else iter(())
-        return next((path for path in found if path.is_file()), None)
+        names = self._kept(store, video_id)
+        stem = _said(store, names[-1])["stem"] if self.section.path and names else ""
+        candidates = (self._folder() / f"{stem}{suffix}" for suffix in VIDEO_SUFFIXES) if stem else iter(())
+        return next((path for path in candidates if path.is_file()), None)
 
     @property
     def manners(self) -> Manners:
@@ -167,14 +167,14 @@ class Ytdlp(Source):
             record_failures(store, STAGE, store.shard_of(key), [Failure(key, FailureReason.UNSAFE_ID, text)])
             return 0
         name, said = self._file_of(store, stem, info)
-        kept = self._kept(store, video_id)
-        if name not in kept:
+        names = self._kept(store, video_id)
+        if name not in names:
             body = json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogatepass")
             write_records(store, name, [Record("about:ytdlp", body)])
-        for old in kept:
+        for old in names:
             if old != name:
                 store.remove(old)
-        return int(name not in kept)
+        return int(name not in names)
 
     def _file_of(self, store: Store, stem: str, info: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """What is wanted of an info, and the landing file that it belongs into, named by its content."""
