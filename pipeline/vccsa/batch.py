@@ -1,7 +1,8 @@
 """What goes into a network and what comes out, the same for every model under the one training loop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,11 +36,17 @@ class Batch:
     words: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on a device."""
-        moved = {name: getattr(self, name).to(device) for name in _PLAIN}
-        streams = tuple(Stream(stream.frames.to(device), stream.seen.to(device)) for stream in self.streams)
-        words = None if self.words is None else self.words.to(device)
-        return replace(self, streams=streams, words=words, **moved)
+        """The batch on a device. What is pinned is copied while the device computes."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+
+    def pinned(self) -> "Batch":
+        """The batch in memory that a GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in _PLAIN}
+        streams = tuple(Stream(change(stream.frames), change(stream.seen)) for stream in self.streams)
+        return replace(self, streams=streams, words=None if self.words is None else change(self.words), **changed)
 
 
 _PLAIN = ("ids", "text_seen", "video_of", "opinion", "emotion", "rows")

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from csmv.pipeline.errors import CsmvError, UsageError
+from csmv.pipeline.labels import TASKS
 from csmv.pipeline.progress import track
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.batch import Batch
 from csmv.pipeline.vccsa.batches import Batches, Rows
 from csmv.pipeline.vccsa.checkpoints import (
     Best,
@@ -37,6 +39,7 @@ from csmv.pipeline.vccsa.checkpoints import (
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, frozen_tower, parameter_groups
+from csmv.pipeline.vccsa.prefetch import ahead
 from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
 from csmv.pipeline.vccsa.text_vectors import TextVectors
 from csmv.pipeline.vccsa.token_cache import TokenCache
@@ -99,7 +102,7 @@ def fit(
                 accelerator.wait_for_everyone()
                 weights = f"{folder}/{progress.best[0].file}"
                 load_weights(store, weights, network)
-                probabilities = answer(network, batches, asked, accelerator.device, "score")
+                probabilities = answer(network, batches, asked, accelerator, "score")
                 refuse_not_finite_scores(probabilities, config, progress.step, len(corpus.rows("train")))
         accelerator.end_training()
         parameters = sum(math.prod(p.shape) for p in network.parameters() if p.requires_grad)
@@ -172,8 +175,9 @@ def _train(
             epoch = progress.step // steps
             groups = _groups(batches.of_epoch(epoch), config.optimizer.accumulate)
             getattr(bare, "begin_epoch", lambda _epoch: bare.train())(epoch)
-            for group in groups[progress.step - epoch * steps :]:
-                loss = _step(config, model, optimizer, accelerator, batches, group, progress.step, steps)
+            left = groups[progress.step - epoch * steps :]
+            for group in ahead(left, lambda group: joined(batches, group, accelerator), config.prefetch):
+                loss = _step(config, model, optimizer, accelerator, group, steps, progress.step)
                 running += loss
                 finite.note(loss, progress.step)
                 if finite.can_look_at(progress.step):
@@ -186,7 +190,7 @@ def _train(
                     save_last(store, folder, progress, bare, optimizer, accelerator)
             finite.refuse(config, comments)
             progress.loss += _collected(running, accelerator)
-            answers = answer(bare, batches, dev, accelerator.device)
+            answers = answer(bare, batches, dev, accelerator)
             refuse_not_finite_scores(answers, config, progress.step, comments)
             scores = both_tasks(batches.corpus.labels(dev), answers)
             _close_epoch(store, config, folder, progress, bare, epoch, steps, scores, accelerator)
@@ -239,17 +243,37 @@ def _collected(running: torch.Tensor, accelerator: Accelerator) -> float:
     return mean
 
 
+class Piece(NamedTuple):
+    """This process's comments of one batch of a step, and the batch's share of the step's comments."""
+
+    batch: Batch
+    share: float
+
+
+def joined(batches: Batches, group: list[Rows], accelerator: Accelerator) -> list[Piece]:
+    """The batches of one step, as far as they are this process's, ready for its device."""
+    size = sum(len(rows) for rows in group)
+    return [
+        Piece(_ready(batches.join(_share(rows, accelerator), training=True), accelerator), len(rows) / size)
+        for rows in group
+    ]
+
+
+def _ready(batch: Batch, accelerator: Accelerator) -> Batch:
+    """The batch, in memory that a GPU copies from while it computes, where there is one."""
+    return batch.pinned() if accelerator.device.type == "cuda" else batch
+
+
 def _step(
     config: TrainConfig,
     model: nn.Module,
     optimizer: Any,
     accelerator: Accelerator,
-    batches: Batches,
-    group: list[Rows],
-    step: int,
+    group: list[Piece],
     steps: int,
+    step: int,
 ) -> torch.Tensor:
-    """One optimizer step over a group of batches; returns the mean loss of this process's comments, on the device."""
+    """Optimizer step `step` of an epoch of `steps`; returns the mean loss of this process's comments, on the device."""
     torch.manual_seed((config.seed * 1_000_003 + step) * 4_099 + accelerator.process_index)
     factor = learning_rate_factor(step, config.epochs * steps, config.optimizer)
     for settings in optimizer.param_groups:
@@ -257,13 +281,11 @@ def _step(
         if config.model == "vccsa-paper":
             # The released optimizer adds eps before bias correction, torch's after it.
             settings["eps"] = 1e-8 / math.sqrt(1 - 0.999 ** (step + 1))
-    total, size = torch.zeros((), device=accelerator.device), sum(len(rows) for rows in group)
-    for number, rows in enumerate(group):
-        mine = _share(rows, accelerator)
-        batch = batches.join(mine, training=True).to(accelerator.device)
+    total = torch.zeros((), device=accelerator.device)
+    for number, (batch, share) in enumerate(group):
         last = number == len(group) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
-            loss = model(batch).loss * (len(rows) / size)
+            loss = model(batch.to(accelerator.device)).loss * share
         accelerator.backward(loss)
         total += loss.detach()
     if config.optimizer.clip_norm is not None:
@@ -302,20 +324,28 @@ def _close_epoch(
 
 
 def answer(
-    network: nn.Module, batches: Batches, rows: Rows, device: torch.device, label: str | None = None
+    network: nn.Module, batches: Batches, rows: Rows, accelerator: Accelerator, label: str | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Probabilities of both tasks for `rows`, in their order. Leaves the network in evaluation mode."""
+    """Probabilities of both tasks for `rows`, in their order, on every process. Leaves the network in evaluation mode.
+
+    Each process answers every n-th batch of those that one process would answer, so that the numbers are the same.
+    """
     network.eval()
-    place = {int(row): k for k, row in enumerate(rows)}
-    probabilities = {"opinion": np.zeros((len(rows), 3)), "emotion": np.zeros((len(rows), 8))}
-    with torch.inference_mode(), track(label, len(rows)) if label else contextlib.nullcontext(int) as tick:
-        for some in batches.for_scoring(rows):
-            predicted = network(batches.join(some, training=False).to(device))
-            places = [place[int(row)] for row in some]
-            probabilities["opinion"][places] = predicted.opinion.float().cpu().numpy()
-            probabilities["emotion"][places] = predicted.emotion.float().cpu().numpy()
+    device, place = accelerator.device, {int(row): k for k, row in enumerate(rows)}
+    answers = {task: torch.zeros((len(rows), len(names)), device=device) for task, names in TASKS.items()}
+    mine = batches.for_scoring(rows)[accelerator.process_index :: accelerator.num_processes]
+    count = sum(len(some) for some in mine)
+    with torch.inference_mode(), track(label, count) if label else contextlib.nullcontext(int) as tick:
+        ready = ahead(mine, lambda some: _ready(batches.join(some, False), accelerator), batches.config.prefetch)
+        for some, batch in zip(mine, ready, strict=True):
+            predicted = network(batch.to(device))
+            places = torch.tensor([place[int(row)] for row in some], device=device)
+            answers["opinion"][places] = predicted.opinion.float()
+            answers["emotion"][places] = predicted.emotion.float()
             tick(len(some))
-    return probabilities
+    # A row that is another process's is zero here.
+    whole = accelerator.reduce(answers, "sum")
+    return {task: values.double().cpu().numpy() for task, values in whole.items()}
 
 
 def steps_an_epoch(config: TrainConfig, comments: int) -> int:

@@ -133,6 +133,9 @@ _LATER_FIELDS = (
 )
 """Fields of TrainConfig, dotted where they are within a section, that its first runs did not have."""
 
+_SPEED_FIELDS = ("prefetch",)
+"""Fields that decide nothing but how long a run takes."""
+
 
 class TrainConfig(Validated):
     """One training run: what is trained, on what, and how."""
@@ -177,6 +180,9 @@ class TrainConfig(Validated):
         description="the same of dev and of test comments, whose scores would say little of the video",
     )
 
+    prefetch: int = Field(
+        2, ge=0, description="batches that a thread makes ready while the network computes; changes speed and no result"
+    )
     train_fraction: float = Field(
         1.0,
         gt=0,
@@ -225,9 +231,10 @@ class TrainConfig(Validated):
     def identity(self) -> str:
         """The configuration as JSON, of which names and fingerprints are digests.
 
-        Fields that came later are left out while they have their default, so that older runs keep both.
+        Fields that came later are left out while they have their default, so that older runs keep both; those that
+        change no result are left out always.
         """
-        later: dict[str, Any] = {}
+        later: dict[str, Any] = dict.fromkeys(_SPEED_FIELDS, True)
         for path in _LATER_FIELDS:
             section, _, name = path.rpartition(".")
             settings: Validated = getattr(self, section) if section else self

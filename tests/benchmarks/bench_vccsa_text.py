@@ -81,8 +81,10 @@ def epoch(network: torch.nn.Module, batches: Batches, number: int = 0) -> float:
     def run() -> None:
         network.train()
         for step, group in enumerate(groups):
-            loop._step(config, network, optimizer, accelerator, batches, group, step, len(groups))
-        loop.answer(network, batches, batches.corpus.rows("dev"), CPU)
+            loop._step(
+                config, network, optimizer, accelerator, loop.joined(batches, group, accelerator), len(groups), step
+            )
+        loop.answer(network, batches, batches.corpus.rows("dev"), accelerator)
 
     return cpu_seconds(run)
 

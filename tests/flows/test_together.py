@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ import pytest
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import features_spec
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.train_config import TrainConfig
 
 SMALL = {
     "model": "vccsa",
@@ -40,17 +42,43 @@ KILLED_AT_STEP = """
     loop._step = counted
     main()
 """
+SCORED = """
+    import sys
+    from pathlib import Path
+    import numpy as np
+    from accelerate import Accelerator
+    from csmv.pipeline.store import Store
+    from csmv.pipeline.vccsa import loop
+    from csmv.pipeline.vccsa.checkpoints import load_weights
+    from csmv.pipeline.vccsa.data import load_corpus
+    from csmv.pipeline.vccsa.training import read_run
+
+    store = Store.open(sys.argv[1])
+    config, result = read_run(store, "mine")
+    corpus = load_corpus(store, config)
+    accelerator = Accelerator(cpu=True)
+    network, batches, _ = loop.prepare(config, corpus)
+    load_weights(store, result.weights, network)
+    join, mine = batches.join, []
+    def noted(rows, training):
+        mine.extend(rows.tolist())
+        return join(rows, training)
+    batches.join = noted
+    rows = np.concatenate([corpus.rows("dev"), corpus.rows("test")])
+    answers = loop.answer(network, batches, rows, accelerator)
+    out = Path(sys.argv[2]) / f"{accelerator.num_processes}-{accelerator.process_index}.npz"
+    np.savez(out, mine=mine, **answers)
+"""
 Launch = Callable[..., list["subprocess.CompletedProcess[str]"]]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Store:
-    """Eight videos with six comments each, four numbers a vector."""
+def make_root(folder: Path, comments_per_video: int) -> Store:
+    """Eight videos, four numbers a vector."""
     config = {"name": "small", "n_shards": 1, "source": {"kind": "folder", "path": "nowhere"}}
-    store = Store.create(str(tmp_path / "root"), DatasetConfig.model_validate(config))
+    store = Store.create(str(folder), DatasetConfig.model_validate(config))
     comments, labels, split = [], [], []
     for v in range(8):
-        for c in range(6):
+        for c in range(comments_per_video):
             ids = {"comment_id": f"c{v}-{c}", "video_id": f"v{v}"}
             opinion, text = (("positive", "love it"), ("neutral", "which song"), ("negative", "so bad"))[(v + c) % 3]
             comments.append(ids | {"text": text})
@@ -67,35 +95,67 @@ def root(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
+def root(tmp_path: Path) -> Store:
+    """Eight videos with six comments each, four numbers a vector."""
+    return make_root(tmp_path / "root", 6)
+
+
+def two_processes(command: Sequence[str], environment: dict[str, str]) -> list["subprocess.CompletedProcess[str]"]:
+    """Runs a command as two ranks on a CPU that know of each other."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    started = [
+        subprocess.Popen(
+            command,
+            env=environment | place | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=300) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *streams)
+        for process, streams in zip(started, said, strict=True)
+    ]
+
+
+@pytest.fixture
 def launch(environment: dict[str, str], tmp_path: Path) -> Launch:
     """Runs `csmv train` on a root in two processes that train together; both are killed before the step `kill_at`."""
     settings = tmp_path / "train.yaml"
     settings.write_text(json.dumps(SMALL))
 
     def together(root: str, *more: str, kill_at: int = -1) -> list["subprocess.CompletedProcess[str]"]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
         command = [sys.executable, "-c", textwrap.dedent(KILLED_AT_STEP), str(kill_at)]
         command += ["train", "--root", root, "--config", str(settings), "--run", "mine", *more]
-        started = [
-            subprocess.Popen(
-                command,
-                env=environment | place | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in ("0", "1")
-        ]
-        said = [process.communicate(timeout=300) for process in started]
-        return [
-            subprocess.CompletedProcess(process.args, process.returncode, *streams)
-            for process, streams in zip(started, said, strict=True)
-        ]
+        return two_processes(command, environment)
 
     return together
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["vccsa", "text"])
+def test_two_processes_score_a_share_each_and_what_one_does_to_the_byte(
+    tmp_path: Path, environment: dict[str, str], model: str
+) -> None:
+    root = make_root(tmp_path / "root", 180)
+    train(root, TrainConfig.model_validate(SMALL | {"model": model, "epochs": 1, "batch_size": 32}), "mine")
+    command = [sys.executable, "-c", textwrap.dedent(SCORED), root.root, str(tmp_path)]
+
+    subprocess.run(command, env=environment | {"OMP_NUM_THREADS": "1"}, check=True)
+    assert [done.returncode for done in two_processes(command, environment)] == [0, 0]
+
+    alone, *ranks = (np.load(tmp_path / f"{name}.npz") for name in ("1-0", "2-0", "2-1"))
+    for task in ("opinion", "emotion"):
+        assert alone[task].tobytes() == ranks[0][task].tobytes() == ranks[1][task].tobytes()
+        assert (alone[task].sum(1) > 0.99).all()
+    shares = [{*rank["mine"].tolist()} for rank in ranks]
+    assert all(shares) and not shares[0] & shares[1]
+    assert shares[0] | shares[1] == {*alone["mine"].tolist()}
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """One call trains every model; a finished run is not trained again; a killed one ends in the same weights."""
 
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import loop, train
 from csmv.pipeline.vccsa.predict import predict
+from csmv.pipeline.vccsa.prefetch import ahead
 from csmv.pipeline.vccsa.text import HubTokenizer, load_encoder
 from csmv.pipeline.vccsa.train_config import MODELS, TextConfig, TrainConfig
 from csmv.pipeline.vccsa.training import read_run
@@ -147,6 +149,31 @@ def test_accumulated_batches_step_like_one_large_batch(root: Store) -> None:
         for k, change in enumerate(({"batch_size": 32}, {"batch_size": 16, "optimizer.accumulate": 2}))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_batches_made_ahead_change_no_byte_and_no_name(root: Store) -> None:
+    for run, prefetch in (("not-ahead", 0), ("ahead", 3)):
+        train(root, QUICK.replace({"prefetch": prefetch, "optimizer.accumulate": 2}), run)
+    for name in ("best-1.safetensors", "predictions.parquet"):
+        assert root.read_file(f"models/ahead/{name}") == root.read_file(f"models/not-ahead/{name}")
+    assert QUICK.replace({"prefetch": 0}).identity == QUICK.identity
+
+
+def test_jobs_are_done_ahead_in_order_and_an_error_comes_in_its_place() -> None:
+    begun = {number: threading.Event() for number in range(6)}
+
+    def make(number: int) -> int:
+        begun[number].set()
+        return 12 // (4 - number)
+
+    results = ahead(range(6), make, most=2)
+    assert next(results) == 3
+    assert all(begun[number].wait(10) for number in (1, 2))  # before anybody asked for them
+    assert not begun[4].is_set()
+    assert [next(results) for _ in range(3)] == [4, 6, 12]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert list(ahead(range(3), make, most=0)) == [3, 4, 6]
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(root: Store) -> None:
