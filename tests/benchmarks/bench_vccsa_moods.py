@@ -3,18 +3,18 @@
     python tests/benchmarks/bench_vccsa_moods.py --folder DIR [--videos 800] [--comments 10] [--seeds 5] [--epochs 6]
         [--only models|switches] [--workers 1]
 
-The data are made by made_moods.py; the split keeps videos apart. Each run is one of `csmv train`; a finished one is
-found again, so the script may be stopped and started. Prints, for the test part, the mean and the sample standard
-deviation over seeds, and for each setting how it differs from `vccsa` with the same seed: mean of the differences, with
-the half width of Student's 95 % interval over seeds. CPU seconds are those of a run's process.
+The data are made by made_moods.py; the split keeps videos apart. Runs are named by setting and seed, and a finished one
+is not trained again, so the script may be stopped and started. Prints, for the test part, the mean and the sample
+standard deviation over seeds, and for each setting how it differs from `vccsa` with the same seed: mean of the
+differences, with the half width of Student's 95 % interval over seeds.
 """
 
 import argparse
 import json
+import multiprocessing
 import resource
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +24,29 @@ sys.path.insert(0, str(Path(__file__).parent))
 from made_moods import FEATURES, Size, make_root
 
 from csmv.pipeline.root import is_safe_id
+from csmv.pipeline.split_config import SplitConfig
+from csmv.pipeline.splits import build_split
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa import train
+from csmv.pipeline.vccsa.train_config import MODELS, TrainConfig
 
-MODELS = ("majority", "tfidf", "text", "video", "early-fusion", "vccsa", "vccsa-paper")
 SWITCHES = (
-    "standardised=false",
-    "masked_convolutions=false",
-    "masked_grounding=false",
-    "frame_weights=recurrent",
-    "frame_weights=lstm",
-    "scaled_mixing=false",
-    "residual=false",
-    "pooling=masked-mean",
-    "pooling=max",
-    "variable_lengths=false",
-    "loss=focal",
-    "class_balance=fourth-root-inverse",
+    "switches.standardised=false",
+    "switches.masked_convolutions=false",
+    "switches.masked_grounding=false",
+    "switches.frame_weights=recurrent",
+    "switches.frame_weights=lstm",
+    "switches.scaled_mixing=false",
+    "switches.residual=false",
+    "switches.pooling=masked-mean",
+    "switches.pooling=max",
+    "switches.variable_lengths=false",
+    "switches.loss=focal",
+    "switches.class_balance=fourth-root-inverse",
+    "optimizer.decay_biases_and_norms=false",
+    "optimizer.schedule=cosine",
+    "optimizer.schedule=constant",
+    "comments_per_video=4",
 )
 """Each alone, beside the defaults of `vccsa`. `fused_attention` changes speed and no result."""
 SCORES = ("opinion micro_f1", "opinion macro_f1", "emotion micro_f1", "emotion macro_f1")
@@ -49,33 +56,24 @@ def prepared(folder: Path, size: Size, seed: int) -> Store:
     """The root, made if it is not there, and its split."""
     root = folder / f"moods-{size.videos}x{size.comments}-{seed}"
     if not (root / "splits" / "video.parquet").exists():
-        make_root(root, size, seed)
-        csmv("split", "--root", str(root), "--kind", "video", "--json")
+        store = make_root(root, size, seed)
+        build_split(store, SplitConfig(kind="video"))
     return Store.open(str(root))
 
 
-def csmv(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "csmv.flows.cli", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-
-
 def run_name(setting: str, seed: int) -> str:
-    name = f"{setting.replace('=', '-').replace('_', '-')}-s{seed}"
+    name = f"{setting}-s{seed}".translate(str.maketrans("=_.", "---"))
     assert is_safe_id(name)
     return name
 
 
-def train_one(store: Store, setting: str, seed: int, epochs: int, visual_length: int) -> None:
-    """One run of a model, or of `vccsa` with one switch changed."""
-    model = setting if setting in MODELS else "vccsa"
-    sets = [f"epochs={epochs}", f"sizes.visual_length={visual_length}", "sizes.paper_text_length=40"]
-    sets += [] if setting in MODELS else [f"switches.{setting}"]
-    options = [option for one in sets for option in ("--set", one)]
-    csmv(
-        *("train", "--root", store.root, "--split", "video", "--features", FEATURES, "--model", model),
-        *("--seed", str(seed), "--run", run_name(setting, seed), "--json", *options),
-    )
+def train_one(root: str, setting: str, seed: int, epochs: int, visual_length: int) -> None:
+    """One run of a model, or of `vccsa` with one field changed."""
+    base = TrainConfig(split="video", features=(FEATURES,), seed=seed, epochs=epochs)
+    field, _, value = setting.partition("=")
+    changes = {field: value} if value else {"model": setting}
+    lengths = {"sizes.visual_length": visual_length, "sizes.paper_text_length": 40}
+    train(Store.open(root), base.replace(lengths | changes), run_name(setting, seed))
 
 
 def scores(store: Store, setting: str, seed: int) -> list[float]:
@@ -120,9 +118,9 @@ def main() -> None:
     for name, settings in groups.items():
         if arguments.only not in (None, name):
             continue
-        with ThreadPoolExecutor(arguments.workers) as pool:
+        with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
             jobs = [
-                pool.submit(train_one, store, setting, seed, arguments.epochs, size.windows[1])
+                pool.submit(train_one, store.root, setting, seed, arguments.epochs, size.windows[1])
                 for seed in seeds
                 for setting in settings
             ]
