@@ -32,6 +32,11 @@ def made_from_of_footer(metadata: Mapping[bytes, bytes]) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
+def vectors_of(footer: Mapping[str, str]) -> dict[str, str]:
+    """What of a feature set's footer says which vectors these are, under whatever name its extractor goes."""
+    return {key: footer[key] for key in ("weights_sha256", "clip_rule", "granularity") if key in footer}
+
+
 def read_footer(store: Store, table: str, shard: int) -> dict[str, str] | None:
     """The metadata of a feature shard, or of one of its parts; None where there is neither."""
     metadata = store.footer(table, shard, remake=True)

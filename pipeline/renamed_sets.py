@@ -17,9 +17,9 @@ from csmv.pipeline.progress import track
 from csmv.pipeline.root import CONFIG_FILE
 from csmv.pipeline.schemas import TableSpec
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.inputs import run_inputs
 from csmv.pipeline.vccsa.run_files import config_in, document_bytes
 from csmv.pipeline.vccsa.train_config import TrainConfig
-from csmv.pipeline.vccsa.training import run_inputs
 
 
 def rename_moved_sets(store: Store, note: Callable[[str], None] = lambda _line: None) -> list[str]:

@@ -198,6 +198,13 @@ class Stage(ABC):
         """Of each unit that was made from other settings or inputs than there are now: a sentence that says why."""
         return {}
 
+    def code(self, dataset: DatasetView) -> str:
+        """What of this version of csmv decides which units are stale, besides the root: usually nothing.
+
+        What was remembered under another code is not believed.
+        """
+        return ""
+
     def note(self, dataset: DatasetView) -> str:
         """What `csmv status` says of the stage besides its units; usually nothing."""
         return ""

@@ -80,7 +80,8 @@ def _status_of(
         items = sum(lefts) if lefts else None
         note = stage.note(dataset)
     else:
-        answer = memory.of_root(f"stage/{stage.name}", _folders_of(stage, dataset), lambda: _ask_whole(stage, dataset))
+        asked = f"stage/{stage.name}{stage.code(dataset)}"
+        answer = memory.of_root(asked, _folders_of(stage, dataset), lambda: _ask_whole(stage, dataset))
         units, missing, stale, note = answer["units"], set(answer["missing"]), answer["stale"], answer["note"]
     reasons: Counter[str] = Counter()
     for table, found in counts["failures"].items():

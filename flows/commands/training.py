@@ -209,8 +209,12 @@ def _predict_one(root: str, run: str, video: Path, comments: list[str], html: Pa
     from csmv.pipeline.store import Store
     from csmv.pipeline.vccsa.predict import predict as ask
     from csmv.pipeline.vccsa.predict import write_page
+    from csmv.pipeline.vccsa.trained import caution, read_run_of_network
 
-    answers = ask(Store.open(root), run, video, comments)
+    store = Store.open(root)
+    answers = ask(store, run, video, comments)
+    if said := caution(run, read_run_of_network(store, run)[0]):
+        typer.echo(said, err=True)
     if html:
         write_page(html, video, answers)
     if as_json:
@@ -230,6 +234,8 @@ def _predict_many(root: str, run: str, comments: Path | None, out: Path | None, 
     asked = UnlabelledComments(store) if comments is None else CommentsOfFile(comments)
     out = comments.with_suffix(".predictions.parquet") if comments and not out else out
     predicted = predict_table(store, run, asked, out, batch_size)
+    if predicted.caution:
+        typer.echo(predicted.caution, err=True)
     if as_json:
         print_json(vars(predicted))
         return

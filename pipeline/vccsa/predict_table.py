@@ -182,12 +182,16 @@ def _id(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What came of asking: the table's place, its rows, those with an answer, and of the others why not."""
+    """What came of asking: the table's place, its rows, those with an answer, and of the others why not.
+
+    caution: what to bear in mind of all answers, a sentence; None where there is nothing.
+    """
 
     path: str
     rows: int
     answered: int
     reasons: dict[str, int]
+    caution: str | None = None
 
 
 def predict_table(
@@ -231,7 +235,8 @@ def predict_table(
                 f"None of {rows} comments could be answered ({_listed(reasons)}), so no table was written: a line is a "
                 "JSON object with text and, for a run that looks at videos, the video_id of one with vectors."
             )
-    return Predicted(str(out or store.path(name)), rows, rows - reasons.total(), dict(sorted(reasons.items())))
+    counted = dict(sorted(reasons.items()))
+    return Predicted(str(out or store.path(name)), rows, rows - reasons.total(), counted, trained.caution)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

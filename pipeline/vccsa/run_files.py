@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from csmv.pipeline.errors import CsmvError, parsed_json
+from csmv.pipeline.feature_sets import set_footer, vectors_of
 from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
@@ -212,7 +213,29 @@ def last_fingerprint(store: Store, run: str) -> str | None:
     return str(json.loads(header.get("progress", "{}")).get("fingerprint", ""))
 
 
-# ---------------------------------------------------------------- an encoder's files
+# ---------------------------------------------------------------- features and an encoder's files
+
+
+def features_settings(store: Store, config: TrainConfig) -> list[dict[str, str]]:
+    """Of each feature set of a run, in order, which weights and rule made the vectors that are in the root now."""
+    sets = config.features if config.needs_features else ()
+    return [vectors_of(set_footer(store, name)) for name in sets]
+
+
+def refuse_other_vectors(store: Store, run: str, document: dict[str, Any], config: TrainConfig) -> None:
+    """Raises CsmvError if a feature set was extracted anew in another way since a finished run learnt from it.
+
+    Runs of earlier versions did not write down what they learnt from.
+    """
+    before, now = document.get("features", []), features_settings(store, config)
+    for name, old, new in zip(config.features, before, now, strict=False):
+        changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
+        if changed:
+            raise CsmvError(
+                f"features/{name} was extracted anew since the run '{run}' was trained on it, with another "
+                f"{changed[0]} ({old[changed[0]][:24]} then, {new[changed[0]][:24]} now), so its answers would mean "
+                "nothing: train again, or bring back the features it was trained with."
+            )
 
 
 def encoder_files(config: TrainConfig) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,8 @@ from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.splits import require_labels
 from csmv.pipeline.stage import DatasetView, Needs, Stage, Tick, Unit, digest
 from csmv.pipeline.store import Store
-from csmv.pipeline.vccsa.inputs import inputs_of
-from csmv.pipeline.vccsa.run_files import why_failed
+from csmv.pipeline.vccsa.inputs import code_of, inputs_of, is_of_this_code
+from csmv.pipeline.vccsa.run_files import finished_document, why_failed
 from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
 
 
@@ -40,19 +40,28 @@ class TrainStage(Stage):
         return [unit for unit in self.units(dataset) if unit in stale or _recorded(dataset.store, unit) is None]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Finished runs whose split, comments, labels or features have changed since."""
+        """Finished runs of earlier training code, or whose split, comments, labels or features have changed since."""
         changed = {}
         data = None
         for config in self._entries(dataset):
             run = default_run_name(config)
-            recorded = _recorded(dataset.store, run)
-            if recorded is None or recorded.get("inputs") == inputs_of(dataset.store, config):
+            recorded, document = _recorded(dataset.store, run), finished_document(dataset.store, run)
+            if recorded is None or document is None:
+                continue
+            inputs = inputs_of(dataset.store, config)
+            if not is_of_this_code(document, config, (recorded.get("inputs", ""), inputs)):
+                changed[run] = "it was trained by an earlier version of csmv, and this one would train it otherwise"
+            if run in changed or recorded.get("inputs") == inputs:
                 continue
             # Something was written since: whether it says something else, only reading it tells.
             data = data or _labelled_texts(dataset.store)
             if recorded["made_from"] != _made_from(dataset.store, config, data):
                 changed[run] = "its split, comments, labels or features have changed since it was trained"
         return changed
+
+    def code(self, dataset: DatasetView) -> str:
+        """The training code's numbers."""
+        return "".join(sorted({f"/{code_of(config)}" for config in self._entries(dataset)}))
 
     def note(self, dataset: DatasetView) -> str:
         """Which runs failed, since they are missing and stay so until something changes."""

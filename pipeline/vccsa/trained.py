@@ -15,6 +15,7 @@ from csmv.pipeline.vccsa.checkpoints import kept_encoder, load_weights
 from csmv.pipeline.vccsa.corpus_columns import Strings
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.networks import assemble, tokens_of
+from csmv.pipeline.vccsa.run_files import refuse_other_vectors
 from csmv.pipeline.vccsa.text import Tokenizer
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import read_run
@@ -32,9 +33,10 @@ class TrainedRun:
     Attributes:
         weights_sha256: of the file of its weights.
         features: what it sees of videos.
+        caution: what to bear in mind of its answers, a sentence; None where there is nothing.
 
     Raises:
-        CsmvError: there is no such run, it has no network, or the vectors have another width than its own.
+        CsmvError: there is no such run, it has no network, or the vectors are not such as it learnt from.
     """
 
     def __init__(self, store: Store, run: str, features: tuple[FeatureSet, ...] | None = None) -> None:
@@ -42,7 +44,8 @@ class TrainedRun:
         self.config, result = read_run_of_network(store, run)
         weights = str(result)
         self.features = root_features(store, self.config) if features is None else features
-        _refuse_other_widths(store, run, self.features)
+        _refuse_other_vectors(store, run, self.config, self.features)
+        self.caution = caution(run, self.config)
         with kept_encoder(store, f"models/{run}") as encoder_folder:
             nobody = corpus_of(Strings.of([]), Strings.of([]), self.features)
             network, batches, tokenizer = assemble(self.config, nobody, encoder_folder)
@@ -100,11 +103,25 @@ def corpus_of(texts: Strings, videos: Strings, features: tuple[FeatureSet, ...])
     )
 
 
-def _refuse_other_widths(store: Store, run: str, features: tuple[FeatureSet, ...]) -> None:
-    trained = parsed_json(store.read_file(f"models/{run}/run.json"), f"models/{run}/run.json")["video_dims"]
-    now = [feature_set.dim for feature_set in features]
+_LEARNT_FROM = {"none": "zeros in place of every video's vectors", "shuffled": "the vectors of other videos"}
+
+
+def caution(run: str, config: TrainConfig) -> str | None:
+    """Why a run's answers about videos are not what they seem; None where they are."""
+    if config.video not in _LEARNT_FROM:
+        return None
+    return (
+        f"The run '{run}' was trained with {_LEARNT_FROM[config.video]} (video={config.video}), as a control: it never "
+        "learnt from the videos' own, which it is asked with here."
+    )
+
+
+def _refuse_other_vectors(store: Store, run: str, config: TrainConfig, features: tuple[FeatureSet, ...]) -> None:
+    document = dict(parsed_json(store.read_file(f"models/{run}/run.json"), f"models/{run}/run.json"))
+    trained, now = document["video_dims"], [feature_set.dim for feature_set in features]
     if now != trained:
         raise CsmvError(
             f"Run '{run}' was trained on vectors of {trained} numbers, and there are now ones of {now}: bring back the "
             "features it was trained with, or train again."
         )
+    refuse_other_vectors(store, run, document, config)

@@ -25,7 +25,7 @@ from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store, parquet_bytes
 from csmv.pipeline.vccsa.classical import majority, tfidf
 from csmv.pipeline.vccsa.data import PARTS, Corpus, load_corpus
-from csmv.pipeline.vccsa.inputs import inputs_of
+from csmv.pipeline.vccsa.inputs import code_of, run_inputs
 from csmv.pipeline.vccsa.metrics import both_tasks
 from csmv.pipeline.vccsa.run_files import (
     FailedRunError,
@@ -35,6 +35,7 @@ from csmv.pipeline.vccsa.run_files import (
     config_in,
     document_bytes,
     encoder_files,
+    features_settings,
     finished_document,
     is_same_encoder,
     last_fingerprint,
@@ -46,9 +47,6 @@ from csmv.pipeline.vccsa.run_files import (
 )
 from csmv.pipeline.vccsa.token_cache import TokenCache
 from csmv.pipeline.vccsa.train_config import TrainConfig, default_run_name
-
-CODE = 2
-"""Counts up when a change here makes equal configurations give other results; older runs are then trained anew."""
 
 SCORED = ("dev", "test")
 
@@ -114,7 +112,8 @@ def train(
     corpus = load_corpus(store, config)
     fingerprint = run_fingerprint(config, corpus)
     if document is not None and failed is None and document.get("result", {}).get("fingerprint") == fingerprint:
-        document |= {"inputs": inputs, "encoder_files": encoder_files(config)}
+        document |= {"inputs": inputs, "code": code_of(config), "encoder_files": encoder_files(config)}
+        document |= {"features": features_settings(store, config)}
         if _is_main():
             store.write_file(f"models/{run_name}/run.json", document_bytes(document))
         return _found_finished(store, run_name, document)
@@ -153,31 +152,18 @@ def train(
         weights=weights,
     )
     if writes:
-        made |= {"inputs": inputs, "encoder_files": encoder_files(config), "versions": versions()}
+        made |= {"inputs": inputs, "code": code_of(config), "encoder_files": encoder_files(config)}
+        made |= {"versions": versions(), "features": features_settings(store, config)}
         _write(store, config, corpus, rows, probabilities, result, made)
     return result
 
 
 def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
     """SHA-256 of all that decides a run: configuration, data, the encoder's files if they are local, this code."""
-    digest = hashlib.sha256(f"{_code(config)}\n{config.identity}\n{corpus.fingerprint}\n".encode())
+    digest = hashlib.sha256(f"{code_of(config)}\n{config.identity}\n{corpus.fingerprint}\n".encode())
     for name, file in encoder_files(config).items():
         digest.update(f"{name} {file['sha256']}".encode())
     return digest.hexdigest()
-
-
-def _code(config: TrainConfig) -> str:
-    """CODE, and what has changed since for some configurations alone, whose older runs are trained anew."""
-    has_changed = config.text.frozen and config.model in ("text", "early-fusion", "vccsa")
-    return f"{CODE} frozen encoders without dropout" if has_changed else str(CODE)
-
-
-def run_inputs(store: Store, config: TrainConfig) -> str:
-    """The same of what the manifest says of the data, so that a finished run is known before any of it is read.
-
-    An encoder's files are not part of it: run.json lists them, to be compared without reading them.
-    """
-    return hashlib.sha256("\n".join([_code(config), inputs_of(store, config)]).encode()).hexdigest()
 
 
 def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:

@@ -227,6 +227,19 @@ def test_predict_asks_about_many_comments(csmv_inside: Run, root: str, settings:
     assert "There is no video file" in gone.stderr
 
 
+def test_predict_says_of_a_control_that_it_is_one(csmv_inside: Run, root: str, settings: Path, tmp_path: Path) -> None:
+    control = ("--model", "video", "--set", "video=none", "--set", "epochs=1", "--run", "blind")
+    csmv_inside("train", "--root", root, "--config", settings, *control)
+    file = tmp_path / "asked.jsonl"
+    video = Store.open(root).read_all("comments")["video_id"][0].as_py()
+    file.write_text(json.dumps({"text": "love it", "video_id": video}) + "\n")
+
+    said = csmv_inside("predict", "--root", root, "--run", "blind", "--comments", file, "--json")
+
+    assert json.loads(said.stdout)["answered"] == 1
+    assert "trained with zeros in place of every video's vectors (video=none)" in " ".join(said.stderr.split())
+
+
 def test_what_the_video_gave_and_took(csmv_inside: Run, root: str, settings: Path) -> None:
     csmv = csmv_inside
     for model, run in (("vccsa", "mine"), ("text", "asked")):

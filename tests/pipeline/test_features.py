@@ -37,9 +37,9 @@ from csmv.pipeline.renamed_sets import rename_moved_sets
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS, TableSpec
 from csmv.pipeline.store import Store
+from csmv.pipeline.vccsa.inputs import run_inputs
 from csmv.pipeline.vccsa.run_files import document_bytes
 from csmv.pipeline.vccsa.train_config import TrainConfig
-from csmv.pipeline.vccsa.training import run_inputs
 from csmv.pipeline.vccsa.video_features import load_features
 from csmv.pipeline.verify import verify
 from csmv.pipeline.x264 import SAME_BYTES

@@ -15,6 +15,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.privacy.forget import forget
 from csmv.pipeline.scrub import EntityRule
 from csmv.pipeline.stages import STAGES
+from csmv.pipeline.vccsa import inputs
+from csmv.pipeline.vccsa.run_files import document_bytes
 
 ORDER = [stage.name for stage in STAGES]
 
@@ -161,3 +163,22 @@ def test_a_request_to_forget_leaves_runs_stale_that_saw_the_comment(place: Path)
     assert found["train"] == 2 and found["report"] == found["release"] == 1
     run_on(place, *ORDER)
     assert stale(place) == {}
+
+
+def test_runs_of_earlier_training_code_are_stale_whether_or_not_they_say_of_which(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Dataset.open(str(place / "root")).store
+    document = next(path for path in store.files("models") if path.endswith("/run.json"))
+    said = json.loads(store.read_file(document))
+    del said["code"]
+    store.write_file(document, document_bytes(said))
+    assert stale(place) == {"report": 1}  # which shows what stands in run.json
+
+    monkeypatch.setattr(inputs, "CODE", inputs.CODE + 1)
+
+    assert stale(place)["train"] == 2
+    [reason] = {*Dataset.open(str(place / "root")).status()[5].stale.values()}
+    assert "earlier version of csmv" in reason
+    run_on(place, "train")
+    assert "train" not in stale(place)

@@ -14,6 +14,7 @@ import pytest
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import OPINIONS, named_classes
+from csmv.pipeline.schemas import TableSpec
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa import train
 from csmv.pipeline.vccsa.predict_table import Comments, CommentsOfFile, UnlabelledComments, predict_table
@@ -148,6 +149,37 @@ def test_a_roots_unlabelled_comments_are_asked_about(new_root: Callable[..., Sto
     assert done.answered == table.num_rows == len(removed) + len(opened)
     assert {*table["comment_id"].to_pylist()} == {*removed, *opened}
     assert table["row"].to_pylist() == list(range(1, table.num_rows + 1))
+
+
+def test_a_run_that_learnt_without_its_videos_says_so(root: Store, tmp_path: Path) -> None:
+    file = CommentsOfFile(write_lines(tmp_path / "asked.jsonl", *comments_of(root)[:5]))
+    assert predict_table(root, "asked-vccsa", file, tmp_path / "own.parquet").caution is None
+    for video, how in (("none", "zeros"), ("shuffled", "the vectors of other videos")):
+        train(root, TINY.replace({"video": video}), f"asked-{video}")
+        said = predict_table(root, f"asked-{video}", file, tmp_path / f"{video}.parquet").caution
+        assert said is not None and f"with {how}" in said and f"(video={video})" in said
+
+
+def test_features_of_other_weights_than_a_run_learnt_from_are_refused(
+    new_root: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = new_root(videos=9)
+    file = CommentsOfFile(write_lines(tmp_path / "asked.jsonl", *comments_of(store)[:5]))
+
+    def extracted_with(weights: str, device: str) -> None:
+        for shard in store.shards():
+            if (rows := store.read("features/synthetic", shard)) is not None:
+                said = {"weights_sha256": weights, "device": device}
+                rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **said})
+                store.write("features/synthetic", shard, rows, TableSpec(rows.schema, key=("video_id",)))
+
+    extracted_with("a" * 64, "cpu")
+    train(store, TINY, "mine")
+    extracted_with("a" * 64, "cuda")
+    assert predict_table(store, "mine", file, tmp_path / "same.parquet").answered == 5
+    extracted_with("b" * 64, "cpu")
+    with pytest.raises(CsmvError, match=r"extracted anew since the run 'mine' .* weights_sha256 \(aaaa.* then, bbbb"):
+        predict_table(store, "mine", file, tmp_path / "other.parquet")
 
 
 class Breaking(CommentsOfFile):
