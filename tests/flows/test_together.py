@@ -14,6 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
+from tiny_models import text_encoder
+
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import features_spec
 from csmv.pipeline.store import Store
@@ -42,6 +45,11 @@ KILLED_AT_STEP = """
     loop._step = counted
     main()
 """
+OTHERWISE = {
+    "optimizer.schedule": "cosine",
+    "optimizer.decay_biases_and_norms": "false",
+    "text.learning_rate": "1e-3",
+}
 SCORED = """
     import sys
     from pathlib import Path
@@ -159,10 +167,25 @@ def test_two_processes_score_a_share_each_and_what_one_does_to_the_byte(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--set", "text.frozen=true")], ids=["as usual", "with a frozen encoder"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"text.frozen": "true"},
+        {"text.encoder": "BERT", "text.frozen_layers": "1", "text.layer_decay": "0.7", **OTHERWISE},
+        {"text.encoder": "BERT", "text.lora_rank": "2", **OTHERWISE},
+    ],
+    ids=["as usual", "frozen encoder", "frozen and slower layers", "low-rank additions"],
+)
 def test_two_processes_that_were_killed_end_in_the_same_bytes(
-    root: Store, launch: Launch, tmp_path: Path, more: tuple[str, ...]
+    root: Store, launch: Launch, tmp_path: Path, changes: dict[str, str]
 ) -> None:
+    if "text.lora_rank" in changes:
+        pytest.importorskip("peft")
+    if "text.encoder" in changes:
+        changes = changes | {"text.encoder": str(text_encoder(tmp_path / "bert")), "sizes.text_heads": "2"}
+        changes |= {"text.max_tokens": "20"}
+    more = [option for field, value in changes.items() for option in ("--set", f"{field}={value}")]
     whole = Store.open(str(shutil.copytree(root.root, tmp_path / "whole")))
     assert [done.returncode for done in launch(whole.root, *more)] == [0, 0]
 

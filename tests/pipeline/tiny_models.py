@@ -28,17 +28,48 @@ def wordpiece(words: Sequence[str], pieces: Sequence[str] = ()) -> Any:
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
-    from tokenizers.processors import TemplateProcessing
-    from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = {token: number for number, token in enumerate([*special, *words, *pieces])}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=False, strip_accents=False)
     tokenizer.pre_tokenizer = BertPreTokenizer()
+    return _as_berts(tokenizer, mask_token="[MASK]", model_max_length=64)
+
+
+def _as_berts(tokenizer: Any, **more: Any) -> Any:
+    """The tokenizer in Hugging Face's dress, with a text between [CLS] and [SEP], which are tokens 2 and 3."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", model_max_length=64, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, **more)
+
+
+def text_encoder(folder: Path) -> Path:
+    """A BERT with two layers and random weights in Hugging Face's layout, whose tokenizer knows eight whole words."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "love", "bad", "this", "is", "so", "good", "face", "joy"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    _as_berts(tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    ).save_pretrained(folder)
+    return folder
 
 
 def token_classifier(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
+from tiny_models import text_encoder
 
 from csmv.pipeline.config import DatasetConfig
 from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, features_spec
@@ -81,7 +81,7 @@ def make_root(
 def _write_features(store: Store, name: str, shard: int, videos: dict[str, np.ndarray]) -> None:
     dims = {vectors.shape[1] for vectors in videos.values()}
     spec = features_spec(dims.pop())
-    vectors = [found.tolist() for found in videos.values()]
+    vectors = [one.tolist() for one in videos.values()]
     rows = {"video_id": list(videos), "features": vectors, "media_sha256": [None] * len(videos)}
     store.write(f"features/{name}", shard, pa.table(rows, schema=spec.schema), spec)
 
@@ -101,44 +101,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of toy size in Hugging Face's layout, with a tokenizer of its own."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    words = {
-        "[PAD]": 0,
-        "[UNK]": 1,
-        "[CLS]": 2,
-        "[SEP]": 3,
-        "love": 4,
-        "bad": 5,
-        "this": 6,
-        "is": 7,
-        "so": 8,
-        "good": 9,
-        "face": 10,
-        "joy": 11,
-    }
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(
-            vocab_size=len(words),
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=16,
-            max_position_embeddings=32,
-        )
-    ).save_pretrained(folder)
-    return folder
+    return text_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture
