@@ -41,7 +41,9 @@ def mean_over_seeds(drawn: Draws, scores: NDArray[np.float64], weights: Draws) -
     How far seeds differ is split by moments, as in an analysis of variance: of the sample variance of the scores, what
     draws of videos make of it by themselves is the share that seeds and videos have together. Three seeds say little
     of how far seeds differ: the draws are stretched about their mean as Student's t is beside the normal law, with
-    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), so that few seeds give wide intervals.
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), so that few seeds give wide intervals. What is
+    guessed from few numbers is more than the variance that is left as the seeds' own: all of it where seeds differ
+    much, and none where draws of videos explain it; between the two it is counted by the root of the seeds' part.
 
     Args:
         drawn: of each draw of videos, each seed's score (resamples, seeds).
@@ -54,17 +56,22 @@ def mean_over_seeds(drawn: Draws, scores: NDArray[np.float64], weights: Draws) -
     together, total = (drawn - scores).var(1, ddof=1).mean(), scores.var(ddof=1)
     share = np.sqrt(max(0.0, 1 - together / total)) if total > 0 else 0.0
     means: Draws = (drawn * (1 / seeds + share * (weights - 1 / seeds))).sum(1)
-    stretched: Draws = means.mean() + (means - means.mean()) * _stretch(means.var(), share**2 * total / seeds, seeds)
+    stretch = _stretch(means.var(), share * total / seeds, seeds) if share else 1.0
+    stretched: Draws = means.mean() + (means - means.mean()) * stretch
     return stretched
 
 
-def _stretch(total: float, of_seeds: float, seeds: int) -> float:
-    """How much wider the middle 95 % of Student's t are than the normal law's, if `of_seeds` of a total is guessed."""
-    if of_seeds <= 0:
-        return 1.0
+def _stretch(total: float, guessed: float, seeds: int) -> float:
+    """How much wider the middle 95 % of Student's t are than the normal law's.
+
+    Args:
+        total: a variance.
+        guessed: the term of it that is guessed from `seeds` numbers.
+        seeds: how many.
+    """
     from scipy.stats import norm, t
 
-    freedom = (seeds - 1) * (total / of_seeds) ** 2
+    freedom = (seeds - 1) * (total / guessed) ** 2
     return float(t.ppf(0.975, max(freedom, seeds - 1)) / norm.ppf(0.975))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.stats import norm
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
@@ -18,6 +19,9 @@ from csmv.pipeline.vccsa.sweep import SweepConfig, train_point, write_sweep
 from csmv.pipeline.vccsa.train_config import TrainConfig
 
 MICRO = "micro_f1"
+MACRO = "macro_f1"
+SHARES = {"opinion": (0.46, 0.36, 0.18), "emotion": (0.32, 0.2, 0.15, 0.12, 0.08, 0.06, 0.04, 0.03)}
+"""How often a made-up comment has each class."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,7 @@ def answers(
     video = np.repeat(np.arange(videos), comments)
     hard = random.uniform(-0.25, 0.25, videos)[video]
     classes = {task: len(names) for task, names in TASKS.items()}
-    labels = {task: random.integers(0, k, n) for task, k in classes.items()}
+    labels = {task: random.choice(k, n, p=SHARES[task]) for task, k in classes.items()}
     names, seen = np.array([f"v{k:04d}" for k in video]), np.zeros(n, dtype=bool)
     ids = [f"c{k}" for k in range(n)]
     runs: tuple[list[Predictions], list[Predictions]] = ([], [])
@@ -134,6 +138,21 @@ def test_a_planted_difference_is_in_its_interval_and_none_is_not_claimed() -> No
     assert summary["spread"] > 0
 
 
+def planted_macro(gain: float, spread: float) -> float:
+    """The expected difference of the emotions' macro-F1 between runs that are right half of the time and with `gain`.
+
+    A class has as many false answers as the class before it has wrong ones. Averaged over how good seeds are.
+    """
+    share = np.array(SHARES["emotion"])
+    luck = spread * norm.ppf((np.arange(1000) + 0.5) / 1000)
+
+    def macro(right: np.ndarray) -> float:
+        right = right[:, None]
+        return float(np.mean(2 * right * share / (2 * right * share + (1 - right) * (share + np.roll(share, 1)))))
+
+    return macro(0.5 + gain + luck) - macro(0.5 + luck)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("videos", "seeds", "spread"), [(60, 1, 0.0), (60, 3, 0.0), (60, 3, 0.02), (60, 5, 0.04)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(videos: int, seeds: int, spread: float) -> None:
@@ -142,15 +161,19 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(videos: int, seeds: in
     Of a single seed the interval speaks of these two runs alone, so there the seeds have no luck.
     """
     random = np.random.default_rng(11)
-    covered, claimed, worlds = 0, 0, 400
+    worlds, asked = 400, (("opinion", MICRO, 0.05), ("emotion", MACRO, planted_macro(0.05, spread)))
+    covered, claimed = {MICRO: 0, MACRO: 0}, {MICRO: 0, MACRO: 0}
     for _ in range(worlds):
-        pairs = [answers(videos, seeds, gain, random, spread) for gain in (0.05, 0.0)]
-        low, high = paired(*pairs[0], True, 400, 1)["opinion"][MICRO]["interval_95"]
-        covered += low <= 0.05 <= high
-        claimed += paired(*pairs[1], True, 400, 1)["opinion"][MICRO]["p"] < 0.05
-    print(
-        f"\n{videos} videos, {seeds} seeds of spread {spread}: "
-        f"coverage {covered / worlds:.3f}, false claims {claimed / worlds:.3f}"
-    )
-    assert 0.88 <= covered / worlds <= 0.99
-    assert claimed / worlds <= 0.09
+        planted, equal = (paired(*answers(videos, seeds, gain, random, spread), True, 400, 1) for gain in (0.05, 0.0))
+        for task, metric, truth in asked:
+            low, high = planted[task][metric]["interval_95"]
+            covered[metric] += low <= truth <= high
+            claimed[metric] += equal[task][metric]["p"] < 0.05
+    for metric in (MICRO, MACRO):
+        print(
+            f"\n{videos} videos, {seeds} seeds of spread {spread}, {metric}: "
+            f"coverage {covered[metric] / worlds:.3f}, false claims {claimed[metric] / worlds:.3f}"
+        )
+    for metric in (MICRO, MACRO):
+        assert 0.91 <= covered[metric] / worlds <= 0.99
+        assert claimed[metric] / worlds <= 0.09
