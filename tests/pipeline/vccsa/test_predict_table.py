@@ -169,7 +169,7 @@ def test_features_of_other_weights_than_a_run_learnt_from_are_refused(
     def extracted_with(weights: str, device: str) -> None:
         for shard in store.shards():
             if (rows := store.read("features/synthetic", shard)) is not None:
-                said = {"weights_sha256": weights, "device": device}
+                said = {b"weights_sha256": weights.encode(), b"device": device.encode()}
                 rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **said})
                 store.write("features/synthetic", shard, rows, TableSpec(rows.schema, key=("video_id",)))
 
