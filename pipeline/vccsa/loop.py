@@ -39,7 +39,7 @@ from csmv.pipeline.vccsa.checkpoints import (
 from csmv.pipeline.vccsa.data import Corpus
 from csmv.pipeline.vccsa.metrics import METRICS, both_tasks, task_sum
 from csmv.pipeline.vccsa.networks import Assembled, assemble, fit_to_data, frozen_tower, parameter_groups
-from csmv.pipeline.vccsa.prefetch import ahead
+from csmv.pipeline.vccsa.prefetch import ahead, most_ahead
 from csmv.pipeline.vccsa.run_files import NotFiniteError, clear
 from csmv.pipeline.vccsa.text_vectors import TextVectors
 from csmv.pipeline.vccsa.token_cache import TokenCache
@@ -69,7 +69,7 @@ class Fitted:
     processes: int
     device: dict[str, str]
     """What kind of device it was, and which."""
-    kept: list[dict[str, Any]]
+    kept_files: list[dict[str, Any]]
     """The files of weights that stay: of each its epoch from 1 and its dev score, the best first."""
 
 
@@ -176,7 +176,8 @@ def _train(
             groups = _groups(batches.of_epoch(epoch), config.optimizer.accumulate)
             getattr(bare, "begin_epoch", lambda _epoch: bare.train())(epoch)
             left = groups[progress.step - epoch * steps :]
-            for group in ahead(left, lambda group: joined(batches, group, accelerator), config.prefetch):
+            most = most_ahead(config.prefetch, accelerator.device.type)
+            for group in ahead(left, lambda group: joined(batches, group, accelerator), most):
                 loss = _step(config, model, optimizer, accelerator, group, steps, progress.step)
                 running += loss
                 finite.note(loss, progress.step)
@@ -336,7 +337,8 @@ def answer(
     mine = batches.for_scoring(rows)[accelerator.process_index :: accelerator.num_processes]
     count = sum(len(some) for some in mine)
     with torch.inference_mode(), track(label, count) if label else contextlib.nullcontext(int) as tick:
-        ready = ahead(mine, lambda some: _ready(batches.join(some, False), accelerator), batches.config.prefetch)
+        most = most_ahead(batches.config.prefetch, accelerator.device.type)
+        ready = ahead(mine, lambda some: _ready(batches.join(some, False), accelerator), most)
         for some, batch in zip(mine, ready, strict=True):
             predicted = network(batch.to(device))
             places = torch.tensor([place[int(row)] for row in some], device=device)

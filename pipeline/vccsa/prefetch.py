@@ -31,3 +31,10 @@ def ahead(jobs: Iterable[Job], make: Callable[[Job], Made], most: int) -> Iterat
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def most_ahead(prefetch: int | None, device: str) -> int:
+    """How many batches to make ready: as the setting says, or 2 for a GPU, which would wait, and none for a CPU."""
+    if prefetch is not None:
+        return prefetch
+    return 2 if device == "cuda" else 0

@@ -178,11 +178,11 @@ def refuse_taken(store: Store, run: str, fingerprint: str, unfinished: str | Non
     if not (is_finished or failed is not None or is_other) or overwrite != "never":
         return False
     what = "" if is_finished else ", failed" if failed is not None else ", unfinished"
-    made = "another split, other comments, labels, features or encoder files, or by another version"
-    made = made if is_finished else f"other settings or {made}"
+    changed = "another split, other comments, labels, features or encoder files, or by another version"
+    changed = changed if is_finished else f"other settings or {changed}"
     raise TakenError(
-        f"The run '{run}' is there already{what}, made with {made}: give this one another name with --run, or replace "
-        "it with --overwrite."
+        f"The run '{run}' is there already{what}, made with {changed}: give this one another name with --run, or "
+        "replace it with --overwrite."
     )
 
 

@@ -180,8 +180,11 @@ class TrainConfig(Validated):
         description="the same of dev and of test comments, whose scores would say little of the video",
     )
 
-    prefetch: int = Field(
-        2, ge=0, description="batches that a thread makes ready while the network computes; changes speed and no result"
+    prefetch: int | None = Field(
+        None,
+        ge=0,
+        description="batches that a thread makes ready while the network computes, which changes no result; by default "
+        "2 for a GPU and none for a CPU",
     )
     train_fraction: float = Field(
         1.0,

@@ -122,7 +122,7 @@ def train(
     rows = np.concatenate([corpus.rows(part) for part in SCORED])
     history: list[dict[str, float]] = []
     parameters, weights, writes = 0, None, True
-    made: dict[str, Any] = {"device": {"type": "cpu"}, "processes": 1, "kept": []}
+    record: dict[str, Any] = {"device": {"type": "cpu"}, "processes": 1, "kept": []}
     if not config.is_network:
         probabilities = _classical(corpus, config, rows)
         clear(store, f"models/{run_name}")
@@ -138,7 +138,7 @@ def train(
             raise FailedRunError(f"The run '{run_name}' failed and is marked so. {error}") from error
         probabilities, history, parameters = fitted.probabilities, fitted.history, fitted.parameters
         weights, writes = fitted.weights, fitted.is_main
-        made = {"device": fitted.device, "processes": fitted.processes, "kept": fitted.kept}
+        record = {"device": fitted.device, "processes": fitted.processes, "kept": fitted.kept_files}
     result = RunResult(
         run=run_name,
         model=config.model,
@@ -152,9 +152,9 @@ def train(
         weights=weights,
     )
     if writes:
-        made |= {"inputs": inputs, "code": code_of(config), "encoder_files": encoder_files(config)}
-        made |= {"versions": versions(), "features": features_settings(store, config)}
-        _write(store, config, corpus, rows, probabilities, result, made)
+        record |= {"inputs": inputs, "code": code_of(config), "encoder_files": encoder_files(config)}
+        record |= {"versions": versions(), "features": features_settings(store, config)}
+        _write(store, config, corpus, rows, probabilities, result, record)
     return result
 
 
@@ -268,7 +268,7 @@ def _write(
     rows: NDArray[np.int64],
     probabilities: Mapping[str, NDArray[np.float64]],
     result: RunResult,
-    made: Mapping[str, Any],
+    record: Mapping[str, Any],
 ) -> None:
     folder = f"models/{result.run}"
     store.write_file(result.predictions, parquet_bytes(predictions_table(corpus, rows, probabilities)))
@@ -280,7 +280,7 @@ def _write(
         "classes": {task: list(names) for task, names in TASKS.items()},
         "video_dims": [one.dim for one in corpus.features],
         "result": asdict(result),
-        **made,
+        **record,
     }
     # A run is finished when this file is there.
     store.write_file(f"{folder}/run.json", document_bytes(description))
