@@ -26,7 +26,9 @@ class FeatureConfig(Validated):
         default=False, description="compile the network for the device: slow to start, faster after; moves last digits"
     )
     device: str = Field(
-        default="cpu", description="where the network runs: cpu, cuda, or one of several such as cuda:1"
+        default="cpu",
+        description="where the network runs: cpu, cuda, one of several such as cuda:1, or several with commas, a "
+        "process each",
     )
     storage: Literal["float32", "float16"] = Field(default="float32", description="numbers that are stored")
     batch_size: int = Field(default=0, ge=0, description="windows a batch; 0 chooses by device")

@@ -6,13 +6,15 @@ the same bytes however often it was. Decoding and networks are in `extractors/`;
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from csmv.extractors.decoders import DEFAULT, require_decoder
 from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
+from csmv.pipeline.device_processes import DevicesFailedError, Share, devices_of, shared_out
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.feature_arrays import SHA, Row, Vectors, as_table, rows_made_from
@@ -24,7 +26,8 @@ from csmv.pipeline.files import Listed
 from csmv.pipeline.manifest import table_file
 from csmv.pipeline.own_weights import located
 from csmv.pipeline.parts import add_part, files_in_parts, part_names
-from csmv.pipeline.progress import did, did_not, expect
+from csmv.pipeline.processes import default_jobs
+from csmv.pipeline.progress import Meter, Reading, did, did_not, expect, metered
 from csmv.pipeline.root import media_folder, media_path
 from csmv.pipeline.schemas import FailureReason, MediaStatus, features_spec
 from csmv.pipeline.store import Store
@@ -44,21 +47,32 @@ def extract_shard(
 ) -> None:
     """Bring a shard of one or more feature sets up to date, decoding each video once for all that lack it.
 
-    `tick` gets the number of videos just finished. Videos that give nothing go to failures/features/<name>.
-    CsmvError if what is there was made otherwise (other weights, dtype, clip rule) than asked for.
+    `tick` gets the number of videos just finished. Videos that give nothing go to failures/features/<name>. Of
+    several devices (`device: cuda:0,cuda:1`) each has a process, and takes a share of the videos after the other.
+
+    Raises:
+        CsmvError: what is there was made otherwise (other weights, dtype, clip rule) than asked for.
+        DevicesFailedError: a device failed; what the others have done is kept.
     """
     with store.remembering():  # over a slow line, to ask a second time takes as long as to decode a film
         todo = {config: tuple(missing(store, shard, config)) for config in configs}
         for config in configs:
             check_settings(store, shard, config)
             _record_deleted(store, shard, config)
+    failure: DevicesFailedError | None = None
     for videos in dict.fromkeys(todo.values()):
         same = [config for config in configs if todo[config] == videos]
         for group in _passes(same):
-            if videos:
+            if not videos:
+                continue
+            try:
                 _extract(store, shard, videos, group, tick)
+            except DevicesFailedError as error:
+                failure = error
     for config in configs:
         compact(store, shard, config)
+    if failure is not None:
+        raise failure
 
 
 def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:
@@ -180,14 +194,67 @@ def load(config: FeatureConfig) -> "Extractor":
 def _extract(
     store: Store, shard: int, videos: Sequence[str], configs: list[FeatureConfig], tick: Callable[[int], None]
 ) -> None:
+    expect(len(videos))
+    devices = devices_of(configs[0].device)
+
+    def settle(outcome: Outcome) -> None:
+        record(store, shard, outcome)
+
+    if len(devices) == 1:
+        for items in extract_videos(store, shard, videos, configs, settle):
+            tick(items)
+        return
+    # Decoders of all devices share the cores.
+    workers = configs[0].workers or max(1, default_jobs() // len(devices))
+    sections = tuple(config.model_copy(update={"workers": workers}).model_dump_json() for config in configs)
+    work = partial(_extract_share, store.root, shard, sections)
+    for outcomes, reading in shared_out(devices, videos, work):
+        for outcome in outcomes:
+            settle(outcome)
+        did(reading.items, **reading.amounts)
+        for reason in reading.reasons.elements():
+            did_not(reason)
+        tick(reading.items)
+
+
+def _extract_share(root: str, shard: int, sections: tuple[str, ...], share: Share) -> "tuple[list[Outcome], Reading]":
+    """In the process of a device: extract a share of a shard's videos, and say what is to be recorded of them."""
+    device, videos = share
+    configs = [FeatureConfig.model_validate_json(one).model_copy(update={"device": device}) for one in sections]
+    outcomes: list[Outcome] = []
+    meter = Meter()
+    with metered(meter):
+        for _ in extract_videos(Store.open(root), shard, videos, configs, outcomes.append):
+            pass
+    return outcomes, meter.read()
+
+
+def extract_videos(
+    store: Store,
+    shard: int,
+    videos: Sequence[str],
+    configs: Sequence[FeatureConfig],
+    settle: "Callable[[Outcome], None]",
+) -> Iterator[int]:
+    """Extract videos of a shard into parts, on one device; gives the number of videos just finished.
+
+    Args:
+        store: the root.
+        shard: which shard.
+        videos: their ids.
+        configs: sets that can share a pass.
+        settle: is given what is to be recorded of the videos whose features have been kept.
+
+    Raises:
+        CsmvError: what is there was made with other weights, or the network can't be had.
+    """
     from csmv.extractors.engine import Engine, Settings
 
     networks = {config.name: load(located(store, config)) for config in configs}
-    writers = [_ShardWriter(store, shard, config, networks[config.name]) for config in configs]
+    writers = [_ShardWriter(store, shard, config, networks[config.name], settle) for config in configs]
     way = configs[0]
     settings = Settings(workers=way.workers, batch_size=way.batch_size, decoder=way.decoder, max_damage=way.max_damage)
     names = [media_path(shard, video) for video in videos]
-    expect(len(videos))
     with store.local_files(names) as files, Engine(networks, settings) as engine:
         for video, result in zip(videos, engine.run(files.paths), strict=True):
             for writer in writers:
@@ -196,16 +263,40 @@ def _extract(
             size = result.path.stat().st_size
             did(1, videos=1, windows=windows, decode_seconds=result.decode_seconds, bytes=size)
             files.give_back(result.path)
-            tick(1)
+            yield 1
     for writer in writers:
         writer.commit()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be recorded of videos of a set, whose features are kept by now."""
+
+    table: str
+    done: frozenset[str]
+    failed: tuple[Failure, ...]
+    damaged: tuple[Failure, ...]
+
+
+def record(store: Store, shard: int, outcome: Outcome) -> None:
+    """Bring failures/features/<set> up to date. By one process at a time: it reads, and writes anew."""
+    record_failures(store, outcome.table, shard, outcome.failed)
+    clear_failures(store, outcome.table, shard, outcome.done - {one.key for one in outcome.damaged})
+    record_failures(store, outcome.table, shard, outcome.damaged)
 
 
 class _ShardWriter:
     """One set's shard while it grows: what has come since the last part was kept."""
 
-    def __init__(self, store: Store, shard: int, config: FeatureConfig, network: "Extractor") -> None:
-        self._store, self._shard, self._config = store, shard, config
+    def __init__(
+        self,
+        store: Store,
+        shard: int,
+        config: FeatureConfig,
+        network: "Extractor",
+        settle: Callable[[Outcome], None],
+    ) -> None:
+        self._store, self._shard, self._config, self._settle = store, shard, config, settle
         self._metadata = footer(config, network)
         self._spec = features_spec(network.dim, config.storage, self._metadata)
         self._files = files_of(store, shard)
@@ -234,12 +325,9 @@ class _ShardWriter:
         if self._new:
             rows = [Row(video, vectors, self._files.get(video)) for video, vectors in sorted(self._new.items())]
             add_part(self._store, self._config.table, self._shard, as_table(rows, self._spec.schema))
-        stage = self._config.table
-        failures = [Failure(key, FailureReason(str(reason)), detail) for key, (reason, detail) in self._failed.items()]
-        record_failures(self._store, stage, self._shard, failures)
-        clear_failures(self._store, stage, self._shard, self._new.keys() - self._damaged.keys())
+        failed = [Failure(key, FailureReason(str(reason)), detail) for key, (reason, detail) in self._failed.items()]
         damaged = [Failure(key, FailureReason.PARTLY_DAMAGED, detail) for key, detail in self._damaged.items()]
-        record_failures(self._store, stage, self._shard, damaged)
+        self._settle(Outcome(self._config.table, frozenset(self._new), tuple(failed), tuple(damaged)))
         self._new, self._failed, self._damaged = {}, {}, {}
         self._bytes, self._since = 0, time.monotonic()
 

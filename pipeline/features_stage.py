@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from csmv.extractors.reasons import MediaFailure
+from csmv.pipeline.device_processes import end_device_processes
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.feature_sets import disagreement
@@ -77,5 +78,6 @@ class FeaturesStage(ShardStage):
 
     def finish(self, dataset: DatasetView) -> None:
         """Write the shards that have nothing to hold as empty ones, so that a missing one is a lost one."""
+        end_device_processes()
         for config in dataset.entries(self.section, FeatureConfig):
             complete(dataset.store, config)

@@ -1,8 +1,6 @@
 """The commands that compute features: `csmv extract` for a root, `csmv features` for loose files, `csmv extractors`."""
 
 import collections
-import multiprocessing
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +12,7 @@ from csmv.extractors.extractor_errors import MediaError
 from csmv.extractors.registry import card_of, extractor_class, names
 from csmv.flows.options import AsJson, Fields, Root, Values, command, usage
 from csmv.flows.terminal import print_json, print_table
-from csmv.pipeline.errors import CsmvError, UnfinishedError, UsageError
+from csmv.pipeline.errors import UnfinishedError, UsageError
 from csmv.pipeline.loose_inputs import Found, find
 
 if TYPE_CHECKING:
@@ -50,19 +48,15 @@ def extract_command(
     from csmv.pipeline.store import Store
     from csmv.pipeline.validated import parse
 
-    names, devices = section.pop("extractor"), section.pop("device").split(",")
+    names = section.pop("extractor")
     sections = [
-        section | {"extractor": name, "weights": weights, "device": devices[0]}
-        for name, weights in _chosen(names, section.pop("weights"))
+        section | {"extractor": name, "weights": weights} for name, weights in _chosen(names, section.pop("weights"))
     ]
     with usage():
         configs = [parse(FeatureConfig, one, "csmv extract") for one in sections]
     _check_names(names)
     store = Store.open(root)
-    if len(devices) > 1:
-        _on_devices(store, configs, devices)
-    else:
-        _extract_shards(store, configs, store.shards())
+    _extract_shards(store, configs)
     for config in configs:
         complete(store, config)
     counts = {config.name: _counts(store, config) for config in configs}
@@ -91,47 +85,20 @@ def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
     return [(name, pairs.get(name, "default")) for name in names]
 
 
-def _extract_shards(store: "Store", configs: "list[FeatureConfig]", shards: Any) -> None:
+def _extract_shards(store: "Store", configs: "list[FeatureConfig]") -> None:
+    from csmv.pipeline.device_processes import end_device_processes
     from csmv.pipeline.features import extract_shard, missing
     from csmv.pipeline.progress import track
 
     store.sweep()
+    shards = store.shards()
     total = sum(len(set().union(*(missing(store, shard, config) for config in configs))) for shard in shards)
-    with track("features", total) as tick:
-        for shard in shards:
-            extract_shard(store, shard, *configs, tick=tick)
-
-
-def _on_devices(store: "Store", configs: "list[FeatureConfig]", devices: list[str]) -> None:
-    """One process a device, each with every n-th shard."""
-
-    context = multiprocessing.get_context("spawn")
-    shares = [
-        context.Process(
-            target=_share,
-            args=(store.root, [c.model_copy(update={"device": one}).model_dump() for c in configs], at, len(devices)),
-        )
-        for at, one in enumerate(devices)
-    ]
-    for process in shares:
-        process.start()
-    for process in shares:
-        process.join()
-    failed = [one for one, process in zip(devices, shares, strict=True) if process.exitcode]
-    if failed:
-        raise CsmvError(f"The process on {failed[0]} stopped with an error (above); what it had done is kept.")
-
-
-def _share(root: str, sections: list[dict[str, Any]], at: int, of: int) -> None:
-    from csmv.pipeline.feature_config import FeatureConfig
-    from csmv.pipeline.store import Store
-
-    store = Store.open(root)
     try:
-        _extract_shards(store, [FeatureConfig(**section) for section in sections], store.shards()[at::of])
-    except CsmvError as error:
-        print(f"csmv: {error}", file=sys.stderr)
-        sys.exit(1)
+        with track("features", total) as tick:
+            for shard in shards:
+                extract_shard(store, shard, *configs, tick=tick)
+    finally:
+        end_device_processes()
 
 
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:

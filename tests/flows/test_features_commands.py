@@ -14,7 +14,9 @@ import pytest
 from tone_films import film
 
 from csmv.flows.cli import main
-from csmv.pipeline.config import DatasetConfig, FolderSource, read_config
+from csmv.pipeline.config import DatasetConfig, FolderSource, read_config, record_section
+from csmv.pipeline.dataset import Dataset
+from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import VIDEOS
 from csmv.pipeline.store import Store
@@ -155,11 +157,29 @@ def test_a_process_a_device_gives_the_same_bytes_and_reports_the_deviation(tmp_p
     assert [two.read_file(name) for name in names] == [one.read_file(name) for name in names]
 
 
-def test_a_device_that_fails_is_named_and_the_other_goes_on(tmp_path: Path) -> None:
+def test_a_dataset_that_names_several_devices_has_a_process_for_each(tmp_path: Path) -> None:
+    make_root(tmp_path / "one")
+    (tmp_path / "one" / media_path(Store.open(str(tmp_path / "one")).shard_of("v2"), "v2")).write_bytes(b"no video")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    tables: list[dict[str, bytes]] = []
+    reasons: list[list[str]] = []
+    for root, device in (("one", "cpu"), ("two", "cpu,cpu")):
+        store = Store.open(str(tmp_path / root))
+        record_section(store, "features", FeatureConfig(extractor="mfcc", device=device, workers=1))
+        report = Dataset.open(store.root).run("features")
+        assert (report.counts["videos"], report.reasons) == (3, {"not_a_video": 1})
+        tables.append({name: store.read_file(name) for name in store.files("features")})
+        reasons.append(store.read_all("failures/features/mfcc")["reason"].to_pylist())
+    assert len(tables[0]) == 2
+    assert tables[0] == tables[1]
+    assert reasons[0] == reasons[1] == ["not_a_video"]
+
+
+def test_a_device_that_fails_is_named_and_the_other_does_its_share(tmp_path: Path) -> None:
     store = make_root(tmp_path)
     done = csmv("extract", "--root", tmp_path, *MFCC, "--device", "cpu,cuda:7")
     assert done.returncode == 1
-    assert "cuda:7" in done.stderr
+    assert "The process on cuda:7 failed: " in done.stderr
     assert "Traceback" not in done.stderr
     assert len(store.files("features")) == 1
 
