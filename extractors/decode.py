@@ -5,6 +5,7 @@ plain files in known container formats are opened: never a playlist that could n
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -313,7 +314,7 @@ class PyAvDecoder:
         """Nothing: the container belongs to the caller."""
 
 
-class IndexedDecoder:
+class IndexedDecoder(ABC):
     """Base of the decoders that open the file anew and give a frame by its number.
 
     They show no exact times, so when each frame is shown comes from the packets, read by PyAV: windows and their times
@@ -339,13 +340,13 @@ class IndexedDecoder:
         if count != len(self._shown):
             raise self._limit(f"counts {count} frames where the file shows {len(self._shown)}")
 
+    @abstractmethod
     def _open(self, threads: int) -> int:
         """Open the file; how many frames it has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self, number: int) -> Image:
         """The pixels of a frame; whatever the library raises."""
-        raise NotImplementedError
 
     def frames(self) -> Iterator[TimedFrame]:
         """Frames in display order with the times that PyAV would give them."""
@@ -364,7 +365,7 @@ class IndexedDecoder:
             raise self._limit("gives pictures of another size than the video has")
         return pixels
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (it has nothing to close)
         """Nothing: the file is closed with the decoder."""
 
     def _times(self) -> list[tuple[Fraction, Fraction]]:
@@ -425,22 +426,36 @@ class TorchCodecDecoder(IndexedDecoder):
     """torchcodec, with the FFmpeg of the machine."""
 
     name = "torchcodec"
+    device: ClassVar = "cpu"
 
     def _open(self, threads: int) -> int:
         from torchcodec.decoders import VideoDecoder
 
-        self._decoder = VideoDecoder(self.container.name, dimension_order="NHWC", num_ffmpeg_threads=threads)
+        self._decoder = VideoDecoder(
+            self.container.name, dimension_order="NHWC", num_ffmpeg_threads=threads, device=self.device
+        )
         return len(self._decoder)
 
     def _read(self, number: int) -> Image:
-        pixels: Image = self._decoder[number].numpy()
+        pixels: Image = self._decoder[number].cpu().numpy()
         return pixels
+
+
+class TorchCodecCudaDecoder(TorchCodecDecoder):
+    """torchcodec on the first NVIDIA GPU, whose decoder and colour conversion are its own: other values than PyAV's.
+
+    Never run on a GPU so far; how far its pixels are from PyAV's has not been measured.
+    """
+
+    name = "torchcodec-cuda"
+    device: ClassVar = "cuda"
 
 
 DECODERS: dict[DecoderName, type[PyAvDecoder] | type[IndexedDecoder]] = {
     "pyav": PyAvDecoder,
     "decord": DecordDecoder,
     "torchcodec": TorchCodecDecoder,
+    "torchcodec-cuda": TorchCodecCudaDecoder,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from csmv.extractors.extractor_errors import ExtractorError
 
-DecoderName = Literal["pyav", "decord", "torchcodec"]
+DecoderName = Literal["pyav", "decord", "torchcodec", "torchcodec-cuda"]
 DEFAULT: DecoderName = "pyav"
 
 
@@ -22,6 +22,8 @@ class DecoderPackage:
     module: str
     purpose: str
     how: str
+    gpu: bool = False
+    """Whether it decodes on an NVIDIA GPU."""
 
 
 PACKAGES: dict[DecoderName, DecoderPackage] = {
@@ -40,19 +42,33 @@ PACKAGES: dict[DecoderName, DecoderPackage] = {
         "decoding videos with `--decoder torchcodec`",
         "`pip install 'csmv[torchcodec]'`, and FFmpeg's shared libraries (`apt-get install ffmpeg`)",
     ),
+    "torchcodec-cuda": DecoderPackage(
+        "torchcodec",
+        "torchcodec.decoders",
+        "decoding videos on a GPU with `--decoder torchcodec-cuda`",
+        "an NVIDIA GPU, `pip install 'csmv[torchcodec]'` in a build with CUDA, and FFmpeg's shared libraries",
+        gpu=True,
+    ),
 }
 
 
 def obstacle(name: DecoderName) -> str:
     """Why a decoder cannot be used here, in a few words; empty where it can. Imports it."""
+    package = PACKAGES[name]
     try:
-        import_module(PACKAGES[name].module)
+        import_module(package.module)
     except ModuleNotFoundError:
         return "not installed"
     except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg, a library of another system
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"it cannot be loaded: {lines[0].rstrip('.:')}"
-    return ""
+    return _no_gpu() if package.gpu else ""
+
+
+def _no_gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "PyTorch sees no NVIDIA GPU"
 
 
 def decoder_named(name: str) -> DecoderName:

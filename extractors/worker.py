@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from csmv.extractors.cutting import Plan, Window, cut, probe_file
-from csmv.extractors.decoders import DecoderName
+from csmv.extractors.decoders import PACKAGES, DecoderName
 from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.orphans import leave_with
 from csmv.extractors.reasons import MediaFailure
@@ -156,7 +156,8 @@ def main() -> None:
     sys.path[:] = [p for p in setup.path if p not in sys.path] + sys.path
     limit = setup.limits.memory_bytes
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        if not PACKAGES[setup.decoder].gpu:  # CUDA reserves more addresses than any memory has
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import av.logging
 

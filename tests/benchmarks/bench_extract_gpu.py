@@ -6,7 +6,8 @@
 Two tables, and all of it as JSON with --json. First each network and dtype on full batches: windows a second,
 floating-point operations a second (counted by torch's FlopCounterMode), and their share of what an 8192 x 8192 matrix
 product reaches on the same chip in the same dtype in this run. Then whole files end to end with all cores decoding, for
-each network, dtype and decoder that can be used here: windows a second, the share of wall time in which the network's
+each network, dtype and decoder that can be used here, torchcodec on the GPU (`torchcodec-cuda`) among them where it is
+installed, which no run has seen yet: windows a second, the share of wall time in which the network's
 kernels ran, the GPU's own figure where nvidia-ml-py is installed, and from the rate the time for CSMV (8,210 videos,
 68.83 hours) and for a million videos of the same length, each of which is decoded once.
 

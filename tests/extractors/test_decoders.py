@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 from films import make_film
 
 from csmv.extractors import create, extract
@@ -211,6 +213,46 @@ def test_one_whose_libraries_are_missing_is_a_sentence(monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ExtractorError, match=r"\(it cannot be loaded: Could not load libtorchcodec\): .*FFmpeg"):
         decoder_named("torchcodec")
+
+
+def test_decoding_on_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torchcodec").mkdir()
+    (tmp_path / "torchcodec" / "__init__.py").touch()
+    (tmp_path / "torchcodec" / "decoders.py").touch()
+    for module in ("torchcodec", "torchcodec.decoders"):
+        monkeypatch.setitem(sys.modules, module, None)
+        del sys.modules[module]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert decoder_named("torchcodec") == "torchcodec"
+    with pytest.raises(ExtractorError, match=r"\(PyTorch sees no NVIDIA GPU\): an NVIDIA GPU, .*; or choose pyav"):
+        decoder_named("torchcodec-cuda")
+
+
+def test_decoding_on_a_gpu_asks_torchcodec_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a stand-in for torchcodec, since there is no GPU here: its frames are what it is asked for."""
+    film = make_film(tmp_path / "f.mp4", frames=20)
+    asked: list[dict[str, object]] = []
+
+    class VideoDecoder:
+        def __init__(self, name: str, **options: object) -> None:
+            asked.append(options)
+
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, number: int) -> torch.Tensor:
+            return torch.full((64, 64, 3), number, dtype=torch.uint8)
+
+    decoders = types.ModuleType("torchcodec.decoders")
+    monkeypatch.setattr(decoders, "VideoDecoder", VideoDecoder, raising=False)
+    monkeypatch.setitem(sys.modules, "torchcodec", types.ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
+    with opened(film) as container:
+        decoder = DECODERS["torchcodec-cuda"](container)
+        levels = [int(decoder.pixels(frame)[0, 0, 0]) for frame in decoder.frames()]
+    assert levels == list(range(20))
+    assert asked[0]["device"] == "cuda"
 
 
 def test_an_unknown_one_is_a_sentence() -> None:
