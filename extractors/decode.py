@@ -425,8 +425,8 @@ class DecordDecoder(IndexedDecoder):
 class TorchCodecDecoder(IndexedDecoder):
     """torchcodec, with the FFmpeg of the machine."""
 
-    name = "torchcodec"
-    device: ClassVar = "cpu"
+    name: ClassVar[DecoderName] = "torchcodec"
+    device: ClassVar[str] = "cpu"
 
     def _open(self, threads: int) -> int:
         from torchcodec.decoders import VideoDecoder
@@ -448,7 +448,7 @@ class TorchCodecCudaDecoder(TorchCodecDecoder):
     """
 
     name = "torchcodec-cuda"
-    device: ClassVar = "cuda"
+    device: ClassVar[str] = "cuda"
 
 
 DECODERS: dict[DecoderName, type[PyAvDecoder] | type[IndexedDecoder]] = {
