@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from csmv.extractors.decoders import DEFAULT, require_decoder
 from csmv.extractors.extractor_errors import ExtractorError, UnknownChoiceError
 from csmv.pipeline.compaction import compact
-from csmv.pipeline.device_processes import DevicesFailedError, Share, devices_of, shared_out
+from csmv.pipeline.device_processes import DevicesFailedError, Share, devices_of, end_device_processes, shared_out
 from csmv.pipeline.errors import CsmvError, UsageError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.feature_arrays import SHA, Row, Vectors, as_table, rows_made_from
@@ -73,6 +73,15 @@ def extract_shard(
         compact(store, shard, config)
     if failure is not None:
         raise failure
+
+
+def extract_shards(store: Store, *configs: FeatureConfig, tick: Callable[[int], None] = lambda _count: None) -> None:
+    """`extract_shard` for every shard of a root; ends the processes of several devices."""
+    try:
+        for shard in store.shards():
+            extract_shard(store, shard, *configs, tick=tick)
+    finally:
+        end_device_processes()
 
 
 def missing(store: Store, shard: int, config: FeatureConfig) -> list[str]:

@@ -86,19 +86,13 @@ def _chosen(names: list[str], weights: str) -> list[tuple[str, str]]:
 
 
 def _extract_shards(store: "Store", configs: "list[FeatureConfig]") -> None:
-    from csmv.pipeline.device_processes import end_device_processes
-    from csmv.pipeline.features import extract_shard, missing
+    from csmv.pipeline.features import extract_shards, missing
     from csmv.pipeline.progress import track
 
     store.sweep()
-    shards = store.shards()
-    total = sum(len(set().union(*(missing(store, shard, config) for config in configs))) for shard in shards)
-    try:
-        with track("features", total) as tick:
-            for shard in shards:
-                extract_shard(store, shard, *configs, tick=tick)
-    finally:
-        end_device_processes()
+    total = sum(len(set().union(*(missing(store, shard, config) for config in configs))) for shard in store.shards())
+    with track("features", total) as tick:
+        extract_shards(store, *configs, tick=tick)
 
 
 def _counts(store: "Store", config: "FeatureConfig") -> dict[str, Any]:
