@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.files import Files
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.release.changelog import changelog_text, changes_since, next_version
+from csmv.pipeline.release.csmv_layout import write_csmv
 from csmv.pipeline.release.dataset_card import MARK, release_card, root_card
 from csmv.pipeline.release.release_checks import (
     check_all,
@@ -30,7 +31,7 @@ from csmv.pipeline.release.release_checks import (
     refuse_names,
     splits,
 )
-from csmv.pipeline.release.release_config import ReleaseConfig
+from csmv.pipeline.release.release_config import ReleaseConfig, ReleaseFormat
 from csmv.pipeline.release.release_folder import (
     ABOUT,
     CARD,
@@ -82,16 +83,15 @@ def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = 
     check_all(dataset, config)
     made_from = state_of(store, config)
     with _staging(store) as folder:
-        about = _write(dataset, config, before, made_from, folder)
-        papers = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in _SEARCHED]
-        refuse_names(store, papers)
+        about, papers = _write(dataset, config, before, made_from, folder)
+        refuse_names(store, folder, papers)
         count = _put(folder, target)
     _card_of_root(store, about.license)
     return Made(target.root, about, count)
 
 
-_SEARCHED = frozenset((".parquet",))
-"""Files that hold nothing but what the tables hold, which the root's own audit searches."""
+EXPORTS: Mapping[ReleaseFormat, Callable[[Path, list[str], list[str]], object]] = {ReleaseFormat.CSMV: write_csmv}
+"""What writes a format from the Parquet files of a release: its folder, its splits, its feature sets."""
 
 
 def state_of(store: Store, config: ReleaseConfig) -> str:
@@ -125,8 +125,14 @@ def _previous(target: Files) -> Files | None:
     return None  # nothing, or a release that was cut short
 
 
-def _write(dataset: DatasetView, config: ReleaseConfig, before: Files | None, made_from: str, folder: Path) -> About:
-    """Write everything of a release below a local folder."""
+def _write(
+    dataset: DatasetView, config: ReleaseConfig, before: Files | None, made_from: str, folder: Path
+) -> tuple[About, list[str]]:
+    """Write everything of a release below a local folder.
+
+    Returns:
+        What it says of itself, and the files in it that hold more than the tables do.
+    """
     store = dataset.store
     assert config.license is not None
     rows = write_tables(store, folder)
@@ -151,12 +157,14 @@ def _write(dataset: DatasetView, config: ReleaseConfig, before: Files | None, ma
         formats=[str(one) for one in config.formats],
         changes=changes,
     )
+    for form in config.formats:
+        EXPORTS[form](folder, list(parts), list(videos))
     papers = _papers(dataset, about)
     for name, text in papers.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / ABOUT).write_bytes(about.to_json())
     (folder / SUMS).write_bytes(sums_text(local_sums(folder)))
-    return about
+    return about, [*papers, ABOUT]
 
 
 def _version(

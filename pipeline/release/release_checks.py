@@ -82,17 +82,23 @@ def refuse_damage(store: Store, source: Source, *, media: bool) -> None:
         _refuse(f"`csmv verify` finds fault with the root. {told}{more}".removesuffix("."))
 
 
-def refuse_names(store: Store, papers: Sequence[Path] = ()) -> None:
-    """Raises CsmvError if a file of the root outside `private/`, or one of `papers`, holds personal data.
+def refuse_names(store: Store, folder: Path, papers: Sequence[str]) -> None:
+    """Raises CsmvError if a file of the root outside `private/`, or a paper of the release, holds personal data.
 
     The sentence names the file, the place in it and the kind. The release that the root has already is left out: the
-    new one takes its place.
+    new one takes its place. Of the new one, what was copied from the root's tables was searched there.
+
+    Args:
+        store: the root.
+        folder: where the new release is put together.
+        papers: its files that hold more than tables do.
     """
     from csmv.pipeline.privacy.audit import audit  # loads Presidio
 
-    found = audit(store, papers, leave_out=f"{FOLDER}/")
+    found = audit(store, [folder / name for name in papers], leave_out=f"{FOLDER}/")
     if found.hits:
-        hits = [f"'{_masked(hit.file, hit.place)}' ({hit.place}: {hit.kind})" for hit in found.hits[:_SHOWN]]
+        files = [_masked(hit.file, hit.place).replace(str(folder), FOLDER) for hit in found.hits[:_SHOWN]]
+        hits = [f"'{file}' ({hit.place}: {hit.kind})" for file, hit in zip(files, found.hits, strict=False)]
         more = f" and {len(found.hits) - _SHOWN} more places" if len(found.hits) > _SHOWN else ""
         _refuse(
             f"`csmv audit` finds personal data in {', '.join(hits)}{more}: run it to see all, and take them out first"

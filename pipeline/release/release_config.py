@@ -12,9 +12,6 @@ class ReleaseFormat(StrEnum):
     """What a release may have beside its Parquet files."""
 
     CSMV = "csmv"
-    CSV = "csv"
-    JSONL = "jsonl"
-    WEBDATASET = "webdataset"
 
 
 class ReleaseConfig(Validated):
@@ -44,6 +41,6 @@ class ReleaseConfig(Validated):
         description="the split that `load_dataset` gives where none is named; left out, video or the first",
     )
     formats: tuple[ReleaseFormat, ...] = Field(
-        default=(), description="what stands beside the Parquet files: csmv, csv, jsonl, webdataset"
+        default=(), description="what stands beside the Parquet files: csmv, the layout of the published CSMV files"
     )
     check_media: bool = Field(default=True, description="compare every media file with its SHA-256 before a release")
