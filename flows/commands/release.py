@@ -55,3 +55,5 @@ def release(
     rows = ", ".join(f"{count:,} {name}" for name, count in made.about.rows.items())
     typer.echo(f"{made.address} is version {made.about.version} of {made.about.name}: {rows}.")
     typer.echo(f"`csmv verify {made.address}` checks it, here or wherever it is copied to.")
+    if made.open_questions:
+        typer.echo(f"{made.open_questions} questions of its DATASHEET.md wait for a person to answer them.")

@@ -59,9 +59,15 @@ _LINKED_DATA = frozenset(
         *("@base", "@container", "@context", "@graph", "@id", "@import", "@included", "@index", "@json", "@language"),
         *("@list", "@nest", "@none", "@prefix", "@propagate", "@protected", "@reverse", "@set", "@type", "@value"),
         *("@version", "@vocab"),
+        *("cr:Field", "cr:FileObject", "cr:FileSet", "cr:RecordSet", "cr:arrayShape", "cr:citeAs", "cr:column"),
+        *("cr:data", "cr:dataType", "cr:equivalentProperty", "cr:examples", "cr:extract", "cr:field", "cr:fileObject"),
+        *("cr:fileProperty", "cr:fileSet", "cr:format", "cr:includes", "cr:isArray", "cr:isLiveDataset", "cr:jsonPath"),
+        *("cr:key", "cr:md5", "cr:parentField", "cr:path", "cr:recordSet", "cr:references", "cr:regex", "cr:repeated"),
+        *("cr:replace", "cr:samplingRate", "cr:separator", "cr:source", "cr:subField", "cr:transform"),
+        *("sc:Boolean", "sc:Dataset", "sc:Date", "sc:Float", "sc:Integer", "sc:Text"),
     )
 )
-"""Keys of JSON-LD, which are no mentions."""
+"""Keys of JSON-LD and terms of Croissant and schema.org, which are neither mentions nor credits."""
 _ID = re.compile(r"[\w.-]{8,}")
 _BARE_ID = re.compile(r"[cuv]?[0-9a-f]{32,128}|\d{1,20}")
 """In which nothing but a known id can be."""

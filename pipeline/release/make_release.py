@@ -21,8 +21,14 @@ from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.files import Files
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.release.changelog import changelog_text, changes_since, next_version
+from csmv.pipeline.release.citation import FILE as CITATION
+from csmv.pipeline.release.citation import citation_cff
+from csmv.pipeline.release.croissant import FILE as CROISSANT
+from csmv.pipeline.release.croissant import croissant_json
 from csmv.pipeline.release.csmv_layout import write_csmv
 from csmv.pipeline.release.dataset_card import MARK, release_card, root_card
+from csmv.pipeline.release.datasheet import MARKDOWN, PAGE, answers_in, as_markdown, as_page, open_questions
+from csmv.pipeline.release.datasheet_facts import facts_of
 from csmv.pipeline.release.release_checks import (
     check_all,
     chosen_features,
@@ -48,6 +54,7 @@ from csmv.pipeline.release.release_folder import (
 from csmv.pipeline.release.release_tables import write_features, write_splits, write_tables
 from csmv.pipeline.stage import DatasetView, digest
 from csmv.pipeline.store import Store
+from csmv.pipeline.validated import decoded
 
 CHANGES = "CHANGELOG.md"
 _STAGING = "private/release"
@@ -63,6 +70,8 @@ class Made:
     address: str
     about: About
     files: int
+    open_questions: int
+    """Of its datasheet, those that only a person can answer and nobody has."""
 
 
 def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = None) -> Made:
@@ -82,12 +91,13 @@ def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = 
     before = _previous(target)
     check_all(dataset, config)
     made_from = state_of(store, config)
+    answers = answers_before(before or Files(f"{store.root.rstrip('/')}/{FOLDER}"))
     with _staging(store) as folder:
-        about, papers = _write(dataset, config, before, made_from, folder)
+        about, papers = _write(dataset, config, before, answers, made_from, folder)
         refuse_names(store, folder, papers)
         count = _put(folder, target)
     _card_of_root(store, about.license)
-    return Made(target.root, about, count)
+    return Made(target.root, about, count, len(open_questions(answers)))
 
 
 EXPORTS: Mapping[ReleaseFormat, Callable[[Path, list[str], list[str]], object]] = {ReleaseFormat.CSMV: write_csmv}
@@ -95,7 +105,7 @@ EXPORTS: Mapping[ReleaseFormat, Callable[[Path, list[str], list[str]], object]] 
 
 
 def state_of(store: Store, config: ReleaseConfig) -> str:
-    """A digest of all that decides a release: settings, tables, splits, and how features were made."""
+    """A digest of all that decides a release but people's answers: settings, tables, splits, how features were made."""
     lines = [f"recipe {_RECIPE}", config.model_dump_json(), store.header.name]
     for table in ("videos", "comments", "labels"):
         lines += [f"{name} {sha256}" for name, sha256 in sorted(store.states(table).items())]
@@ -126,7 +136,12 @@ def _previous(target: Files) -> Files | None:
 
 
 def _write(
-    dataset: DatasetView, config: ReleaseConfig, before: Files | None, made_from: str, folder: Path
+    dataset: DatasetView,
+    config: ReleaseConfig,
+    before: Files | None,
+    answers: Mapping[str, str],
+    made_from: str,
+    folder: Path,
 ) -> tuple[About, list[str]]:
     """Write everything of a release below a local folder.
 
@@ -151,6 +166,10 @@ def _write(
         made_from=made_from,
         title=config.title or "",
         day=config.day.isoformat() if config.day else None,
+        doi=config.doi,
+        homepage=config.homepage,
+        authors=list(config.authors),
+        citation=config.citation,
         rows=rows,
         splits=parts,
         features=said,
@@ -159,7 +178,7 @@ def _write(
     )
     for form in config.formats:
         EXPORTS[form](folder, list(parts), list(videos))
-    papers = _papers(dataset, about)
+    papers = _papers(dataset, about, answers, folder)
     for name, text in papers.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / ABOUT).write_bytes(about.to_json())
@@ -186,14 +205,30 @@ def _version(
     return version, [changes_since(before, Files(str(folder)), version, gone), *old.changes]
 
 
-def _papers(dataset: DatasetView, about: About) -> dict[str, str]:
-    """The texts of a release: file -> text."""
+def _papers(dataset: DatasetView, about: About, answers: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The texts of a release, whose Parquet files are written: file -> text."""
     comments = dataset.store.read_all("comments", ["language"])
     counts = Counter(language for language in comments["language"].to_pylist() if language)
     languages = sorted(counts, key=lambda language: (-counts[language], language))
     durations = dataset.store.read_all("videos", ["duration_s"])["duration_s"]
     hours = float(pc.sum(durations).as_py() or 0) / 3600
-    return {CARD: release_card(about, languages, hours), CHANGES: changelog_text(about)}
+    title = about.title or about.name
+    said = facts_of(dataset, about)
+    description = f"{title}: {about.rows['videos']:,} micro videos, {about.rows['comments']:,} comments, their labels."
+    return {
+        CARD: release_card(about, languages, hours),
+        CHANGES: changelog_text(about),
+        MARKDOWN: as_markdown(title, about.version, said, answers),
+        PAGE: as_page(title, about.version, said, answers),
+        CITATION: citation_cff(about),
+        CROISSANT: croissant_json(folder, about, local_sums(folder), said, answers, description),
+    }
+
+
+def answers_before(before: Files) -> dict[str, str]:
+    """What people wrote into the datasheet of the release before; nothing where there is none."""
+    data = before.read_if_there(MARKDOWN)
+    return {} if data is None else answers_in(decoded(data, MARKDOWN))
 
 
 def _put(folder: Path, target: Files) -> int:

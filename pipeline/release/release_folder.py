@@ -43,6 +43,10 @@ class About:
     """Digest of the root's files and settings that the release was made from."""
     title: str = ""
     day: str | None = None
+    doi: str = ""
+    homepage: str = ""
+    authors: list[str] = field(default_factory=list)
+    citation: str = ""
     rows: dict[str, int] = field(default_factory=dict)
     """Table -> rows, splits and feature sets among them."""
     splits: dict[str, dict[str, int]] = field(default_factory=dict)

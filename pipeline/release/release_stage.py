@@ -1,10 +1,13 @@
 """The stage `release`: what may be published of a root, once somebody says under which licence."""
 
+import hashlib
+
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.files import Files
+from csmv.pipeline.release.datasheet import MARKDOWN
 from csmv.pipeline.release.make_release import make_release, state_of
 from csmv.pipeline.release.release_config import ReleaseConfig
-from csmv.pipeline.release.release_folder import ABOUT, FOLDER, read_about
+from csmv.pipeline.release.release_folder import ABOUT, FOLDER, read_about, sums_of
 from csmv.pipeline.stage import ROOT, DatasetView, RootStage, Tick, UnitReport
 
 
@@ -32,9 +35,11 @@ class ReleaseStage(RootStage):
         store, config = dataset.store, _asked(dataset)
         if config is None or not store.exists(f"{FOLDER}/{ABOUT}"):
             return {}
-        about = read_about(Files(f"{store.root.rstrip('/')}/{FOLDER}"))
-        is_current = about.made_from == state_of(store, config)
-        return {} if is_current else {ROOT: "tables, splits, features or settings have changed since the release"}
+        release = Files(f"{store.root.rstrip('/')}/{FOLDER}")
+        if read_about(release).made_from != state_of(store, config):
+            return {ROOT: "tables, splits, features or settings have changed since the release"}
+        written = hashlib.sha256(release.read_if_there(MARKDOWN) or b"").hexdigest()
+        return {} if written == sums_of(release).get(MARKDOWN) else {ROOT: "somebody wrote into its datasheet"}
 
     def prepare(self, dataset: DatasetView) -> None:
         """Raises CsmvError if the configuration asks for no release."""

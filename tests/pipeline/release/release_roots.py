@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,13 @@ def build_root(
         }
     )
     dataset = Dataset.create(str(place / "root"), config)
-    for stage in ("collect", "tables", "splits"):
+    for stage in ("collect", "tables", "media", "splits"):
         dataset.run(stage)
     write_features(dataset.store)
     return str(place / "root")
 
 
-LICENSED = ReleaseConfig(license="CC-BY-4.0", title="A small set")
+LICENSED = ReleaseConfig(license="CC-BY-4.0", title="A small set", day=date(2026, 2, 3))
 
 
 def release(root: str, config: ReleaseConfig = LICENSED, out: Path | None = None) -> Made:
