@@ -29,6 +29,8 @@ from csmv.pipeline.release.csmv_layout import write_csmv
 from csmv.pipeline.release.dataset_card import MARK, release_card, root_card
 from csmv.pipeline.release.datasheet import MARKDOWN, PAGE, answers_in, as_markdown, as_page, open_questions
 from csmv.pipeline.release.datasheet_facts import facts_of
+from csmv.pipeline.release.feature_tars import write_webdataset
+from csmv.pipeline.release.plain_tables import write_csv, write_jsonl
 from csmv.pipeline.release.release_checks import (
     check_all,
     chosen_features,
@@ -100,7 +102,12 @@ def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = 
     return Made(target.root, about, count, len(open_questions(answers)))
 
 
-EXPORTS: Mapping[ReleaseFormat, Callable[[Path, list[str], list[str]], object]] = {ReleaseFormat.CSMV: write_csmv}
+EXPORTS: Mapping[ReleaseFormat, Callable[[Path, list[str], list[str]], object]] = {
+    ReleaseFormat.CSMV: write_csmv,
+    ReleaseFormat.CSV: write_csv,
+    ReleaseFormat.JSONL: write_jsonl,
+    ReleaseFormat.WEBDATASET: write_webdataset,
+}
 """What writes a format from the Parquet files of a release: its folder, its splits, its feature sets."""
 
 

@@ -12,6 +12,9 @@ class ReleaseFormat(StrEnum):
     """What a release may have beside its Parquet files."""
 
     CSMV = "csmv"
+    CSV = "csv"
+    JSONL = "jsonl"
+    WEBDATASET = "webdataset"
 
 
 class ReleaseConfig(Validated):
@@ -41,7 +44,8 @@ class ReleaseConfig(Validated):
         description="the split that `load_dataset` gives where none is named; left out, video or the first",
     )
     formats: tuple[ReleaseFormat, ...] = Field(
-        default=(), description="what stands beside the Parquet files: csmv, the layout of the published CSMV files"
+        default=(),
+        description="what stands beside the Parquet files: csmv (as published), csv, jsonl, webdataset",
     )
     authors: tuple[str, ...] = Field(default=(), description="who made the dataset, as they are to be cited")
     citation: str = Field(default="", description="how the dataset is to be cited, in BibTeX or in words")
