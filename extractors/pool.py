@@ -25,6 +25,7 @@ from csmv.extractors.decode import Probe
 from csmv.extractors.decoders import DecoderName
 from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.stills import StillsRule
 from csmv.extractors.worker import Limits, Setup
 
 _START_SECONDS = 120.0
@@ -88,12 +89,14 @@ class DecodePool:
         decoder: DecoderName = "pyav",
         threads: int = 1,
         max_damage: float = 1.0,
+        stills: StillsRule | None = None,
     ) -> None:
         self.plans, self._limits = plans, limits or Limits()
         self._slots = slots if plans else 0
         widest = max((plan.nbytes for plan in plans), default=0)
         self._slot_bytes = -(-widest // 4096) * 4096
         self._decoder, self._threads, self._max_damage = decoder, threads, max_damage
+        self._stills = stills or StillsRule()
         try:
             self._pickled = pickle.dumps(plans)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -126,6 +129,15 @@ class DecodePool:
             elif isinstance(event, DoneEvent):
                 probed: Any = event.cut
                 yield event.job, probed
+
+    def stills(self, jobs: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, list[bytes] | MediaError]]:
+        """(number, JPEG pictures or why there are none) of (number, path) jobs, as they come."""
+        for event in self._serve("stills", iter(jobs)):
+            if isinstance(event, FailedEvent):
+                yield event.job, MediaError(event.reason, event.detail)
+            elif isinstance(event, DoneEvent):
+                pictures: Any = event.cut
+                yield event.job, pictures
 
     def _serve(self, kind: str, jobs: Iterator[tuple[int, Path]]) -> Iterator[Event]:
         more = True
@@ -245,6 +257,7 @@ class DecodePool:
             threads=self._threads,
             max_damage=self._max_damage,
             plans=self._pickled,
+            stills=self._stills,
         )
         connection.send(setup)
         if size:

@@ -24,6 +24,7 @@ from csmv.extractors.decoders import PACKAGES, DecoderName
 from csmv.extractors.extractor_errors import ExtractorError, MediaError
 from csmv.extractors.orphans import leave_with
 from csmv.extractors.reasons import MediaFailure
+from csmv.extractors.stills import StillsRule, stills
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Setup:
     max_damage: float
     plans: bytes
     """Pickled apart, since a plugin's transform can only be found once `path` is set."""
+    stills: StillsRule
 
 
 class Gone(Exception):
@@ -81,6 +83,8 @@ class Worker:
                 self._answer(*rest, work=self._cut)
             elif kind == "probe":
                 self._answer(*rest, work=lambda job, path: self._send("done", job, probe_file(Path(path))))
+            elif kind == "stills":
+                self._answer(*rest, work=self._stills)
 
     def _answer(self, job: int, path: str, *, work: Any) -> None:
         self._waited, self._begun = 0.0, time.monotonic()
@@ -110,6 +114,9 @@ class Worker:
         )
         seconds = time.monotonic() - self._begun - self._waited
         self._send("done", job, replace(result, seconds=seconds))
+
+    def _stills(self, job: int, path: str) -> None:
+        self._send("done", job, stills(Path(path), self._setup.stills, self._tick))
 
     def _emit(self, job: int, plan: int, number: int, window: Window) -> None:
         while not self._free:

@@ -23,6 +23,7 @@ GROUPS = (
     "scrub",
     "features",
     "training",
+    "zeroshot",
     "experiments",
     "analysis",
     "release",

@@ -31,6 +31,7 @@ from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import Validated, decoded, parse, yaml_mapping
 from csmv.pipeline.vccsa.train_config import TrainConfig
+from csmv.pipeline.zeroshot.zeroshot_config import ZeroShotConfig, zeroshot_run_name
 
 __all__ = ["DatasetConfig", "FolderSource", "PublishedSource", "ResearchSource", "WebSource"]
 
@@ -47,9 +48,10 @@ class DatasetConfig(DatasetHead):
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
+    zeroshot: tuple[ZeroShotConfig, ...] = ()
     release: ReleaseConfig | None = None
 
-    @field_validator("train", "features", "splits")
+    @field_validator("train", "features", "splits", "zeroshot")
     @classmethod
     def _distinct(cls, sections: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(sections)) != len(sections):
@@ -70,7 +72,8 @@ class DatasetConfig(DatasetHead):
 
     def to_yaml(self) -> str:
         """The configuration as YAML, every setting written out, keys in the order of this class."""
-        without = {"release"} if self.release is None else set()  # as it was written before there were releases
+        # As it was written before there were these sections.
+        without = {name for name in ("release", "zeroshot") if not getattr(self, name)}
         return str(yaml.safe_dump(self.model_dump(mode="json", exclude=without), sort_keys=False, allow_unicode=True))
 
     def fingerprint(self) -> str:
@@ -81,8 +84,8 @@ class DatasetConfig(DatasetHead):
 # ---------------------------------------------------------------------- in a root
 
 RECORDED_FILE = "dataset.recorded.yaml"
-"""Entries of `features`, `splits` and `train` that commands added to a root whose dataset.yaml a person wrote, and the
-digests of the lists of words that its scrub allows and denies."""
+"""Entries of `features`, `splits`, `train` and `zeroshot` that commands added to a root whose dataset.yaml a person
+wrote, and the digests of the lists of words that its scrub allows and denies."""
 
 _OURS = "# Written by csmv. Once it is edited, csmv leaves it alone. sha256 of the rest: "
 
@@ -90,6 +93,7 @@ _NAME_OF: Mapping[str, Callable[[Any], str]] = {
     "features": lambda entry: str(entry.name),
     "splits": lambda entry: str(entry.title),
     "train": lambda entry: str(entry.model_dump_json()),
+    "zeroshot": zeroshot_run_name,
 }
 """What tells two entries of a section apart."""
 
@@ -250,7 +254,9 @@ def write_config(store: Store, config: DatasetConfig, text: str | None = None) -
 
 
 def record_section(
-    store: Store, section: Literal["features", "splits", "train"], entry: FeatureConfig | SplitConfig | TrainConfig
+    store: Store,
+    section: Literal["features", "splits", "train", "zeroshot"],
+    entry: FeatureConfig | SplitConfig | TrainConfig | ZeroShotConfig,
 ) -> None:
     """Add what a command did to the root's configuration, where later stages find it.
 
@@ -262,7 +268,7 @@ def record_section(
         _record(store, section, entry)
 
 
-def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | TrainConfig) -> None:
+def _record(store: Store, section: str, entry: FeatureConfig | SplitConfig | TrainConfig | ZeroShotConfig) -> None:
     name_of = _NAME_OF[section]
     current = _text(store, CONFIG_FILE)
     written = DatasetConfig.from_yaml(current, f"{store.root}/{CONFIG_FILE}")
@@ -391,6 +397,7 @@ class _Recorded(Validated):
     features: tuple[FeatureConfig, ...] = ()
     splits: tuple[SplitConfig, ...] = ()
     train: tuple[TrainConfig, ...] = ()
+    zeroshot: tuple[ZeroShotConfig, ...] = ()
     release: ReleaseConfig | None = None
 
 
@@ -402,7 +409,7 @@ def _recorded(store: Store) -> _Recorded:
 
 def _write_recorded(store: Store, recorded: _Recorded) -> None:
     without = {"scrub"} if recorded.scrub == _RecordedWords() else set()
-    without |= {"release"} if recorded.release is None else set()
+    without |= {name for name in ("release", "zeroshot") if not getattr(recorded, name)}
     body = yaml.safe_dump(recorded.model_dump(mode="json", exclude=without), sort_keys=False, allow_unicode=True)
     store.write_file(RECORDED_FILE, _sign(body).encode())
 

@@ -110,7 +110,7 @@ def _runs_to_rename(
     for path in (path for path in store.files("models") if path.endswith("/run.json")):
         document = dict(parsed_json(store.read_file(path), path))
         config = config_in(document, path.split("/")[1])
-        if set(config.features) & set(moved):
+        if isinstance(config, TrainConfig) and set(config.features) & set(moved):
             names = tuple(moved[name].name if name in moved else name for name in config.features)
             is_current = document.get("inputs") == run_inputs(store, config)
             runs.append((path, document, config.replace({"features": names}), is_current))

@@ -32,7 +32,7 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.survival import YearOfVideos, survival_of, total_of
 from csmv.pipeline.vccsa.evaluation import evaluate
 from csmv.pipeline.vccsa.metrics import METRICS
-from csmv.pipeline.vccsa.run_files import finished_document, run_names
+from csmv.pipeline.vccsa.run_files import ZERO_SHOT, finished_document, run_names
 from csmv.pipeline.vccsa.same_text import OF_COMMENTS, same_text_in
 
 if TYPE_CHECKING:
@@ -346,18 +346,21 @@ def _runs(store: Store, feature_sets: Mapping[str, Mapping[str, Any]]) -> tuple[
 def _run(store: Store, name: str, feature_sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     data = finished_document(store, name) or {}
     config, result = data["config"], data["result"]
-    looks = config["model"] not in ("majority", "tfidf", "text")
+    is_zero_shot = data.get("kind") == ZERO_SHOT
+    looks = not is_zero_shot and config["model"] not in ("majority", "tfidf", "text")
     features = list(config["features"]) if looks else []
+    title = f"{config['model']}, zero-shot" if is_zero_shot else config["model"]
     return {
         "name": name,
         "model": config["model"],
-        "title": MODEL_TITLES.get(config["model"], config["model"]),
+        "title": MODEL_TITLES.get(title, title),
+        "pictures": config["frames"] if is_zero_shot else 0,
         "split": config["split"],
         "seed": config["seed"],
         "features": features,
         "random": any(feature_sets.get(feature, {}).get("random", False) for feature in features),
         "parameters": result.get("parameters", 0),
-        "seconds": result.get("seconds"),
+        "seconds": None if is_zero_shot else result.get("seconds"),
         "metrics": result["metrics"],
         **_judged(store, name),
     }

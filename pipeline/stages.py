@@ -8,6 +8,7 @@ from csmv.pipeline.sources.collect_stages import CollectStage, TablesStage
 from csmv.pipeline.splits import SplitsStage
 from csmv.pipeline.stage import Stage
 from csmv.pipeline.vccsa.train_stage import TrainStage
+from csmv.pipeline.zeroshot.zeroshot_stage import ZeroShotStage
 
 STAGES: tuple[Stage, ...] = (
     CollectStage(),
@@ -16,6 +17,7 @@ STAGES: tuple[Stage, ...] = (
     FeaturesStage(),
     SplitsStage(),
     TrainStage(),
+    ZeroShotStage(),
     ReportStage(),
     ReleaseStage(),
 )

@@ -139,7 +139,8 @@ def build(
 def run(
     *,
     stage: Annotated[
-        str, typer.Argument(help="The stage: collect, tables, media, features, splits, train, report, release.")
+        str,
+        typer.Argument(help="The stage: collect, tables, media, features, splits, train, zeroshot, report, release."),
     ],
     root: Root,
     shards: Annotated[str | None, typer.Option(help="Only these shards: 3, or 0-7, or 1,4,9.")] = None,

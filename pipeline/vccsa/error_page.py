@@ -119,7 +119,7 @@ def _turned(
     was, now, label = before.probabilities[task], after.probabilities[task], after.labels[task]
     moved = np.abs(now[rows, label[rows]] - was[rows, label[rows]])
     rows = rows[np.argsort(-moved, kind="stable")]
-    names = TASKS[task]
+    names = (*TASKS[task], "no answer")
     turned = (
         Turned(
             text=text,

@@ -23,13 +23,15 @@ from csmv.pipeline.vccsa.metrics import METRICS, TASKS, both_tasks, headline
 from csmv.pipeline.vccsa.resampling import RESAMPLES, interval, weighted_confusions
 from csmv.pipeline.vccsa.run_files import FailedRunError
 from csmv.pipeline.vccsa.training import read_run
+from csmv.pipeline.zeroshot.zeroshot_config import ZeroShotConfig
 
 
 @dataclass(frozen=True)
 class Predictions:
     """A part's predictions of one run, by comment_id: labels (N) and probabilities (N, K) by task, videos (N).
 
-    seen (N): whether the run's train part holds another comment of the same video.
+    seen (N): whether the split's train part holds another comment of the same video. Of a zero-shot model the
+    probabilities are (N, K + 1), the last column being 1 where it gave no answer.
     """
 
     run: str
@@ -76,6 +78,9 @@ def read_predictions(store: Store, run: str, part: str) -> Predictions:
         labels[task] = numbers.to_numpy().astype(np.int64)
         flat = table.column(f"{task}_probabilities").combine_chunks().flatten()
         probabilities[task] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(names)).astype(np.float64)
+        if isinstance(config, ZeroShotConfig):
+            no_answer = table.column(f"predicted_{task}").is_null().to_numpy().astype(np.float64)
+            probabilities[task] = np.column_stack([probabilities[task], no_answer])
         if not np.isfinite(probabilities[task]).all():
             raise FailedRunError(
                 f"The run '{run}' failed and has no scores: its answers are not finite numbers. Train it again."
@@ -149,14 +154,14 @@ def _seen_and_unseen(predictions: Predictions) -> dict[str, dict[str, dict[str, 
 
 
 def confusion_by_video(predictions: Predictions, task: str) -> NDArray[np.float64]:
-    """One confusion matrix a video: (videos, K, K), rows the true class."""
-    classes = len(TASKS[task])
+    """One confusion matrix a video: (videos, K, K), rows the true class; (videos, K, K + 1) of a zero-shot model."""
+    classes, columns = len(TASKS[task]), predictions.probabilities[task].shape[1]
     _, video = np.unique(predictions.videos, return_inverse=True)
     labelled = predictions.labels[task] != NO_LABEL
     label, predicted = predictions.labels[task][labelled], predictions.probabilities[task].argmax(1)[labelled]
-    cell = (video[labelled] * classes + label) * classes + predicted
-    counts = np.bincount(cell, minlength=(video.max() + 1) * classes * classes)
-    return counts.reshape(-1, classes, classes).astype(np.float64)
+    cell = (video[labelled] * classes + label) * columns + predicted
+    counts = np.bincount(cell, minlength=(video.max() + 1) * classes * columns)
+    return counts.reshape(-1, classes, columns).astype(np.float64)
 
 
 def bootstrap(predictions: Predictions, resamples: int, seed: int) -> dict[str, dict[str, list[float]]]:

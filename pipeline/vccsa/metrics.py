@@ -4,6 +4,9 @@
 epoch, tables and the report are derived from it: adding a metric is adding to the list.
 
 Every class counts in the macro means, one that was never predicted with 0; comments without that label do not count.
+
+A model that may give no answer has a column more than there are classes, the last, which is never right: a comment that
+it left unanswered counts as wrong, is missed in its class, and is charged to no other class.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +22,8 @@ from csmv.pipeline.labels import TASKS as TASKS
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]
 Confusion = NDArray[np.float64]
-"""Numbers of comments (..., K, K): rows the true class, columns the predicted one."""
+"""Numbers of comments (..., K, K): rows the true class, columns the predicted one; (..., K, K + 1) if the last column
+counts those that were left unanswered."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Metric:
         name: in results, tables and as a column.
         short: in headings, and how `select_by` and people call it.
         title: in the report.
-        of: of confusion matrices (..., K, K), one number each (...).
+        of: of confusion matrices, one number each (...).
     """
 
     name: str
@@ -49,7 +53,7 @@ def micro_f1(confusion: Confusion) -> NDArray[np.float64]:
 def macro_f1(confusion: Confusion) -> NDArray[np.float64]:
     """Mean F1 over classes; a class without a true or predicted comment counts 0."""
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    true_and_predicted = confusion.sum(-1) + confusion.sum(-2)
+    true_and_predicted = confusion.sum(-1) + confusion.sum(-2)[..., : confusion.shape[-2]]
     each = np.divide(2 * right, true_and_predicted, out=np.zeros_like(right), where=true_and_predicted > 0)
     mean: NDArray[np.float64] = each.mean(-1)
     return mean
@@ -67,7 +71,7 @@ HEADINGS: tuple[str, ...] = tuple(f"{task} {metric.short}" for task, metric in C
 
 
 def headline(confusion: Confusion) -> dict[str, NDArray[np.float64]]:
-    """Each of METRICS, by name, of confusion matrices (..., K, K)."""
+    """Each of METRICS, by name, of confusion matrices."""
     return {metric.name: metric.of(confusion) for metric in METRICS}
 
 
@@ -77,25 +81,27 @@ def in_row(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[float | None]:
 
 
 def confusion_of(label: Ints, predicted: Ints, classes: int) -> Confusion:
-    """The confusion matrix (K, K) of class numbers (N)."""
-    cells = np.bincount(label * classes + predicted, minlength=classes * classes)
-    return cells.reshape(classes, classes).astype(np.float64)
+    """The confusion matrix (K, K) of class numbers (N); (K, K + 1) if some are K, which stands for no answer."""
+    columns = classes + int((predicted == classes).any())
+    cells = np.bincount(label * columns + predicted, minlength=classes * columns)
+    return cells.reshape(classes, columns).astype(np.float64)
 
 
 def scores(label: Ints, predicted: Ints, classes: Sequence[str]) -> dict[str, Any]:
     """METRICS, macro precision and recall, accuracy, each class and the confusion matrix (rows: true class).
 
-    label and predicted (N) are class numbers. With one label a comment and all classes listed, micro precision,
-    recall, F1 and accuracy are one number.
+    label and predicted (N) are class numbers; a predicted number after the last class stands for no answer, which is
+    wrong and stands in no cell of the confusion matrix. With one label a comment and all classes listed, micro
+    precision, recall, F1 and accuracy are one number.
     """
     labelled = label != NO_LABEL
     label, predicted = label[labelled], predicted[labelled]
     if not len(label):
         return {"n": 0}
     confusion = confusion_of(label, predicted, len(classes))
-    right, support = np.diagonal(confusion), confusion.sum(1)
-    precision, recall = _share(right, confusion.sum(0)), _share(right, support)
-    f1 = _share(2 * right, support + confusion.sum(0))
+    right, support, named = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)[: len(classes)]
+    precision, recall = _share(right, named), _share(right, support)
+    f1 = _share(2 * right, support + named)
     return {
         "n": len(label),
         "accuracy": float((label == predicted).mean()),
@@ -111,7 +117,7 @@ def scores(label: Ints, predicted: Ints, classes: Sequence[str]) -> dict[str, An
             }
             for k, name in enumerate(classes)
         },
-        "confusion": confusion.astype(int).tolist(),
+        "confusion": confusion[:, : len(classes)].astype(int).tolist(),
     }
 
 
@@ -121,8 +127,18 @@ def _share(part: Confusion, whole: Confusion) -> Confusion:
 
 
 def both_tasks(labels: Mapping[str, Ints], probabilities: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:
-    """`scores` of opinion and emotion: labels (N) and probabilities (N, K) by task."""
-    return {task: scores(labels[task], probabilities[task].argmax(1), TASKS[task]) for task in TASKS}
+    """`scores` of opinion and emotion: labels (N) and probabilities (N, K) by task.
+
+    Of probabilities (N, K + 1), whose last column stands for no answer, also `unanswered`: how many of the labelled
+    comments were left so.
+    """
+    metrics = {}
+    for task, names in TASKS.items():
+        label, predicted = labels[task], probabilities[task].argmax(1)
+        metrics[task] = scores(label, predicted, names)
+        if probabilities[task].shape[1] > len(names):
+            metrics[task]["unanswered"] = int((predicted[label != NO_LABEL] == len(names)).sum())
+    return metrics
 
 
 def task_sum(metrics: Mapping[str, Mapping[str, Any]], short: str) -> float:

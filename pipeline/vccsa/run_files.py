@@ -18,10 +18,17 @@ from csmv.pipeline.root import is_safe_id
 from csmv.pipeline.store import Store
 from csmv.pipeline.validated import parse
 from csmv.pipeline.vccsa.train_config import TrainConfig, as_flat
+from csmv.pipeline.zeroshot.zeroshot_config import ZeroShotConfig
 
 Overwrite = Literal["never", "changed", "always"]
 """What may be replaced under a run's name: nothing; a run of the same settings whose data or labels have changed since;
 whatever is there."""
+
+RunConfig = TrainConfig | ZeroShotConfig
+"""What decided a run: of a model that was trained, or of one that was asked as it is."""
+
+ZERO_SHOT = "zero-shot"
+"""What a run.json says under `kind` if its configuration is a `ZeroShotConfig`."""
 
 
 class FailedRunError(CsmvError):
@@ -88,9 +95,12 @@ def _document(store: Store, path: str) -> dict[str, Any] | None:
     return dict(document)
 
 
-def config_in(document: dict[str, Any], run: str) -> TrainConfig:
+def config_in(document: dict[str, Any], run: str) -> RunConfig:
     """The configuration that a run.json states. Raises CsmvError, one sentence, if this version does not know it."""
-    return parse(TrainConfig, document.get("config"), f"models/{run}/run.json, under config")
+    where = f"models/{run}/run.json, under config"
+    if document.get("kind") == ZERO_SHOT:
+        return parse(ZeroShotConfig, document.get("config"), where)
+    return parse(TrainConfig, document.get("config"), where)
 
 
 def why_failed(store: Store, run: str) -> str | None:

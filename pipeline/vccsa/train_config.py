@@ -221,6 +221,11 @@ class TrainConfig(Validated):
         return self
 
     @property
+    def short_name(self) -> str:
+        """The model, in names of experiments."""
+        return self.model
+
+    @property
     def needs_features(self) -> bool:
         """Whether the model looks at the video at all."""
         return self.model not in ("majority", "tfidf", "text")

@@ -77,7 +77,7 @@ class TrainedRun:
 def read_run_of_network(store: Store, run: str) -> tuple[TrainConfig, str]:
     """A finished run's configuration and the file of its weights. Raises CsmvError if it has none."""
     config, result = read_run(store, run)
-    if result.weights is None:
+    if result.weights is None or not isinstance(config, TrainConfig):
         raise CsmvError(f"Run '{run}' ('{config.model}') keeps no weights to ask; choose a run of a network.")
     return config, result.weights
 

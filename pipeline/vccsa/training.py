@@ -31,6 +31,7 @@ from csmv.pipeline.vccsa.run_files import (
     FailedRunError,
     NotFiniteError,
     Overwrite,
+    RunConfig,
     clear,
     config_in,
     document_bytes,
@@ -166,7 +167,7 @@ def run_fingerprint(config: TrainConfig, corpus: Corpus) -> str:
     return digest.hexdigest()
 
 
-def read_run(store: Store, run_name: str) -> tuple[TrainConfig, RunResult]:
+def read_run(store: Store, run_name: str) -> tuple[RunConfig, RunResult]:
     """A finished run.
 
     Raises:
@@ -292,8 +293,9 @@ def predictions_table(
 ) -> pa.Table:
     """comment_id, video_id, split, video_in_train, and for each task the label, the predicted class, all probabilities.
 
-    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether training saw that video. The
-    schema's metadata name the classes of each task in the order of the probabilities.
+    Sorted by comment_id; a label that nobody gave is null; video_in_train says whether train has that video. The
+    schema's metadata name the classes of each task in the order of the probabilities. Where `probabilities` have a
+    column more than there are classes, and it is the largest, the predicted class is null: there was no answer.
     """
     _, video = corpus.video_ids.distinct()
     columns: dict[str, Any] = {
@@ -307,7 +309,8 @@ def predictions_table(
         values = probabilities[task]
         truth = labels[task]
         columns[task] = pa.array(names).take(pa.array(truth, mask=truth < 0))
-        columns[f"predicted_{task}"] = pa.array(names).take(pa.array(values.argmax(1)))
-        flat = pa.array(values.astype(np.float32).ravel())
+        predicted = values.argmax(1)
+        columns[f"predicted_{task}"] = pa.array(names).take(pa.array(predicted, mask=predicted >= len(names)))
+        flat = pa.array(values[:, : len(names)].astype(np.float32).ravel())
         columns[f"{task}_probabilities"] = pa.FixedSizeListArray.from_arrays(flat, len(names))
     return pa.table(columns, metadata=dict(CLASSES)).sort_by("comment_id")

@@ -116,7 +116,7 @@ def test_commands_that_set_fields_are_seen_by_the_next_test() -> None:
             "scrub",
             "split",
         ),
-        *("sweep", "train"),
+        *("sweep", "train", "zeroshot"),
     ]
 
 

@@ -24,7 +24,7 @@ from csmv.pipeline.verify import verify
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGES = ("collect", "tables", "media", "features", "splits", "train", "report", "release")
+STAGES = ("collect", "tables", "media", "features", "splits", "train", "zeroshot", "report", "release")
 DEPLOYMENTS = {f"{flow}/csmv" for flow in ("build-dataset", *STAGES, "download", "sweep")}
 
 

@@ -18,7 +18,7 @@ from csmv.pipeline.stages import STAGES
 from csmv.pipeline.vccsa import inputs
 from csmv.pipeline.vccsa.run_files import document_bytes
 
-ORDER = [stage.name for stage in STAGES]
+ORDER = [stage.name for stage in STAGES if stage.name != "zeroshot"]  # there is no model to ask
 
 
 def configuration(folder: Path, **changes: object) -> DatasetConfig:

@@ -194,3 +194,52 @@ def _zero_shot_parts(marks: Sequence[str]) -> tuple[Any, Any]:
         max_position_embeddings=256,
     )
     return tokenizer, encoder
+
+
+def llava_folder(folder: Path) -> Path:
+    """A LLaVA of toy size with random weights, its processor and a chat template, as transformers saves them."""
+    import torch
+    from tokenizers import Tokenizer, decoders
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import (
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    letters = {letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()), 3)}
+    tokenizer = Tokenizer(BPE({"<pad>": 0, "<s>": 1, "</s>": 2, **letters}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    fast.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    image = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    template = (
+        "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
+        "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}ANSWER:"
+    )
+    processor = LlavaProcessor(
+        image_processor=image,
+        tokenizer=fast,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+        image_token="<image>",
+    )
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**small, image_size=16, patch_size=8, projection_dim=16),
+        text_config=LlamaConfig(**small, num_key_value_heads=2, vocab_size=len(fast), max_position_embeddings=4096),
+        image_token_index=fast.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

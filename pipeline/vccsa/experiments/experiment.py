@@ -1,6 +1,7 @@
 """An experiment: the finished runs of a root that differ by nothing but their seed, under one name."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from csmv.pipeline.errors import CsmvError
@@ -9,6 +10,7 @@ from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.evaluation import Predictions, read_predictions
 from csmv.pipeline.vccsa.run_files import (
     FailedRunError,
+    RunConfig,
     config_in,
     finished_document,
     require_name,
@@ -16,7 +18,6 @@ from csmv.pipeline.vccsa.run_files import (
     why_failed,
 )
 from csmv.pipeline.vccsa.sweep import SWEEP_NAME, read_sweep
-from csmv.pipeline.vccsa.train_config import TrainConfig
 
 SUFFIX = "-seeds"
 
@@ -29,7 +30,7 @@ class Experiment:
     """
 
     name: str
-    config: TrainConfig
+    config: RunConfig
     runs: dict[int, str]
 
     @property
@@ -50,10 +51,10 @@ class Experiment:
         return answers
 
 
-def experiment_name(config: TrainConfig) -> str:
+def experiment_name(config: RunConfig) -> str:
     """The model, the split, and eight digits that stand for the rest of the configuration without the seed."""
     digits = hashlib.sha256(config.model_copy(update={"seed": 0}).identity.encode()).hexdigest()[:8]
-    return f"{config.model}-{config.split}"[: 55 - len(SUFFIX)] + f"-{digits}{SUFFIX}"
+    return f"{config.short_name}-{config.split}"[: 55 - len(SUFFIX)] + f"-{digits}{SUFFIX}"
 
 
 def experiments(store: Store) -> dict[str, Experiment]:
@@ -61,7 +62,7 @@ def experiments(store: Store) -> dict[str, Experiment]:
 
     Runs whose run.json this version can't read are in none.
     """
-    members: dict[str, dict[int, tuple[str, TrainConfig]]] = {}
+    members: dict[str, dict[int, tuple[str, RunConfig]]] = {}
     for run in run_names(store)[0]:
         try:
             config = config_in(finished_document(store, run) or {}, run)
@@ -82,7 +83,7 @@ def called(store: Store) -> list[Experiment]:
     return [replace(one, name=points.get(name, name)) for name, one in experiments(store).items()]
 
 
-def _experiment(name: str, members: dict[int, tuple[str, TrainConfig]]) -> Experiment:
+def _experiment(name: str, members: Mapping[int, tuple[str, RunConfig]]) -> Experiment:
     by_seed = {seed: run for seed, (run, _) in sorted(members.items())}
     return Experiment(name, members[min(members)][1], by_seed)
 

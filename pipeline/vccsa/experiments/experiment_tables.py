@@ -75,5 +75,41 @@ def of_hashtags(title: str, rows: Sequence[Row], note: str = "") -> Table:
     return Table(title, ["hashtag", "videos", "comments", *HEADINGS], cells, 1, note)
 
 
+_PUBLISHED = (
+    ("InternVL, 40B", "best of four by opinion", {"opinion": (56.53, 52.04)}),
+    ("GLM-4V, 9B", "best of four by emotion", {"emotion": (33.55, 27.16)}),
+)
+"""The paper's zero-shot models as far as it states them: name, what it is best in, micro and macro F1 in percent."""
+
+
+def unanswered(title: str, evaluations: Sequence[Mapping[str, Any]]) -> Table:
+    """Of models that may give no answer, the share of comments that they left without a class."""
+    cells = []
+    for one in evaluations:
+        metrics = [one["metrics"][task] for task in TASKS]
+        shares = [f"{100 * scores['unanswered'] / max(scores['n'], 1):.2f}" for scores in metrics]
+        cells.append([one["run"], one["part"], f"{one['comments']:,}", *shares])
+    note = "In percent. Such a comment counts as wrong: it is missed in its class and charged to no other."
+    return Table(title, ["experiment", "part", "comments", *TASKS], cells, 2, note)
+
+
+def published_zero_shot(split: str) -> Table:
+    """The dataset paper's zero-shot models, to stand beside one's own."""
+    cells = [
+        [model, what, *(cell for task in TASKS for cell in _cells(scores.get(task)))]
+        for model, what, scores in _PUBLISHED
+    ]
+    note = (
+        "As the dataset's paper states them (supplement B.2: LLaVA, GLM-4V, ShareGPT4Video and InternVL, each asked "
+        "without training, of which it names the best). They are of the published test comments and of prompts and "
+        "frames of its own, so only a run on the split `published` compares, and that roughly."
+    )
+    return Table(f"{split}: zero-shot models of the paper", ["model", "", *HEADINGS], cells, 2, note)
+
+
+def _cells(scores: tuple[float, ...] | None) -> Sequence[str]:
+    return ("-", "-") if scores is None else [f"{value:.2f}" for value in scores]
+
+
 def _in_latex(text: str) -> str:
     return escaped(text).replace("±", r"$\pm$").replace("->", r"$\to$")

@@ -13,7 +13,15 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.store import Store
 from csmv.pipeline.vccsa.experiments.comparison import compare_experiments
 from csmv.pipeline.vccsa.experiments.experiment import Experiment, called, experiment_name
-from csmv.pipeline.vccsa.experiments.experiment_tables import Table, calibrations, differences, of_hashtags, percent
+from csmv.pipeline.vccsa.experiments.experiment_tables import (
+    Table,
+    calibrations,
+    differences,
+    of_hashtags,
+    percent,
+    published_zero_shot,
+    unanswered,
+)
 from csmv.pipeline.vccsa.experiments.figures import write_curve, write_differences, write_reliability
 from csmv.pipeline.vccsa.experiments.hashtags import by_hashtag
 from csmv.pipeline.vccsa.experiments.summary import evaluate_experiment
@@ -22,6 +30,7 @@ from csmv.pipeline.vccsa.resampling import RESAMPLES
 from csmv.pipeline.vccsa.result_tables import Row, beside, latex, markdown, rows_of
 from csmv.pipeline.vccsa.run_files import document_bytes, run_names
 from csmv.pipeline.vccsa.sweep import dev_score
+from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.training import SCORED
 
 FOLDER = "reports"
@@ -34,7 +43,7 @@ class SplitResults:
 
     rows: dev and test side by side, the row that dev chooses marked `chosen`; comparisons: of each other experiment
     with that one; curves: label -> rows by share of the train videos; hashtags: of the chosen one, on test; left_out:
-    experiment -> why it has no numbers or no comparison.
+    experiment -> why it has no numbers or no comparison; zero_shot: the experiments whose models were not trained.
     """
 
     split: str
@@ -45,6 +54,7 @@ class SplitResults:
     hashtags: list[Row] = field(default_factory=list)
     curves: dict[str, list[Row]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    zero_shot: set[str] = field(default_factory=set)
 
 
 def write_results(store: Store, resamples: int = RESAMPLES, draw: bool = True) -> dict[str, Any]:
@@ -100,7 +110,8 @@ def split_results(store: Store, split: str, members: Sequence[Experiment], resam
     judged = {one.name: one for one in members if one.name in evaluations}
     rows = _rows(judged, evaluations)
     chosen = judged[next(row["experiment"] for row in rows if row["chosen"])]
-    results = SplitResults(split, chosen, rows, evaluations, left_out=left_out)
+    zero_shot = {name for name, one in judged.items() if not isinstance(one.config, TrainConfig)}
+    results = SplitResults(split, chosen, rows, evaluations, left_out=left_out, zero_shot=zero_shot)
     for one in judged.values():
         try:
             if one is not chosen:
@@ -131,6 +142,8 @@ def _curves(judged: Mapping[str, Experiment], rows: Sequence[Row]) -> dict[str, 
     curves: dict[str, list[Row]] = {}
     for row in rows:
         config = judged[row["experiment"]].config
+        if not isinstance(config, TrainConfig):  # nothing was learnt
+            continue
         label = experiment_name(config.replace({"train_fraction": 1.0}))
         curves.setdefault(label, []).append(row | {"train_fraction": config.train_fraction})
     several = {label: some for label, some in sorted(curves.items()) if len(some) > 1}
@@ -147,6 +160,9 @@ def _tables(results: SplitResults) -> list[Table]:
     note = "One temperature for each task and run, fitted on dev; on dev itself it is the fit and proves nothing."
     evaluated = [one for of_part in results.evaluations.values() for one in (of_part["dev"], of_part["test"])]
     tables.append(calibrations(f"{results.split}: calibration", evaluated, note))
+    if results.zero_shot:
+        of_zero_shot = [one for one in evaluated if one["run"] in results.zero_shot]
+        tables += [unanswered(f"{results.split}: without an answer", of_zero_shot), published_zero_shot(results.split)]
     if results.curves:
         tables.append(_curve_table(results))
     if results.hashtags:

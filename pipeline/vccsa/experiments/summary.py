@@ -59,7 +59,10 @@ def _scores(of_runs: Sequence[Mapping[str, Any]], scores: Mapping[str, Mapping[s
     means = {name: one["mean"] for name, one in scores.items()}
     spreads = {f"{name}_spread": one["spread"] for name, one in scores.items()}
     confusion = np.sum([run["confusion"] for run in of_runs], axis=0).tolist()
-    return {"n": n, **means, **spreads, "confusion": confusion, "intervals_95": intervals}
+    unanswered = {}
+    if all("unanswered" in run for run in of_runs):
+        unanswered = {"unanswered": statistics.fmean(run["unanswered"] for run in of_runs)}
+    return {"n": n, **means, **spreads, **unanswered, "confusion": confusion, "intervals_95": intervals}
 
 
 def _calibrated(of_runs: Sequence[Mapping[str, Any]], answers: Sequence[Predictions], task: str) -> dict[str, Any]:

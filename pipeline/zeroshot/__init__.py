@@ -1,0 +1,1 @@
+"""Multimodal language models that are asked as they are, without training: runs to compare trained models with."""
