@@ -7,11 +7,12 @@ STAMP := $(VENV)/.csmv-installed
 EXTRAS ?= all,dev
 DEMO_ROOT ?= csmv-demo
 
-.PHONY: help setup system locked torch demo test test-all trials mutants check format bench wheel constraints lock clean
+.PHONY: help setup system locked torch demo test test-fast test-all trials mutants check format bench wheel constraints lock clean
 
 help:
 	@echo "make demo    set up, then crawl a sandbox site and run the whole pipeline on sample data"
 	@echo "make test    set up, then run the tests with coverage"
+	@echo "make test-fast  set up, then the tests of a minute: no browser, no Prefect, no PyTorch"
 	@echo "make test-all  the same, with tests that take minutes"
 	@echo "make trials  set up, then run the trials that take a quarter of an hour each"
 	@echo "make check   set up, then lint and type-check"
@@ -55,6 +56,10 @@ demo: setup
 test: setup
 	@$(BIN)/coverage erase
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
+
+# A minute: what needs neither a browser, Prefect nor PyTorch.
+test-fast: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --fast --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-all: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses=auto --maxprocesses=4 --dist=loadfile

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import ast
 import os
 import re
 import shutil
@@ -164,3 +165,36 @@ def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their argument: two processes must agree on each test's name, and archives hold the time of day."""
     return argname if isinstance(val, bytes) else None
+
+
+_HEAVY = re.compile(
+    r"\b(torch|transformers|prefect|chromium|playwright|sandbox|s3|moto|subprocess|films|encoder|csmv|csmv_inside|wheel"
+    r"|environment|peak_memory|train|shared)\b(?!\.(?:pipeline|extractors|flows))",
+    re.I,
+)
+"""Words of test modules that start programs, browsers, servers or networks, or read hours of data."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--fast`: only what needs neither a browser, Prefect, PyTorch nor another program."""
+    parser.addoption("--fast", action="store_true", help="only modules of tests that start nothing heavy")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whether to leave a module out: one that names something heavy, if only fast tests are asked for."""
+    if not config.getoption("--fast") or not collection_path.name.startswith("test_"):
+        return None
+    return True if _HEAVY.search(_code_of(collection_path)) else None
+
+
+def _code_of(module: Path) -> str:
+    """A module's imports, and the names of the fixtures and functions in it: no docstrings, no data."""
+    words: list[str] = []
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            words += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            words += [node.module or "", *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.arg):
+            words.append(node.arg)
+    return " ".join(words)
