@@ -17,6 +17,7 @@ from csmv.pipeline.config import DatasetConfig, create_root, read_config
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_arrays import Vectors
 from csmv.pipeline.progress import track
+from csmv.pipeline.release.leakage import current_leakage
 from csmv.pipeline.scrub import ScrubPolicy
 from csmv.pipeline.scrub.model_files import state_of
 from csmv.pipeline.sources.base import Reach, Source
@@ -101,6 +102,10 @@ class Dataset:
     def split(self, name: str) -> pa.Table:
         """A split: comment_id, video_id, and train, dev or test."""
         return self.store.read_split(name)
+
+    def leakage(self, name: str) -> dict[str, Any]:
+        """What a split's train part has in common with dev and test: see `csmv.pipeline.release.leakage.leakage_of`."""
+        return current_leakage(self.store, name)
 
     # ------------------------------------------------------------------ stages
 

@@ -30,6 +30,7 @@ from csmv.pipeline.parts import PARTS, open_part, part_names
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_FILE
+from csmv.pipeline.release.leakage import is_audit, take_over
 from csmv.pipeline.root import CONFIG_FILE, MEDIA
 from csmv.pipeline.schemas import FAILURES
 from csmv.pipeline.sources.base import Source, resharded_path
@@ -169,6 +170,8 @@ class _Work:
             self._count(rows.num_rows)
         if all(self.new.made_from("comments", shard) is not None for shard in self.new.shards()):
             finish_tables(self.new, self.source)
+        for name in self.old.split_names():
+            take_over(self.old, self.new, name)
         media = self._media()
         return Resharding(self.new.n_shards, self.tables, self.rows, media, self._other_files(names))
 
@@ -277,8 +280,8 @@ class _Work:
         """Models, reports, word lists and everything else that speaks of no shard."""
         count = 0
         for name in names:
-            is_table = place_of(name) is not None
-            if is_table or name.startswith(_MADE_HERE) or name in (CONFIG_FILE, KEY_FILE, FORGET_KEY, FORMAT_1_FILE):
+            is_own = place_of(name) is not None or is_audit(name) or name.startswith(_MADE_HERE)
+            if is_own or name in (CONFIG_FILE, KEY_FILE, FORGET_KEY, FORMAT_1_FILE):
                 continue
             self.new.write_file(name, self.old.read_file(name))
             count += 1

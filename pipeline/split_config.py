@@ -8,11 +8,14 @@ from csmv.pipeline.validated import Validated
 
 
 class SplitConfig(Validated):
-    """How one split is made. `published` reads what the source brought and takes neither seed nor ratios."""
+    """How one split is made. `published` takes neither seed nor ratios, and `time` no seed."""
 
-    kind: Literal["published", "comment", "video", "hashtag"] = Field(
+    kind: Literal["published", "comment", "video", "creator", "hashtag", "time"] = Field(
         default="video",
-        description="what stays together: a video, videos with a common hashtag, only a comment, or as published",
+        description=(
+            "what stays together: a video, a creator's videos, videos with a common hashtag, only a comment; or train "
+            "oldest and test newest (time); or as published"
+        ),
     )
     name: str | None = Field(
         default=None,

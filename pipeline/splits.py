@@ -1,4 +1,4 @@
-"""Splits into train, dev and test: the published one, by comment, and so that no video or no hashtag is in two parts.
+"""Splits into train, dev and test: the published one, by comment, by time, and so that groups stay together.
 
 Rows come out the same for the same comments and seed, whatever their order.
 """
@@ -17,11 +17,12 @@ from csmv.pipeline.hashtag_groups import refuse_joined, with_groups
 from csmv.pipeline.labels import labelled, resolve
 from csmv.pipeline.schemas import SPLIT_NAMES, SPLITS
 from csmv.pipeline.split_config import SplitConfig
-from csmv.pipeline.stage import DatasetView, Stage, Tick, Unit, digest
+from csmv.pipeline.split_groups import with_creators, with_times
+from csmv.pipeline.stage import digest
 from csmv.pipeline.store import Store
 
 _ROWS_AT_ONCE = 1 << 16
-_GROUPS = {"video": "video_id", "hashtag": "group"}
+_GROUPS = {"video": "video_id", "creator": "group", "hashtag": "group"}
 """The column whose values stay together, by kind of split."""
 
 
@@ -32,17 +33,23 @@ def build_split(store: Store, config: SplitConfig) -> pa.Table:
     """
     if config.kind == "published":
         return store.read_split("published")
-    rows = _rows(store, config)
+    rows = labelled_comments(store)
     if rows.num_rows == 0:
         raise CsmvError("A split needs labelled comments, and this root has none: add labels first.")
-    parts = by_comment(rows, config) if config.kind == "comment" else by_group(rows, _GROUPS[config.kind], config)
+    rows = with_what_decides(store, rows, config)
+    if config.kind == "comment":
+        parts = by_comment(rows, config)
+    elif config.kind == "time":
+        parts = by_time(rows, config)
+    else:
+        parts = by_group(rows, _GROUPS[config.kind], config)
     if config.kind == "hashtag":
         refuse_joined(store, rows, parts, config)
     table = pa.table(
         {"comment_id": rows["comment_id"], "video_id": rows["video_id"], "split": parts},
         schema=SPLITS.schema,
     )
-    store.write_split(config.title, table, made_from=_made_from(rows, config))
+    store.write_split(config.title, table, made_from=made_from(rows, config))
     return store.read_split(config.title)
 
 
@@ -118,6 +125,35 @@ def by_group(rows: pa.Table, group: str, config: SplitConfig) -> pa.Array:
     return _named(part_of[video_of])
 
 
+def by_time(rows: pa.Table, config: SplitConfig) -> pa.Array:
+    """The part of each row, the oldest in train and the newest in test, by the column `time` of its video.
+
+    The two cuts lie where the parts' comments come nearest to the ratios. Videos of one moment stay together, so that
+    each part begins after the one before has ended. Neither labels nor the seed have a part in it.
+
+    Raises:
+        CsmvError: there are fewer different times than parts with a share.
+    """
+    times, time_of = _codes(rows["time"])
+    wanted = rows.num_rows * np.cumsum(config.ratios) / sum(config.ratios)
+    dev, test = (int(ratio > 0) for ratio in config.ratios[1:])
+    if len(times) < 1 + dev + test:
+        raise CsmvError(
+            f"All labelled comments with a date are on videos of {len(times)} different time(s), and a split by time "
+            f"needs one for each of its {1 + dev + test} parts."
+        )
+    before = np.concatenate([[0], np.cumsum(np.bincount(time_of, minlength=len(times)))])
+    first = 1 + _nearest(before[1 : len(times) - dev - test + 1], wanted[0])
+    second = first + dev + _nearest(before[first + dev : len(times) - test + 1], wanted[1]) if dev else first
+    second = second if test else len(times)
+    return _named(np.searchsorted([first, second], time_of, side="right").astype(np.int8))
+
+
+def _nearest(numbers: npt.NDArray[np.int64], wanted: float) -> int:
+    """The place of the number that is nearest, the first of two."""
+    return int(np.argmin(np.abs(numbers - wanted)))
+
+
 def _fill_empty(
     part_of: npt.NDArray[np.int8], sizes_of: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
 ) -> None:
@@ -170,64 +206,18 @@ def _draws(seed: int, keys: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64
     return draws
 
 
-def _made_from(rows: pa.Table, config: SplitConfig) -> str:
+def made_from(rows: pa.Table, config: SplitConfig) -> str:
+    """The digest that a split records of what it was built from."""
     return digest(config.identity, rows)
 
 
-def _rows(store: Store, config: SplitConfig) -> pa.Table:
-    """The labelled comments, for a split by hashtag with the column `group`."""
-    rows = labelled_comments(store)
-    return with_groups(store, rows, config.ignore_hashtags) if config.kind == "hashtag" else rows
-
-
-class SplitsStage(Stage):
-    """Every split of the configuration."""
-
-    name = "splits"
-    summary = "train, dev and test parts over the labelled comments"
-    section = "splits"
-    unit = Unit.ENTRY
-    reads = ("comments", "labels", "videos")
-    writes = ("splits/<name>",)
-
-    def units(self, dataset: DatasetView) -> list[str]:
-        """The splits' names."""
-        return [config.title for config in self._entries(dataset)]
-
-    def missing(self, dataset: DatasetView) -> list[str]:
-        """Splits that have not been built, or were built over other labels or with other settings."""
-        built, stale = set(dataset.store.split_names()), self.stale(dataset)
-        return [unit for unit in self.units(dataset) if unit not in built or unit in stale]
-
-    def stale(self, dataset: DatasetView) -> dict[str, str]:
-        """Splits over other labelled comments, or with other settings, than there are now."""
-        names = set(dataset.store.split_names())
-        built = [one for one in self._entries(dataset) if one.title in names and one.kind != "published"]
-        if not built:
-            return {}
-        rows = labelled_comments(dataset.store)
-        return {
-            config.title: "the labelled comments or its settings have changed since it was built"
-            for config in built
-            if dataset.store.made_from(f"splits/{config.title}", None)
-            != _made_from(_rows(dataset.store, config) if config.kind == "hashtag" else rows, config)
-        }
-
-    def prepare(self, dataset: DatasetView) -> None:
-        """Raises CsmvError if no split is asked for, or there is nothing to split."""
-        if not self._entries(dataset):
-            raise CsmvError("There is nothing to split: dataset.yaml has no splits section. Use `csmv split`.")
-        if any(config.kind != "published" for config in self._entries(dataset)):
-            require_labels(dataset.store, "A split")
-
-    def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
-        """One split."""
-        [config] = [config for config in self._entries(dataset) if config.title == unit]
-        build_split(dataset.store, config)
-        tick(1)
-
-    def _entries(self, dataset: DatasetView) -> tuple[SplitConfig, ...]:
-        return dataset.entries(self.section, SplitConfig)
+def with_what_decides(store: Store, rows: pa.Table, config: SplitConfig) -> pa.Table:
+    """Labelled comments, with the column `group` or `time` where the kind of split goes by one."""
+    if config.kind == "hashtag":
+        return with_groups(store, rows, config.ignore_hashtags)
+    if config.kind == "creator":
+        return with_creators(store, rows)
+    return with_times(store, rows) if config.kind == "time" else rows
 
 
 def require_labels(store: Store, what: str) -> None:

@@ -5,7 +5,7 @@ from csmv.pipeline.media.media_stage import MediaStage
 from csmv.pipeline.release.release_stage import ReleaseStage
 from csmv.pipeline.report import ReportStage
 from csmv.pipeline.sources.collect_stages import CollectStage, TablesStage
-from csmv.pipeline.splits import SplitsStage
+from csmv.pipeline.splits_stage import SplitsStage
 from csmv.pipeline.stage import Stage
 from csmv.pipeline.vccsa.train_stage import TrainStage
 from csmv.pipeline.zeroshot.zeroshot_stage import ZeroShotStage

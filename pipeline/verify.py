@@ -22,6 +22,7 @@ from csmv.pipeline.heal import strangers
 from csmv.pipeline.manifest import HEADER_FILE, Entry, place_of, table_file
 from csmv.pipeline.policy_words import ALLOW_FILE, DENY_FILE
 from csmv.pipeline.progress import track
+from csmv.pipeline.release.leakage import SUFFIX, is_audit, read_leakage
 from csmv.pipeline.root import MEDIA, media_path
 from csmv.pipeline.schemas import MediaStatus, spec_of
 from csmv.pipeline.scrub.policy import ScrubPolicy
@@ -163,13 +164,26 @@ def _documents(store: Store, names: list[str]) -> Iterator[Problem]:
         if name.startswith("manifest/"):
             continue
         try:
-            if name.endswith(".json"):
+            if is_audit(name):
+                yield from _audit_of_split(store, name)
+            elif name.endswith(".json"):
                 json.loads(store.read_file(name))
             elif name.startswith("models/") and name.endswith(".parquet"):
                 data = pa.BufferReader(store.read_file(name))
                 pq.ParquetFile(data, page_checksum_verification=True).read()
         except (ValueError, pa.ArrowException, OSError):
             yield Problem(name, f"'{name}' is damaged: put it back from a copy, or delete it and make it anew.")
+
+
+def _audit_of_split(store: Store, name: str) -> Iterator[Problem]:
+    """A leakage audit whose numbers are not those that were written, or that speaks of a split that is not there."""
+    split = name.removeprefix("splits/").removesuffix(SUFFIX)
+    try:
+        read_leakage(store, split)
+    except CsmvError as error:
+        yield Problem(name, str(error))
+    if split not in store.split_names():
+        yield Problem(name, f"'{name}' is about a split that is not there: build it anew, or delete this file.")
 
 
 def _words(store: Store) -> Iterator[Problem]:

@@ -219,9 +219,11 @@ def split(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Build a split over the labelled comments of a root, and show what train has seen of dev and test."""
+    """Build a split over the labelled comments of a root, audit it, and show what train has seen of dev and test."""
     from csmv.pipeline.config import record_section
     from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.release.leakage import write_leakage
+    from csmv.pipeline.release.leakage_words import leakage_lines
     from csmv.pipeline.split_config import SplitConfig
     from csmv.pipeline.splits import build_split, summary
     from csmv.pipeline.validated import parse
@@ -231,9 +233,10 @@ def split(
     store = Dataset.open(root).store
     build_split(store, config)
     record_section(store, "splits", config)
+    audit = write_leakage(store, config.title)
     rows = summary(store.split_names(), store)
     if as_json:
-        print_json(rows)
+        print_json([row | ({"leakage": audit} if row["split"] == config.title else {}) for row in rows])
         return
     print_table(
         ["split", "train", "dev", "test", "dev, video in train", "test, video in train"],
@@ -243,6 +246,8 @@ def split(
         ],
         "Splits",
     )
+    for line in leakage_lines(audit):
+        typer.echo(line)
 
 
 @commands.command("report")

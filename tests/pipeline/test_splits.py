@@ -17,7 +17,8 @@ from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.schemas import COMMENTS, LABELS
 from csmv.pipeline.split_config import SplitConfig
-from csmv.pipeline.splits import SplitsStage, build_split, overlap, summary
+from csmv.pipeline.splits import build_split, overlap, summary
+from csmv.pipeline.splits_stage import SplitsStage
 from csmv.pipeline.stage import Unit
 from csmv.pipeline.store import Store
 
@@ -327,7 +328,10 @@ def dataset_with(folder: Path, *splits: SplitConfig) -> Dataset:
 def test_the_stage_says_what_it_reads_and_writes() -> None:
     stage = SplitsStage()
     assert (stage.name, stage.section, stage.unit) == ("splits", "splits", Unit.ENTRY)
-    assert (stage.reads, stage.writes) == (("comments", "labels", "videos"), ("splits/<name>",))
+    assert (stage.reads, stage.writes) == (
+        ("comments", "labels", "videos", "features/<set>"),
+        ("splits/<name>", "splits/<name>.leakage.json"),
+    )
 
 
 def test_the_stage_builds_what_is_missing_and_what_is_stale(tmp_path: Path) -> None:
@@ -374,6 +378,9 @@ def test_the_stage_needs_splits_to_build_and_labels_to_build_them_from(tmp_path:
 def test_a_published_split_is_never_stale(tmp_path: Path) -> None:
     dataset = dataset_with(tmp_path, SplitConfig(kind="published"))
     dataset.store.write_split("published", pa.table({"comment_id": ["c"], "video_id": ["v"], "split": ["test"]}))
+    assert SplitsStage().stale(dataset) == {}
+    assert SplitsStage().missing(dataset) == ["published"]  # its leakage was not audited yet
+    SplitsStage().run(dataset, "published", lambda _: None)
     assert SplitsStage().stale(dataset) == {}
     assert SplitsStage().missing(dataset) == []
     assert build_split(dataset.store, SplitConfig(kind="published"))["comment_id"].to_pylist() == ["c"]
