@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 ROWS = {
-    "video": "on a video that {other} has comments on",
-    "creator": "on a video of a creator of whom {other} has a video",
-    "author": "by somebody of whom {other} has a comment",
-    "text": "word for word in {other}",
-    "near_text": "nearly word for word in {other}, and not quite",
-    "file": "on another video with the same file as one in {other}",
-    "near_video": "on another video that looks nearly like one in {other}",
+    "video": "on a video of the other part",
+    "creator": "on a video by a creator of the other part",
+    "author": "by an author of the other part",
+    "text": "word for word in the other part",
+    "near_text": "nearly word for word, and not quite",
+    "file": "on a video with the file of another one there",
+    "near_video": "on a video with nearly the features of another one there",
 }
 """What a part can share with another, in the order in which it is shown."""
 
@@ -49,6 +49,24 @@ def verdict(audit: Mapping[str, Any]) -> str:
     if max(seen["comments"], copies) <= _FEW * seen["of"]:
         return f"A score on {part} nearly measures generalisation to unseen videos: {what}."
     return f"A score on {part} does not measure generalisation to unseen videos: {what}."
+
+
+def leakage_table(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """`columns`: the pairs of parts that both have comments; `rows`: what is shared, and of each pair how much of it.
+
+    A cell has `comments`, `of` and `share`; it is None where it can't be said.
+    """
+    pairs = [
+        one
+        for one in audit["shared"]
+        if audit["parts"][one["part"]]["comments"] and audit["parts"][one["other"]]["comments"]
+    ]
+    rows = [{"what": ROWS[key], "cells": [_cell(one[key]) for one in pairs]} for key in ROWS]
+    return {"columns": [f"{one['part']}, held against {one['other']}" for one in pairs], "rows": rows if pairs else []}
+
+
+def _cell(one: Mapping[str, int] | None) -> dict[str, float] | None:
+    return {**one, "share": one["comments"] / one["of"]} if one and one["of"] else None
 
 
 def unknown(shared: Mapping[str, Any]) -> list[str]:

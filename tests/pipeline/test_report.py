@@ -14,7 +14,9 @@ from csmv.pipeline import report
 from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.failures import Failure, record_failures
 from csmv.pipeline.privacy.audit import audit
+from csmv.pipeline.release.leakage import write_leakage
 from csmv.pipeline.report import SCRUB_MEASURED, facts, write_report
+from csmv.pipeline.report_state import page_state
 from csmv.pipeline.schemas import COMMENTS, EMOTIONS, LABELS, OPINIONS, VIDEOS, FailureReason, features_spec
 from csmv.pipeline.split_config import SplitConfig
 from csmv.pipeline.splits import build_split
@@ -239,6 +241,27 @@ def test_leakage_is_said_for_the_split_that_leaks_and_only_there(store: Store) -
     assert splits["comment"]["seen"] == splits["comment"]["comments"] > 0
     assert splits["video"]["seen"] == 0
     assert f"{splits['comment']['seen']} seen, 100.00%" in read(store).text
+
+
+def test_the_audit_of_a_split_says_what_a_score_on_it_measures(store: Store) -> None:
+    fill(store)
+    assert "was not audited: csmv run splits does" in read(store).text
+    before = page_state(store)
+    write_leakage(store, "video")
+    write_leakage(store, "comment")
+
+    page = read(store)
+    assert page_state(store) != before
+    assert page.open == []
+    text = " ".join(page.text.split())
+    assert "A score on test measures generalisation to unseen videos: train has none of the videos of test." in text
+    part = facts(store)["splits"][0]["parts"]["test"]
+    whole = f"{part['comments']} of {part['comments']} (100.00%) test comments"
+    assert f"A score on test does not measure generalisation to unseen videos: train has the video of {whole}" in text
+    assert "word for word in the other part" in text and "Not known here: the video's creator, the author" in text
+    assert "the audit is stale" not in text
+    store.write_split("video", store.read_split("video").slice(1))
+    assert "the audit is stale: the split, its comments, videos or features have changed" in read(store).text
 
 
 def test_models_are_ranked_and_random_weights_are_called_so(store: Store) -> None:
