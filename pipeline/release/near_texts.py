@@ -21,6 +21,7 @@ SEED = 1
 _WINDOW = 64
 """Texts of one band that a text is compared with, next in the order of the alphabet: all, but in very large bands."""
 _SHINGLES_AT_ONCE = 1 << 22
+_TEXTS_AT_ONCE = 1 << 16
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _CHARACTER = np.uint64(21)
 """Bits of a code point."""
@@ -66,7 +67,7 @@ class _Shingled:
     """Texts as sets of numbered runs of characters: sorted numbers end to end, where each text's begin, how many."""
 
     shingles: list[str]
-    codes: Ints
+    codes: npt.NDArray[np.int32]
     starts: Ints
     sizes: Ints
 
@@ -77,6 +78,17 @@ class _Shingled:
 
 
 def _shingled(texts: Sequence[str]) -> _Shingled:
+    pieces = [_piece(texts[start : start + _TEXTS_AT_ONCE]) for start in range(0, len(texts), _TEXTS_AT_ONCE)]
+    different = np.unique(np.concatenate([runs for runs, _, _ in pieces]))
+    codes = np.concatenate([np.searchsorted(different, runs).astype(np.int32)[codes] for runs, codes, _ in pieces])
+    sizes = np.concatenate([sizes for _, _, sizes in pieces])
+    mask = (1 << int(_CHARACTER)) - 1
+    shingles = [chr(run >> 42) + chr(run >> 21 & mask) + chr(run & mask) for run in different.tolist()]
+    return _Shingled(shingles, codes, np.cumsum(sizes) - sizes, sizes)
+
+
+def _piece(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], Ints]:
+    """The runs of three code points of some texts, sorted; which of them each text has, end to end; how many."""
     joined = "".join(f" {text} " for text in texts).encode("utf-32-le", "surrogatepass")
     points = np.frombuffer(joined, np.uint32).astype(np.uint64)
     text_of = np.repeat(np.arange(len(texts)), [len(text) + 2 for text in texts])
@@ -85,9 +97,7 @@ def _shingled(texts: Sequence[str]) -> _Shingled:
     different, number = np.unique(runs, return_inverse=True)
     members = np.unique(text_of[:-2][inside] * len(different) + number)
     sizes = np.bincount(members // len(different), minlength=len(texts))
-    mask = (1 << int(_CHARACTER)) - 1
-    shingles = [chr(run >> 42) + chr(run >> 21 & mask) + chr(run & mask) for run in different.tolist()]
-    return _Shingled(shingles, members % len(different), np.cumsum(sizes) - sizes, sizes)
+    return different, (members % len(different)).astype(np.int32), sizes
 
 
 def _hashes(shingles: Sequence[str]) -> npt.NDArray[np.uint32]:

@@ -15,6 +15,7 @@ from csmv.pipeline.config import DatasetConfig, FolderSource
 from csmv.pipeline.dataset import Dataset
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.import_published import import_published
+from csmv.pipeline.release import near_texts
 from csmv.pipeline.release.leakage import audit_file, leakage_of, read_leakage, write_leakage
 from csmv.pipeline.release.leakage_words import leakage_lines, verdict
 from csmv.pipeline.release.near_texts import JACCARD, near_pairs, signatures, spoken
@@ -195,7 +196,8 @@ def sets_of(text: str) -> set[str]:
     return {padded[at : at + 3] for at in range(len(padded) - 2)}
 
 
-def test_near_texts_are_those_of_comparing_all_pairs() -> None:
+def test_near_texts_are_those_of_comparing_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_texts, "_TEXTS_AT_ONCE", 100)
     draw = random.Random(3)
     words = ["so", "good", "song", "love", "this", "😂", "name", "ﬁne", "nobody", "İstanbul", "\ud800"]
     texts = {spoken(" ".join(draw.choices(words, k=draw.randint(1, 6)))) for _ in range(300)}
