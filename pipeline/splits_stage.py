@@ -28,8 +28,10 @@ class SplitsStage(Stage):
 
     def missing(self, dataset: DatasetView) -> list[str]:
         """Splits that have not been built or audited, or from other labels, settings or tables than there are now."""
-        stale = self.stale(dataset)
-        audited = {unit for unit in dataset.store.split_names() if dataset.store.exists(audit_file(unit))}
+        with dataset.store.remembering():
+            dataset.store.files()  # one listing instead of one for each folder
+            stale = self.stale(dataset)
+            audited = {unit for unit in dataset.store.split_names() if dataset.store.exists(audit_file(unit))}
         return [unit for unit in self.units(dataset) if unit not in audited or unit in stale]
 
     def stale(self, dataset: DatasetView) -> dict[str, str]:

@@ -26,6 +26,7 @@ SUFFIX = ".leakage.json"
 _RECIPE = 1
 """Of this module: another number makes audits stale."""
 _SEAL = "sha256"
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _PIECE = 1 << 14
 _PAIRS = (("dev", "train"), ("test", "train"), ("test", "dev"))
 """Which part is held against which."""
@@ -91,7 +92,7 @@ def made_from_now(store: Store, split: str) -> str:
     if features := feature_set_of(store):
         tables.append(f"features/{features}")
     lines += [f"{name} {sha256}" for table in tables for name, sha256 in sorted(store.states(table).items())]
-    return digest(*lines)
+    return _spelled(digest(*lines))
 
 
 def take_over(old: Store, new: Store, split: str) -> None:
@@ -331,4 +332,9 @@ def _sealed(audit: Mapping[str, Any]) -> bytes:
 
 
 def _seal(audit: Any) -> str:
-    return hashlib.sha256(json.dumps(audit).encode()).hexdigest()
+    return _spelled(hashlib.sha256(json.dumps(audit).encode()).hexdigest())
+
+
+def _spelled(hexadecimal: str) -> str:
+    """A digest in the letters a to p, one for each hexadecimal digit: no run of digits, which may read as a number."""
+    return hexadecimal.translate(_LETTERS)

@@ -18,6 +18,7 @@ from csmv.pipeline.feature_config import FeatureConfig
 from csmv.pipeline.features import complete, missing
 from csmv.pipeline.media.media_shard import open_videos
 from csmv.pipeline.media.retention import apply_retention
+from csmv.pipeline.release.leakage import write_leakage
 from csmv.pipeline.report import write_report
 from csmv.pipeline.root import media_path
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS, FailureReason, features_spec
@@ -61,6 +62,7 @@ def make(root: str, videos: int) -> Dataset:
     """The same with a split and a run."""
     dataset = filled(root, videos)
     build_split(dataset.store, SplitConfig(kind="video"))
+    write_leakage(dataset.store, "video")
     dataset.run("train")
     return dataset
 

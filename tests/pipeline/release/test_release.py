@@ -187,6 +187,7 @@ def test_the_changelog_counts_what_was_removed_on_request(root: str) -> None:
     assert made.about.rows["comments"] == 29
     with pytest.raises(CsmvError, match="a version names one state"):
         write_features(dataset.store, "clip")
+        dataset.run("splits")
         release(root, LICENSED.model_copy(update={"version": "1.1.0"}))
 
 
