@@ -23,6 +23,7 @@ from csmv.flows.options import (
 )
 from csmv.flows.terminal import print_json, print_table
 from csmv.pipeline.errors import UnfinishedError, UsageError
+from csmv.pipeline.release.leakage_words import leakage_lines
 
 commands = typer.Typer()
 
@@ -223,7 +224,6 @@ def split(
     from csmv.pipeline.config import record_section
     from csmv.pipeline.dataset import Dataset
     from csmv.pipeline.release.leakage import write_leakage
-    from csmv.pipeline.release.leakage_words import leakage_lines
     from csmv.pipeline.split_config import SplitConfig
     from csmv.pipeline.splits import build_split, summary
     from csmv.pipeline.validated import parse
