@@ -35,7 +35,9 @@ def import_(
     *,
     files: Annotated[
         list[Path],
-        typer.Argument(help="With --links lable_data_dict.json.zip, .json or its folder; else files of other tools."),
+        typer.Argument(
+            help="With --links lable_data_dict.json.zip, .json or its folder; else a release, or files of other tools."
+        ),
     ],
     links: Annotated[
         Path | None, typer.Option("--links", help="The published workbook CSMV_rawLinks.xlsx, for published files.")
@@ -51,11 +53,13 @@ def import_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the published CSMV files, or what other tools collected, into a dataset root; say what could not be used.
+    """Read the published CSMV files, a release, or what other tools collected, into a dataset root.
 
-    Other tools' files are NDJSON of Zeeschuimer, CSV or NDJSON of 4CAT, dumps of TikTok-Api, info.json of yt-dlp, and
-    JSON of TikTok's Research API; more of them can be added later.
+    Says what could not be used. Other tools' files are NDJSON of Zeeschuimer, CSV or NDJSON of 4CAT, dumps of
+    TikTok-Api, info.json of yt-dlp, and JSON of TikTok's Research API; more of them can be added later.
     """
+    if links is None and len(files) == 1 and _import_release(root, files[0], dataset, as_json):
+        return
     if links is None:
         _import_crawl(root, files, crawl, dataset, mix, as_json)
         return
@@ -72,6 +76,22 @@ def import_(
         return
     _show_import(report, published.links.id_differs, len(published.refused))
     typer.echo(f"\nWritten to {root}; the same numbers are in {REPORT_FILE} there.")
+
+
+def _import_release(root: str, folder: Path, dataset: Values, as_json: bool) -> bool:
+    """Import a release, if it is one."""
+    from csmv.pipeline.import_release import import_release
+    from csmv.pipeline.release.release_folder import is_release
+
+    if not folder.is_dir() or not is_release(str(folder)):
+        return False
+    done = import_release(root, str(folder), dataset.get("n_shards"))
+    if as_json:
+        print_json({"release": done.about.name, "version": done.about.version} | done.rows)
+    else:
+        rows = ", ".join(f"{count:,} {name}" for name, count in done.rows.items())
+        typer.echo(f"{root} has {done.about.name} {done.about.version}: {rows}.")
+    return True
 
 
 def _import_crawl(root: str, files: list[Path], crawl: Values, dataset: Values, mix: bool, as_json: bool) -> None:

@@ -29,21 +29,39 @@ Rows = tuple[tuple[str, ...], ...]
 
 
 def facts_of(dataset: DatasetView, about: About) -> dict[str, Answer]:
-    """The key of a question -> what the data say; questions of which the data know nothing are left out."""
+    """The key of a question -> what a root and its release say; questions of which they know nothing are left out."""
     store = dataset.store
     videos, comments, labels = (store.read_all(table) for table in ("videos", "comments", "labels"))
+    facts = table_facts(about, videos, comments, labels, {name: store.read_split(name) for name in about.splits})
+    audits = [
+        f"The leakage audit of `{name}` says: {_flat(one)}." for name, one in audits_of_splits(store, about).items()
+    ]
+    missing, tables = _missing(store, videos)
     return {
-        **_composition(store, about, videos, comments, labels),
+        **facts,
+        "sampling": Answer(
+            (f"All that the source of kind `{store.header.source}` gave, but for what is missing below.",)
+        ),
+        "labels": Answer((*facts["labels"].sentences, *_agreement(store)), facts["labels"].tables),
+        "missing": Answer((*facts["missing"].sentences, *missing), tables),
+        "splits": Answer((*facts["splits"].sentences, *audits), facts["splits"].tables),
         **_collection(dataset, videos, comments),
         **_privacy(dataset, comments),
-        **_made(about),
-        **_given(about),
     }
 
 
-def _composition(
-    store: Store, about: About, videos: pa.Table, comments: pa.Table, labels: pa.Table
+def table_facts(
+    about: About, videos: pa.Table, comments: pa.Table, labels: pa.Table, splits: Mapping[str, pa.Table]
 ) -> dict[str, Answer]:
+    """What the tables of a release say by themselves, whatever they were made of.
+
+    Args:
+        about: what the release says of itself.
+        videos: its videos.
+        comments: its comments.
+        labels: its labels.
+        splits: split -> its comments with video and part.
+    """
     seconds = float(pc.sum(videos["duration_s"]).as_py() or 0)
     measured = len(videos["duration_s"].drop_null())
     length = f"The {measured:,} videos whose length is known are {seconds / 3600:,.2f} hours together."
@@ -52,6 +70,11 @@ def _composition(
     spread = [f"A video has {pc.mean(each).as_py():.2f} comments on average, {_range(each)}."] if len(each) else []
     has_replies = comments["reply_to"].null_count < comments.num_rows
     replies = " `reply_to` names the comment that a comment answers." if has_replies else ""
+    lacking = [f"{settled[task].null_count:,} labelled comments lack a settled {task}." for task in TASKS]
+    lacking += [
+        f"`features/{name}` has {about.rows[f'features/{name}']:,} of {videos.num_rows:,} videos."
+        for name in about.features
+    ]
     return {
         "instances": Answer(
             (
@@ -62,26 +85,26 @@ def _composition(
         "counts": Answer(
             (length, *spread), ((("table", "rows"), *((name, f"{rows:,}") for name, rows in about.rows.items())),)
         ),
-        "sampling": Answer(tuple(_where_from(store))),
         "fields": Answer((), tuple(_columns(table) for table in ("videos", "comments", "labels"))),
         "labels": Answer(
             (
                 f"{settled.num_rows:,} of {comments.num_rows:,} comments have a label that counts; labels came from "
                 f"{_listed(_sources(labels))}.",
-                *_agreement(store),
             ),
             tuple(_distribution(task, settled[task], names) for task, names in TASKS.items()),
         ),
-        "missing": Answer(*_missing(store, about, videos, settled)),
+        "missing": Answer(tuple(lacking)),
         "relations": Answer(
             (
                 "`video_id` says to which video a comment belongs. `creator` and `author` are keyed pseudonyms: the "
                 f"same account has the same one everywhere in this dataset, and in no other.{replies}",
             )
         ),
-        "splits": _splits(store, about),
+        "splits": _splits(about, splits),
         "errors": Answer((f"{_repeated(comments):,} comments repeat the text of another one below the same video.",)),
         "groups": Answer(tuple(_languages(comments))),
+        **_made(about),
+        **_given(about),
     }
 
 
@@ -114,19 +137,10 @@ def _distribution(task: str, column: pa.ChunkedArray, names: Iterable[str]) -> R
     return ((task, "comments", "share"), *rows, ("none settled", f"{counts[None]:,}", ""))
 
 
-def _missing(
-    store: Store, about: About, videos: pa.Table, settled: pa.Table
-) -> tuple[tuple[str, ...], tuple[Rows, ...]]:
+def _missing(store: Store, videos: pa.Table) -> tuple[tuple[str, ...], tuple[Rows, ...]]:
+    """What a root records of what it could not get: sentences, and a table of reasons."""
     total = videos.num_rows
     with_file = sum(status in (MediaStatus.OK, MediaStatus.DELETED) for status in videos["media_status"].to_pylist())
-    sentences = [
-        f"{total - with_file:,} of {total:,} videos had no media file to measure: their length and size are unknown.",
-        f"{settled['opinion'].null_count:,} labelled comments lack a settled opinion, "
-        f"{settled['emotion'].null_count:,} a settled emotion.",
-    ]
-    sentences += [
-        f"`features/{name}` has {about.rows[f'features/{name}']:,} of {total:,} videos." for name in about.features
-    ]
     reasons: Counter[tuple[str, str]] = Counter()
     for stage, rows in failures_of(store).items():
         reasons.update((stage, reason) for reason in rows["reason"].to_pylist())
@@ -134,7 +148,8 @@ def _missing(
         (stage, reason, FailureReason(reason).sentence, f"{count:,}")
         for (stage, reason), count in sorted(reasons.items(), key=lambda one: (one[0][0], -one[1], one[0][1]))
     ]
-    return tuple(sentences), ((("failed at", "reason", "what it means", "times"), *lines),) if lines else ()
+    told = f"{total - with_file:,} of {total:,} videos had no media file to measure: their length and size are unknown."
+    return (told,), ((("failed at", "reason", "what it means", "times"), *lines),) if lines else ()
 
 
 def _repeated(comments: pa.Table) -> int:
@@ -151,25 +166,26 @@ def _languages(comments: pa.Table) -> Iterable[str]:
         yield "No language, age, gender or origin of anybody is recorded."
 
 
-def _splits(store: Store, about: About) -> Answer:
-    heading = ("split", *SPLIT_NAMES, "dev on videos of train", "test on videos of train")
-    rows, sentences = [], []
-    for name, parts in about.splits.items():
-        split = store.read_split(name)
-        seen = [f"{overlap(split, part):,}" for part in ("dev", "test")]
-        rows.append((name, *(f"{parts.get(part, 0):,}" for part in SPLIT_NAMES), *seen))
-    for name, found in audits_of_splits(store, about.splits).items():
-        sentences.append(f"The leakage audit of `{name}` says: {_flat(found)}.")
-    if not rows:
+def _splits(about: About, splits: Mapping[str, pa.Table]) -> Answer:
+    if not splits:
         return Answer(("There is no split.",))
+    heading = ("split", *SPLIT_NAMES, "dev on videos of train", "test on videos of train")
+    rows = [
+        (
+            name,
+            *(f"{about.splits[name].get(part, 0):,}" for part in SPLIT_NAMES),
+            *(f"{overlap(split, part):,}" for part in ("dev", "test")),
+        )
+        for name, split in splits.items()
+    ]
     first = f"`{next(iter(about.splits))}` is the one that `load_dataset` gives where none is named."
-    return Answer((first, *sentences), ((heading, *rows),))
+    return Answer((first,), ((heading, *rows),))
 
 
-def audits_of_splits(store: Store, names: Iterable[str]) -> dict[str, Any]:
+def audits_of_splits(store: Store, about: About) -> dict[str, Any]:
     """Split -> what the audit beside it says, of those that have one."""
     audits = {}
-    for name in names:
+    for name in about.splits:
         data = store.read_if_there(f"splits/{name}.leakage.json")
         if data is not None:
             audits[name] = json.loads(data)
@@ -191,10 +207,6 @@ def _flat(value: Any, path: str = "") -> str:
         return ""
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     return f"{path.replace('_', ' ')} {shown}"
-
-
-def _where_from(store: Store) -> Iterable[str]:
-    yield f"All that the source of kind `{store.header.source}` gave, but for what is missing (below)."
 
 
 def _collection(dataset: DatasetView, videos: pa.Table, comments: pa.Table) -> dict[str, Answer]:

@@ -3,31 +3,19 @@
 Two releases of one root under the same settings are the same bytes: nothing in one tells the time of day.
 """
 
-import secrets
-import shutil
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow.compute as pc
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.feature_sets import read_footer
 from csmv.pipeline.files import Files
 from csmv.pipeline.privacy.forgotten import Forgotten
-from csmv.pipeline.release.changelog import changelog_text, changes_since, next_version
-from csmv.pipeline.release.citation import FILE as CITATION
-from csmv.pipeline.release.citation import citation_cff
-from csmv.pipeline.release.croissant import FILE as CROISSANT
-from csmv.pipeline.release.croissant import croissant_json
+from csmv.pipeline.release.changelog import changes_since, next_version
 from csmv.pipeline.release.csmv_layout import write_csmv
-from csmv.pipeline.release.dataset_card import MARK, release_card, root_card
-from csmv.pipeline.release.datasheet import MARKDOWN, PAGE, answers_in, as_markdown, as_page, open_questions
+from csmv.pipeline.release.dataset_card import MARK, root_card
+from csmv.pipeline.release.datasheet import open_questions
 from csmv.pipeline.release.datasheet_facts import facts_of
 from csmv.pipeline.release.feature_tars import write_webdataset
 from csmv.pipeline.release.plain_tables import write_csv, write_jsonl
@@ -40,27 +28,14 @@ from csmv.pipeline.release.release_checks import (
     splits,
 )
 from csmv.pipeline.release.release_config import ReleaseConfig, ReleaseFormat
-from csmv.pipeline.release.release_folder import (
-    ABOUT,
-    CARD,
-    FOLDER,
-    SUMS,
-    About,
-    content_of,
-    is_release,
-    local_sums,
-    read_about,
-    sums_of,
-    sums_text,
-)
+from csmv.pipeline.release.release_folder import CARD, FOLDER, About, content_of, local_sums, read_about
+from csmv.pipeline.release.release_papers import answers_before, finish, papers_of
+from csmv.pipeline.release.release_place import previous_release, put_release, staging
 from csmv.pipeline.release.release_tables import write_features, write_splits, write_tables
 from csmv.pipeline.stage import DatasetView, digest
 from csmv.pipeline.store import Store
-from csmv.pipeline.validated import decoded
 
-CHANGES = "CHANGELOG.md"
 _STAGING = "private/release"
-_STALE_S = 24 * 3600
 _RECIPE = 1
 """Of this package: another number makes releases stale."""
 
@@ -90,14 +65,14 @@ def make_release(dataset: DatasetView, config: ReleaseConfig, out: str | None = 
     """
     store = dataset.store
     target = Files(out or f"{store.root.rstrip('/')}/{FOLDER}")
-    before = _previous(target)
+    before = previous_release(target)
     check_all(dataset, config)
     made_from = state_of(store, config)
     answers = answers_before(before or Files(f"{store.root.rstrip('/')}/{FOLDER}"))
-    with _staging(store) as folder:
+    with staging(store.private_folder(_STAGING) if store.is_local else None) as folder:
         about, papers = _write(dataset, config, before, answers, made_from, folder)
         refuse_names(store, folder, papers)
-        count = _put(folder, target)
+        count = put_release(folder, target)
     _card_of_root(store, about.license)
     return Made(target.root, about, count, len(open_questions(answers)))
 
@@ -123,23 +98,6 @@ def state_of(store: Store, config: ReleaseConfig) -> str:
         lines += [f"{file} {sha256}" for file, sha256 in sorted(store.states(table).items())]
         lines.append(str(read_footer(store, table, 0)))
     return digest(*lines)
-
-
-def _previous(target: Files) -> Files | None:
-    """The release that is where the new one is to be; None if nothing is. Raises CsmvError if something else is."""
-    if is_release(target.root):
-        sums = sums_of(target)
-        strange = [name for name in target.files() if name not in sums and name != SUMS]
-        if strange:
-            raise CsmvError(f"'{target.root}/{strange[0]}' is no part of the release beside it: move it away first.")
-        return target
-    names = target.files()
-    if names and not target.exists(SUMS):
-        raise CsmvError(
-            f"'{target.root}' is to hold the release, and holds something else ('{names[0]}' among it): name an empty "
-            "folder with --out, or move that away."
-        )
-    return None  # nothing, or a release that was cut short
 
 
 def _write(
@@ -185,12 +143,7 @@ def _write(
     )
     for form in config.formats:
         EXPORTS[form](folder, list(parts), list(videos))
-    papers = _papers(dataset, about, answers, folder)
-    for name, text in papers.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    (folder / ABOUT).write_bytes(about.to_json())
-    (folder / SUMS).write_bytes(sums_text(local_sums(folder)))
-    return about, [*papers, ABOUT]
+    return about, finish(folder, about, papers_of(about, facts_of(dataset, about), answers, folder))
 
 
 def _version(
@@ -212,45 +165,6 @@ def _version(
     return version, [changes_since(before, Files(str(folder)), version, gone), *old.changes]
 
 
-def _papers(dataset: DatasetView, about: About, answers: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The texts of a release, whose Parquet files are written: file -> text."""
-    comments = dataset.store.read_all("comments", ["language"])
-    counts = Counter(language for language in comments["language"].to_pylist() if language)
-    languages = sorted(counts, key=lambda language: (-counts[language], language))
-    durations = dataset.store.read_all("videos", ["duration_s"])["duration_s"]
-    hours = float(pc.sum(durations).as_py() or 0) / 3600
-    title = about.title or about.name
-    said = facts_of(dataset, about)
-    description = f"{title}: {about.rows['videos']:,} micro videos, {about.rows['comments']:,} comments, their labels."
-    return {
-        CARD: release_card(about, languages, hours),
-        CHANGES: changelog_text(about),
-        MARKDOWN: as_markdown(title, about.version, said, answers),
-        PAGE: as_page(title, about.version, said, answers),
-        CITATION: citation_cff(about),
-        CROISSANT: croissant_json(folder, about, local_sums(folder), said, answers, description),
-    }
-
-
-def answers_before(before: Files) -> dict[str, str]:
-    """What people wrote into the datasheet of the release before; nothing where there is none."""
-    data = before.read_if_there(MARKDOWN)
-    return {} if data is None else answers_in(decoded(data, MARKDOWN))
-
-
-def _put(folder: Path, target: Files) -> int:
-    """Bring a finished release to its place, file by file; gives their number. What the release before had goes."""
-    staged = Files(str(folder))
-    names = staged.files()
-    before = [*sums_of(target), SUMS] if target.exists(SUMS) else []
-    target.remove(ABOUT)
-    for name in sorted(names, key=lambda name: (name in (SUMS, ABOUT), name == ABOUT, name)):
-        target.take(staged, name, name)
-    for name in set(before) - set(names):
-        target.remove(name)
-    return len(names)
-
-
 def _card_of_root(store: Store, license_name: str) -> None:
     """Write a card into the root, so that its own tables can be loaded by their names; a person's own card stays."""
     current = store.read_if_there(CARD)
@@ -259,22 +173,3 @@ def _card_of_root(store: Store, license_name: str) -> None:
     card = root_card(store.header.name, license_name, store.num_rows("comments"), splits(store), feature_sets(store))
     if current != card.encode():
         store.write_file(CARD, card.encode())
-
-
-@contextmanager
-def _staging(store: Store) -> Iterator[Path]:
-    """A local folder to put a release together in: below `private/` of a local root, so that moving it is free."""
-    if not store.is_local:
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-        return
-    above = store.private_folder(_STAGING)
-    for left in above.iterdir():  # of runs that were killed
-        if time.time() - left.stat().st_mtime > _STALE_S:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = above / secrets.token_hex(4)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

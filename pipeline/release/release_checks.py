@@ -95,16 +95,16 @@ def refuse_names(store: Store, folder: Path, papers: Sequence[str]) -> None:
     """
     from csmv.pipeline.privacy.audit import audit  # loads Presidio
 
-    found = audit(store, [folder / name for name in papers], leave_out=f"{FOLDER}/")
-    if found.hits:
-        files = [_masked(hit.file, hit.place).replace(str(folder), FOLDER) for hit in found.hits[:_SHOWN]]
-        hits = [f"'{file}' ({hit.place}: {hit.kind})" for file, hit in zip(files, found.hits, strict=False)]
-        more = f" and {len(found.hits) - _SHOWN} more places" if len(found.hits) > _SHOWN else ""
+    audited = audit(store, [folder / name for name in papers], leave_out=f"{FOLDER}/")
+    if audited.hits:
+        files = [_masked(hit.file, hit.place).replace(str(folder), FOLDER) for hit in audited.hits[:_SHOWN]]
+        hits = [f"'{file}' ({hit.place}: {hit.kind})" for file, hit in zip(files, audited.hits, strict=False)]
+        more = f" and {len(audited.hits) - _SHOWN} more places" if len(audited.hits) > _SHOWN else ""
         _refuse(
             f"`csmv audit` finds personal data in {', '.join(hits)}{more}: run it to see all, and take them out first"
         )
-    if found.unread:
-        one = found.unread[0]
+    if audited.unread:
+        one = audited.unread[0]
         _refuse(f"'{_masked(one.file)}' could not be searched for personal data ({one.why}): move it away, or mend it")
 
 

@@ -54,6 +54,8 @@ class About:
     features: dict[str, dict[str, str]] = field(default_factory=dict)
     """Feature set -> what its files' footers say of how it was made."""
     formats: list[str] = field(default_factory=list)
+    merged: list[dict[str, str]] = field(default_factory=list)
+    """Name, version and content of the releases that it was merged of."""
     changes: list[dict[str, Any]] = field(default_factory=list)
     """One entry a version, the newest first."""
 

@@ -82,6 +82,8 @@ class CommentRow:
     pinned: bool | None = None
     kind: str | None = None
     published_id: bool = False
+    removed: tuple[str, ...] = ()
+    """Kinds of personal data that were taken out of the text before the source had it."""
 
 
 @dataclass(frozen=True)

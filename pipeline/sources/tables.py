@@ -329,7 +329,7 @@ class _Writer:
             comment_id=[self._comment_id(row, row.id) for row in rows],
             video_id=[row.video_id for row in rows],
             text=[text for text, _ in texts],
-            pii=[kinds for _, kinds in texts],
+            pii=[sorted({*kinds, *row.removed}) for row, (_, kinds) in zip(rows, texts, strict=True)],
             like_count=[_count(row.like_count) for row in rows],
             reply_to=[None if row.reply_to is None else self._comment_id(row, row.reply_to) for row in rows],
             created_on=[row.created_on for row in rows],

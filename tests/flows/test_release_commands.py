@@ -67,3 +67,21 @@ def test_a_wrong_version_ends_with_2(csmv_inside: Run, root: Path) -> None:
     found = csmv_inside("release", "--root", root, "--license", "x", "--version", "first")
 
     assert (found.returncode, "such as 1.2.0" in found.stderr) == (2, True)
+
+
+def test_a_release_comes_back_in_is_merged_and_would_be_sent(csmv_inside: Run, root: Path, tmp_path: Path) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+
+    told = csmv_inside(
+        "release", "--root", root, "--license", "CC-BY-4.0", "--out", out, "--push", "hf:team/small", "--json"
+    )
+    wrong = csmv_inside("release", "--root", root, "--push", "team/small")
+    imported = csmv_inside("import", out, "--root", again, "--shards", "2", "--json")
+    merged = csmv_inside("merge", out, out, "--out", tmp_path / "both")
+
+    pushed = json.loads(told.stdout)["pushed"]
+    assert (pushed["was_sent"], pushed["files"]) == (False, len([p for p in out.rglob("*") if p.is_file()]))
+    assert (wrong.returncode, "hf:ORG/NAME" in wrong.stderr) == (2, True)
+    assert json.loads(imported.stdout)["comments"] == 4, imported.stderr
+    assert Store.open(str(again)).n_shards == 2
+    assert merged.returncode == 0 and "4 comments are in both; 0 differ" in merged.stdout, merged.stderr

@@ -11,12 +11,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from csmv.pipeline.collect import collect
 from csmv.pipeline.config import DatasetConfig, read_config
 from csmv.pipeline.demo.sandbox import Sandbox, SandboxSettings
 from csmv.pipeline.demo.sandbox.research_sandbox import CLIENT_KEY, CLIENT_SECRET
+from csmv.pipeline.release.release_folder import TABLES as RELEASED
+from csmv.pipeline.release.release_folder import About, content_of, local_sums
+from csmv.pipeline.release.release_tables import write
+from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from csmv.pipeline.scrub import EntityRule, ScrubPolicy
 from csmv.pipeline.sources.base import Reach
 from csmv.pipeline.sources.browser import find_chromium
@@ -25,6 +30,7 @@ from csmv.pipeline.sources.folder import FolderSource
 from csmv.pipeline.sources.imported import ImportSource
 from csmv.pipeline.sources.published import PublishedSource
 from csmv.pipeline.sources.registry import SOURCES, source_of
+from csmv.pipeline.sources.released import ReleasedSource
 from csmv.pipeline.sources.research import ResearchSource
 from csmv.pipeline.sources.research_api import KEY_VARIABLE, SECRET_VARIABLE
 from csmv.pipeline.sources.tables import TABLES, is_current, write_shard, write_tables
@@ -140,6 +146,24 @@ def of_another_tool(path: Path, _stack: ExitStack) -> Sample:
     return Sample(ImportSource(paths=(str(path / "kept.ndjson"),)), set(videos), [HANDLE, "other.one5"])
 
 
+def released(path: Path, _stack: ExitStack) -> Sample:
+    videos = [f"740000000000000000{number}" for number in range(6)]
+    tables = {
+        VIDEOS: [{"video_id": one, "creator": f"u{'0' * 32}", "media_status": "ok"} for one in videos],
+        COMMENTS: [
+            {"comment_id": f"c{n}", "video_id": one, "text": f"so @{HANDLE} again", "pii": ["EMAIL"]}
+            for n, one in enumerate(videos)
+        ],
+        LABELS: [{"comment_id": f"c{n}", "opinion": "positive", "source": "published"} for n in range(len(videos))],
+    }
+    for name, (spec, rows) in zip(RELEASED, tables.items(), strict=True):
+        write(path / f"{name}.parquet", pa.Table.from_pylist(rows, schema=spec.schema))
+    counts = dict.fromkeys(RELEASED, len(videos))
+    about = About("x", "1.0.0", "CC-BY-4.0", content_of(local_sums(path)), "", rows=counts)
+    (path / "release.json").write_bytes(about.to_json())
+    return Sample(ReleasedSource(path=str(path)), set(videos), [HANDLE])
+
+
 SAMPLES: dict[str, Callable[[Path, ExitStack], Sample]] = {
     "folder": folder,
     "published": published,
@@ -147,6 +171,7 @@ SAMPLES: dict[str, Callable[[Path, ExitStack], Sample]] = {
     "research": research,
     "ytdlp": ytdlp,
     "import": of_another_tool,
+    "released": released,
 }
 
 
