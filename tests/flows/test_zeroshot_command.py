@@ -38,6 +38,12 @@ def test_a_run_stops_at_its_limit_goes_on_and_stands_beside_others(csmv_inside: 
         first = csmv_inside(*asked, "--max-tokens", "1000")
         assert first.returncode == 3 and "comments have no answer yet" in first.stderr
         assert "2 pictures of each video" in first.stdout and "loopback" in first.stdout
+        limit = ("--set", "max_tokens=2000")
+        ran = csmv("run", "zeroshot", "--root", root, *limit, CSMV_ZEROSHOT_KEY="sk-very-secret")
+        assert ran.returncode == 3, ran.stderr
+        assert "Bearer sk-very-secret" in server.asked[-1].headers.values() and len(server.asked) == 18
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert b"sk-very-secret" not in kept + (ran.stdout + ran.stderr).encode()
         second = csmv_inside(*asked, "--json")
         assert second.returncode == 0, second.stderr
         [told] = json.loads(second.stdout)

@@ -234,6 +234,23 @@ def test_a_run_killed_ten_times_goes_on_to_the_same_bytes(
     _assert_killed_run_is_whole(store, whole[0], serve(slow_s=0.01), [0, 1, 2, 3, 0, 4, 1, 2, 5, 1])
 
 
+@pytest.mark.slow
+def test_a_root_on_s3_gives_the_same_bytes_and_asks_nothing_twice_either(
+    s3_bucket: str, whole: tuple[Store, VisionServer], serve: Callable[..., VisionServer], tmp_path: Path
+) -> None:
+    store, server = make_film_root(tmp_path, root=f"{s3_bucket}/films"), serve()
+    first = zero_shot(store, config_for(server, max_tokens=1000, concurrency=3))
+    config = config_for(server, concurrency=3)
+
+    result = zero_shot(store, config)
+
+    assert first.left == SCORED - 9 == result.asked and len(server.asked) == SCORED
+    assert len(store.files("private/zeroshot")) == SCORED
+    for name in ("predictions.parquet", "metrics.json"):
+        path = f"models/{result.run}/{name}"
+        assert store.read_file(path) == whole[0].read_file(path)
+
+
 # ---------------------------------------------------------------- answers that are none
 
 
@@ -408,7 +425,7 @@ def test_a_server_that_is_down_ends_the_run_soon(store: Store, serve: Callable[.
 @pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [
-        (401, {"error": {"message": "sk-secret"}}, "refuses the key"),
+        pytest.param(401, {"error": {"message": "sk-secret"}}, "refuses the key", marks=pytest.mark.slow),
         pytest.param(404, {}, "has no model", marks=pytest.mark.slow),
         pytest.param(
             *(307, {"headers": {"location": "http://127.0.0.1:9/v1"}}, "sends requests on to another address"),

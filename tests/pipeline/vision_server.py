@@ -156,7 +156,7 @@ def write_film(path: Path, shade: int, frames: int = 24, size: tuple[int, int] =
         out.mux(stream.encode())
 
 
-def make_film_root(folder: Path, videos: int = 6, comments: int = 6) -> Store:
+def make_film_root(folder: Path, videos: int = 6, comments: int = 6, root: str = "") -> Store:
     """A root of short films, each with labelled comments in train, dev and test of the split `comment`.
 
     Labels are what `class_of` says, but for every third comment.
@@ -164,7 +164,7 @@ def make_film_root(folder: Path, videos: int = 6, comments: int = 6) -> Store:
     config = DatasetConfig.model_validate(
         {"name": "films", "n_shards": 2, "source": {"kind": "folder", "path": str(folder / "source")}}
     )
-    store = Store.create(str(folder / "root"), config)
+    store = Store.create(root or str(folder / "root"), config)
     (folder / "source").mkdir(parents=True)
     (folder / "source" / "comments.jsonl").touch()
     tables: dict[int, dict[str, list[dict[str, Any]]]] = {

@@ -153,3 +153,24 @@ def test_several_confusions_at_once_are_each_by_itself() -> None:
 
 def test_a_confusion_has_a_row_for_each_true_class() -> None:
     assert confusion_of(np.array([0, 0, 2]), np.array([1, 1, 0]), 3).tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_a_comment_without_an_answer_is_wrong_in_its_class_and_charged_to_no_other() -> None:
+    # Of two positive one is found, the neutral is left unanswered, the negative is called positive.
+    labels = {"opinion": np.array([0, 0, 1, 2, NO_LABEL]), "emotion": np.array([0, 0, 0, 0, 0])}
+    opinion = np.eye(4)[[0, 3, 3, 0, 3]]
+    emotion = np.eye(9)[[0, 0, 0, 0, 0]]
+
+    found = both_tasks(labels, {"opinion": opinion, "emotion": emotion})
+
+    assert found["opinion"]["micro_f1"] == pytest.approx(1 / 4)
+    assert found["opinion"]["macro_f1"] == pytest.approx((2 * 1 / (2 + 2) + 0 + 0) / 3)
+    assert found["opinion"]["macro_precision"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert found["opinion"]["macro_recall"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert (found["opinion"]["n"], found["opinion"]["unanswered"]) == (4, 2)
+    assert found["opinion"]["confusion"] == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
+    assert (found["emotion"]["micro_f1"], found["emotion"]["unanswered"]) == (1, 0)
+    wide = confusion_of(np.array([0, 0, 1, 2]), np.array([0, 3, 3, 0]), 3)
+    assert {name: float(values) for name, values in headline(wide).items()} == {
+        metric.name: pytest.approx(found["opinion"][metric.name]) for metric in METRICS
+    }
