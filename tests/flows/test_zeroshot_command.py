@@ -42,6 +42,7 @@ def test_a_run_stops_at_its_limit_goes_on_and_stands_beside_others(csmv_inside: 
         ran = csmv("run", "zeroshot", "--root", root, *limit, CSMV_ZEROSHOT_KEY="sk-very-secret")
         assert ran.returncode == 3, ran.stderr
         assert "Bearer sk-very-secret" in server.asked[-1].headers.values() and len(server.asked) == 18
+        assert list(tmp_path.rglob("prefect.db"))
         kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert b"sk-very-secret" not in kept + (ran.stdout + ran.stderr).encode()
         second = csmv_inside(*asked, "--json")
