@@ -46,7 +46,6 @@ def _packages(_root: Path) -> Iterator[Finding]:
         "torchvision": "features",
         "transformers": "text encoders",
         "scikit-learn": "training and scores",
-        "openai": "zero-shot models behind an endpoint",
         "playwright": "collecting by hashtag",
         "yt-dlp": "downloading videos",
         "s3fs": "roots at s3://",
