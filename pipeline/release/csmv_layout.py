@@ -63,10 +63,7 @@ def write_csmv(release: Path, splits: Sequence[str], features: Sequence[str]) ->
 
 def _dictionary(comments: pa.Table, videos: pa.Table, labels: pa.Table) -> dict[str, dict[str, Any]]:
     """Comment -> its entry: comments without any label have none, since the loader can't be without."""
-    tags = {
-        video: next(iter(hashtags or ()), "")
-        for video, hashtags in zip(videos["video_id"].to_pylist(), videos["hashtags"].to_pylist(), strict=True)
-    }
+    tags = dict(zip(videos["video_id"].to_pylist(), videos["hashtags"].to_pylist(), strict=True))
     said = {row["comment_id"]: row for row in resolve(labels).to_pylist()}
     return {
         row["comment_id"]: {
@@ -74,11 +71,17 @@ def _dictionary(comments: pa.Table, videos: pa.Table, labels: pa.Table) -> dict[
             "comment": row["text"],
             "opinion_label": said[row["comment_id"]]["opinion"],
             "emotion_label": said[row["comment_id"]]["emotion"],
-            "hashtag": tags[row["video_id"]],
+            "hashtag": _hashtag(row["comment_id"], tags[row["video_id"]] or ()),
         }
         for row in comments.to_pylist()
         if row["comment_id"] in said
     }
+
+
+def _hashtag(comment: str, tags: Sequence[str]) -> str:
+    """The hashtag that a published data id begins with, of a video that was collected by several; else the first."""
+    named = [tag for tag in tags if comment.casefold().startswith(f"{tag}_")]
+    return max(named, key=len) if named else next(iter(tags), "")
 
 
 def _by_video(comments: pa.Table) -> dict[str, list[str]]:

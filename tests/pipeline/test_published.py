@@ -15,6 +15,8 @@ from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.import_published import import_published
 from csmv.pipeline.landed_names import known_names
+from csmv.pipeline.release.csmv_layout import write_csmv
+from csmv.pipeline.release.release_tables import write_splits, write_tables
 from csmv.pipeline.scrub import EntityRule, Operator, ScrubPolicy
 from csmv.pipeline.sources.published import read_published
 from csmv.pipeline.splits import overlap
@@ -235,3 +237,28 @@ def test_the_command_ends_with_one_sentence_and_no_traceback(annotations: Path, 
     assert "no.xlsx" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.slow
+def test_all_of_csmv_goes_out_as_it_came_in(imported: tuple[Store, int], shared: Path, tmp_path: Path) -> None:
+    """But for the texts from which the scrub took personal data, and the order of the lists."""
+    store = imported[0]
+    write_tables(store, tmp_path)
+    write_splits(store, ["published"], tmp_path)
+    annotations = write_csmv(tmp_path, ["published"], []) / "Comments_Anno"
+    theirs = shared / "csmv" / "Comments_Anno"
+
+    scrubbed = {row["comment_id"] for row in store.read_all("comments").to_pylist() if row["pii"]}
+    published = json.loads(zipfile.ZipFile(theirs / "lable_data_dict.json.zip").read("lable_data_dict.json"))
+    ours = json.loads((annotations / "lable_data_dict.json").read_text())
+    assert ours.keys() == published.keys() and len(scrubbed) < 0.001 * len(ours)
+    for key, entry in published.items():
+        said = ours[key] | ({"comment": entry["comment"]} if key in scrubbed else {})
+        wanted = entry | {"video_file_id": f"{entry['video_file_id'].removesuffix('.mp4')}.mp4"}  # one lacks its suffix
+        assert said == wanted
+    for part in ("train", "dev", "test"):
+        lists = (json.loads((folder / f"{part}_set.json").read_text()) for folder in (annotations, theirs))
+        assert next(lists) == sorted(next(lists))
+    for task in ("opinion", "emotion"):
+        maps = [json.loads((folder / f"{task}_label_map.json").read_text()) for folder in (annotations, theirs)]
+        assert maps[0] == maps[1]
