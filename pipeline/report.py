@@ -20,7 +20,8 @@ from csmv.pipeline.failures import failures_of
 from csmv.pipeline.feature_sets import said_by
 from csmv.pipeline.labels import EMOTIONS, OPINIONS, TASKS, labelled, resolve
 from csmv.pipeline.manifest import place_of
-from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEW_PAGE
+from csmv.pipeline.privacy.review_settings import EXPLORER_PAGE, REVIEW_COUNTS, REVIEW_PAGE
+from csmv.pipeline.release.explorer.embedded_data import write_explorer_page
 from csmv.pipeline.release.leakage import read_leakage, why_stale
 from csmv.pipeline.release.leakage_words import leakage_lines, leakage_table
 from csmv.pipeline.report_counts import Count, bars, counts_of, histogram, share_of, tally, true_in
@@ -49,11 +50,18 @@ _OF_COMMENTS = (*OF_COMMENTS, "pii")
 _EXAMPLES = 3
 
 
-def write_report(store: Store, path: str = PATH, progress: Sequence[StageStatus] = ()) -> str:
-    """Write the page about `store` to `path` inside it, with how far its stages are; gives its address."""
+def write_report(store: Store, path: str = PATH, progress: Sequence[StageStatus] = (), explorer: str = "") -> str:
+    """Write the page about `store` to `path` inside it, with how far its stages are; gives its address.
+
+    `explorer` is the path of the page that one can look around in, which it links to; none if left out.
+    """
     with store.remembering():
         made_from = page_state(store)
-        page = _environment().get_template(TEMPLATE).render(facts(store), progress=progress, made_from=made_from)
+        page = (
+            _environment()
+            .get_template(TEMPLATE)
+            .render(facts(store), progress=progress, made_from=made_from, explorer=explorer)
+        )
     store.write_file(path, page.encode())
     return f"{store.root.rstrip('/')}/{path}"
 
@@ -319,7 +327,7 @@ class ReportStage(RootStage):
     summary = "one page: what is in the root, what was removed, what failed, how the models did"
     section = ""
     reads = SHOWN
-    writes = (PATH,)
+    writes = (PATH, EXPLORER_PAGE)
 
     def missing(self, dataset: DatasetView) -> list[str]:
         """The root, unless the page shows it as it is."""
@@ -337,5 +345,5 @@ class ReportStage(RootStage):
     def run(self, dataset: DatasetView, unit: str, tick: Tick) -> None:
         """Write the page."""
         progress = [status for status in dataset.progress() if status.name != self.name]
-        write_report(dataset.store, progress=progress)
+        write_report(dataset.store, progress=progress, explorer=write_explorer_page(dataset.store))
         tick(1)

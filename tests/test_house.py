@@ -45,7 +45,7 @@ HEAVY = {
         "librosa",
     ),
     *("safetensors", "PIL", "spacy", "gliner", "gliner2", "huggingface_hub", "httpx", "jinja2", "prometheus_client"),
-    *("dask", "prefect_dask", "ray", "prefect_ray", "openai", "datasketch"),
+    *("duckdb", "dask", "prefect_dask", "ray", "prefect_ray", "openai", "datasketch"),
 }
 HEAVY_FOR_COMMANDS = HEAVY | {"pyarrow", "fsspec", "numpy", "pydantic", "yaml", "rich", "httpx", "psutil"}
 """`csmv --help` answers at once, so the modules of the command line load nothing but typer before they are called."""

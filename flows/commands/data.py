@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -271,14 +272,49 @@ def split(
 
 
 @commands.command("report")
-def report(root: Root) -> None:
-    """Write the report of a root: one self-contained HTML page."""
+def report(
+    root: Root,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also draw the figures of a paper's supplement, as PDF and PNG.")
+    ] = False,
+) -> None:
+    """Write the report of a root, an HTML page, and beside it one to look around in, which holds all scrubbed comments.
+
+    Each is one self-contained file. With --figures, a paper's figures and their numbers as well."""
     from csmv.pipeline.dataset import Dataset
+    from csmv.pipeline.release.explorer.embedded_data import write_explorer_page
     from csmv.pipeline.report import write_report
 
     dataset = Dataset.open(root)
+    if figures:
+        from csmv.pipeline.release.dataset_figures import FOLDER, write_figures
+
+        drawn = write_figures(dataset.store)
+        typer.echo(f"{len(drawn)} files in {dataset.store.path(FOLDER)}")
     progress = [row for row in dataset.status() if row.name != "report"]
-    typer.echo(write_report(dataset.store, progress=progress))
+    explorer = write_explorer_page(dataset.store)
+    typer.echo(write_report(dataset.store, progress=progress, explorer=explorer))
+
+
+@commands.command("explore")
+def explore(
+    root: RootArgument,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the page is on this machine; 0 for any that is free.")
+    ] = 8750,
+) -> None:
+    """Look around in a root with a browser: comments, videos, models side by side. Until Ctrl-C; nothing is written.
+
+    Only this machine can reach it, and only scrubbed tables are read.
+    """
+    from csmv.pipeline.release.explorer.explorer_server import ExplorerServer
+    from csmv.pipeline.store import Store
+
+    server = ExplorerServer(Store.open(root), port)
+    typer.echo(f"{server.url} shows {root}, until Ctrl-C.")
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
+    server.server_close()
 
 
 def _show_import(report: dict[str, object], id_differs: int, refused: int) -> None:

@@ -21,7 +21,7 @@ from csmv.pipeline.privacy.audit import files_holding
 from csmv.pipeline.privacy.forget_landing import LandingEraser, Wanted, returned, wanted
 from csmv.pipeline.privacy.forgotten import FORGET_KEY, FORMAT_1_FILE, REQUESTS, Forgotten, Request, remember, settling
 from csmv.pipeline.privacy.hidden_ids import HIDDEN_IDS, HiddenIds
-from csmv.pipeline.privacy.review_settings import REVIEW_COUNTS, REVIEWS
+from csmv.pipeline.privacy.review_settings import EXPLORER_PAGE, REVIEW_COUNTS, REVIEWS
 from csmv.pipeline.privacy.traces import SHORTEST_ID
 from csmv.pipeline.progress import track
 from csmv.pipeline.pseudonym import KEY_FILE, Pseudonymiser, key_fingerprint, load_key
@@ -249,7 +249,7 @@ def _from_file(store: "Store", name: str, texts: list[str], removal: Removal) ->
     if name.startswith(f"{LANDING}/"):
         return _from_landing(store, name, texts, removal)
     is_private = name.startswith("private/")
-    if name.startswith((CACHE, f"{REVIEWS}/", REVIEW_COUNTS)) or (
+    if name.startswith((CACHE, f"{REVIEWS}/", REVIEW_COUNTS, EXPLORER_PAGE)) or (
         is_private and Forgotten.of(store).is_forgotten_video(_stem(name))
     ):
         store.remove(name)

@@ -9,6 +9,8 @@ REVIEWS = "private/review"
 REVIEW_PAGE = f"{REVIEWS}/scrub.html"
 REVIEW_COUNTS = "reports/scrub.json"
 """What a review of a root counted, without a text or a name."""
+EXPLORER_PAGE = "reports/explorer.html"
+"""The report's page that holds the scrubbed comments themselves. A request to forget deletes it, too."""
 
 
 class ReviewSettings(Validated):

@@ -32,8 +32,7 @@ from csmv.pipeline.vccsa.metrics import TASKS
 from csmv.pipeline.vccsa.train_config import TrainConfig
 from csmv.pipeline.vccsa.trained import TrainedRun, read_run_of_network
 from csmv.pipeline.vccsa.video_features import FeatureSet
-
-Span = tuple[float, float]
+from csmv.pipeline.vccsa.windows import Span, window_shares
 
 VIDEO = "asked"
 THUMBNAIL_WIDTH = 200
@@ -167,31 +166,12 @@ def _refuse_other_weights(store: Store, networks: Mapping[str, Extractor]) -> No
 
 
 def _windows(weights: torch.Tensor | None, k: int, spans: list[list[Span]]) -> list[Window]:
-    """Frame weights (views, B, V) of comment k to windows, heaviest first; spans: of each visual stream.
-
-    Views of a stream are averaged. Streams count alike, and what a stream gives its vectors goes to the first
-    stream's windows at the same time.
-    """
+    """Frame weights (views, B, V) of comment k to windows, heaviest first; spans: of each visual stream."""
     if weights is None:
         return []
-    streams = torch.unflatten(weights[:, k].double().cpu(), 0, (len(spans), -1)).mean(1).numpy()
-    share = np.zeros(len(spans[0]))
-    for weight, own in zip(streams, spans, strict=True):
-        given = weight[: len(own)] / max(weight[: len(own)].sum(), 1e-12)
-        share += (given if own is spans[0] else _overlap(spans[0], own) @ given) / len(spans)
+    share = window_shares(weights[:, k].double().cpu().numpy(), spans)
     windows = [Window(start, end, float(weight)) for (start, end), weight in zip(spans[0], share, strict=True)]
     return sorted(windows, key=lambda window: (-window.weight, window.start_s))
-
-
-def _overlap(windows: list[Span], spans: list[Span]) -> NDArray[np.float64]:
-    """Which share of each span falls into each window (windows, spans); the nearest window's where none does."""
-    (start, end), (begin, stop) = np.array(windows).T[:, :, None], np.array(spans).T[:, None, :]
-    common = np.clip(np.minimum(end, stop) - np.maximum(start, begin), 0, None)
-    alone = common.sum(0) == 0
-    nearest = np.abs((start + end) - (begin + stop)).argmin(0)
-    common[nearest[alone], np.flatnonzero(alone)] = 1
-    shares: NDArray[np.float64] = common / common.sum(0)
-    return shares
 
 
 # ---------------------------------------------------------------- the page
