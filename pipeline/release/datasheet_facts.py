@@ -14,6 +14,8 @@ from csmv.pipeline.failures import failures_of
 from csmv.pipeline.labels import TASKS, labelled, resolve
 from csmv.pipeline.privacy.forgotten import Forgotten
 from csmv.pipeline.release.datasheet import Answer
+from csmv.pipeline.release.leakage import read_leakage
+from csmv.pipeline.release.leakage_words import leakage_lines
 from csmv.pipeline.release.release_folder import About
 from csmv.pipeline.schemas import SPLIT_NAMES, FailureReason, MediaStatus, spec_of
 from csmv.pipeline.scrub import Kind
@@ -33,9 +35,8 @@ def facts_of(dataset: DatasetView, about: About) -> dict[str, Answer]:
     store = dataset.store
     videos, comments, labels = (store.read_all(table) for table in ("videos", "comments", "labels"))
     facts = table_facts(about, videos, comments, labels, {name: store.read_split(name) for name in about.splits})
-    audits = [
-        f"The leakage audit of `{name}` says: {_flat(one)}." for name, one in audits_of_splits(store, about).items()
-    ]
+    audited = ((name, read_leakage(store, name)) for name in about.splits)
+    audits = [f"`{name}`: {' '.join(leakage_lines(audit))}" for name, audit in audited if audit is not None]
     missing, tables = _missing(store, videos)
     return {
         **facts,
@@ -180,16 +181,6 @@ def _splits(about: About, splits: Mapping[str, pa.Table]) -> Answer:
     ]
     first = f"`{next(iter(about.splits))}` is the one that `load_dataset` gives where none is named."
     return Answer((first,), ((heading, *rows),))
-
-
-def audits_of_splits(store: Store, about: About) -> dict[str, Any]:
-    """Split -> what the audit beside it says, of those that have one."""
-    audits = {}
-    for name in about.splits:
-        data = store.read_if_there(f"splits/{name}.leakage.json")
-        if data is not None:
-            audits[name] = json.loads(data)
-    return audits
 
 
 def _agreement(store: Store) -> Iterable[str]:

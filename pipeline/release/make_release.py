@@ -18,6 +18,7 @@ from csmv.pipeline.release.dataset_card import MARK, root_card
 from csmv.pipeline.release.datasheet import open_questions
 from csmv.pipeline.release.datasheet_facts import facts_of
 from csmv.pipeline.release.feature_tars import write_webdataset
+from csmv.pipeline.release.leakage import audit_file
 from csmv.pipeline.release.plain_tables import write_csv, write_jsonl
 from csmv.pipeline.release.release_checks import (
     check_all,
@@ -93,6 +94,7 @@ def state_of(store: Store, config: ReleaseConfig) -> str:
         lines += [f"{name} {sha256}" for name, sha256 in sorted(store.states(table).items())]
     for split in chosen_splits(store, config):
         lines.append(f"splits/{split} {store.sha256_of(f'splits/{split}', None)}")
+        lines.append(str(store.read_document(audit_file(split))))
     for name in chosen_features(store, config):
         table = f"features/{name}"
         lines += [f"{file} {sha256}" for file, sha256 in sorted(store.states(table).items())]

@@ -53,6 +53,7 @@ def test_the_numbers_are_those_of_the_root(released: Path) -> None:
     assert "ab" * 32 in answered(sheet, "preprocessing_more")
     assert "comments are from 2026-01-02 to 2026-01-02" in answered(sheet, "timeframe").lower()
     assert "| video |" in answered(sheet, "splits") and "missing_file" in answered(sheet, "missing")
+    assert "measures generalisation to unseen videos" in answered(sheet, "splits"), "the leakage audit"
     assert "CC-BY-4.0" in answered(sheet, "licence")
 
 
