@@ -26,6 +26,7 @@ GROUPS = (
     "zeroshot",
     "experiments",
     "analysis",
+    "annotate",
     "release",
     "roots",
     "ops",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
+from csmv.pipeline.annotation_labels import ANNOTATION
 from csmv.pipeline.collect import collect
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.manifest import place_of
@@ -117,7 +118,7 @@ def _matched(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]])
 
 
 def _follow(store: Store, renamed: Mapping[str, str]) -> list[str]:
-    """Rewrite splits and predictions that name old ids."""
+    """Rewrite splits, predictions and annotations that name old ids."""
     changed = []
     for name in store.files():
         place = place_of(name)
@@ -126,7 +127,7 @@ def _follow(store: Store, renamed: Mapping[str, str]) -> list[str]:
             if (left := _renamed(rows, renamed)) is not rows:
                 store.rewrite(place[0], None, left)
                 changed.append(name)
-        elif name.startswith("models/") and name.endswith(".parquet"):
+        elif name.startswith(("models/", f"{ANNOTATION}/")) and name.endswith(".parquet"):
             rows = pq.ParquetFile(io.BytesIO(store.read_file(name))).read()
             if "comment_id" in rows.column_names and (left := _renamed(rows, renamed)) is not rows:
                 store.write_file(name, parquet_bytes(left))

@@ -150,6 +150,7 @@ class FailureReason(StrEnum):
     UNSAFE_ID = "unsafe_id", FailureClass.INPUT, "the id may not become a file name or an address", True
     BAD_ROW = "bad_row", FailureClass.INPUT, "the row is not what the format says", True
     UNKNOWN_VIDEO = "unknown_video", FailureClass.INPUT, "the source has no such video", True
+    UNKNOWN_COMMENT = "unknown_comment", FailureClass.INPUT, "the root has no such comment", True
     DUPLICATE = "duplicate", FailureClass.INPUT, "another row has the same key", True
     WRONG_ID = "wrong_id", FailureClass.INPUT, "the page was about another video", True
     REDIRECT_LOOP = "redirect_loop", FailureClass.INPUT, "the short link leads in circles", True

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import SecretStr
 
+from csmv.pipeline.annotation_labels import write_labels
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.failures import Failure, clear_failures, failure_rows, record_failures
 from csmv.pipeline.landed_names import extract_names
@@ -154,8 +155,9 @@ def _write(
     texts = texts_of(store, shard, scrubber, scrubbing, names)
     writer = _Writer(texts, Pseudonymiser(key), forgotten)
     videos = keep_media_columns(store.read("videos", shard, remake=True), writer.videos(rows.videos))
-    store.write("comments", shard, writer.comments(rows.comments), made_from=made_from)
-    store.write("labels", shard, writer.labels(rows.labels, rows.comments), made_from=made_from)
+    comments = writer.comments(rows.comments)
+    store.write("comments", shard, comments, made_from=made_from)
+    write_labels(store, shard, writer.labels(rows.labels, rows.comments), comments["comment_id"], made_from)
     _settle_failures(store, shard, rows.failures)
     keep(store, shard, texts, scrubbing, names, glance, made_from, forgotten)
     store.write("videos", shard, videos, made_from=made_from)

@@ -4,7 +4,7 @@ import inspect
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -72,10 +72,18 @@ def options_of(command: Any) -> list[Any]:
     return list(command.get_params(typer.Context(command, info_name=command.name)))
 
 
+def all_commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with the words that call it, those of groups after the group."""
+    for name, command in group.commands.items():
+        yield f"{above}{name}", command
+        if hasattr(command, "commands"):
+            yield from all_commands(command, f"{above}{name} ")
+
+
 def test_names_of_commands_and_options_are_as_promised() -> None:
     """`commands.txt` may get longer; what stands in it was promised to those who use it."""
     listing = []
-    for name, command in sorted(get_command(cli.build_app()).commands.items()):  # type: ignore[attr-defined]
+    for name, command in sorted(all_commands(get_command(cli.build_app()))):
         words = [
             "|".join([*param.opts, *param.secondary_opts]) if param.param_type_name == "option" else param.name.upper()
             for param in options_of(command)
@@ -94,7 +102,11 @@ def commands_with_fields() -> dict[str, dict[str, Fields]]:
         if inspect.isfunction(function) and function.__module__ == f"csmv.flows.commands.{group}"
     ]
     marked = {function.__name__: fields_of(function) for function in functions}
-    return {name.removesuffix("_command").strip("_"): fields for name, fields in marked.items() if fields}
+    return {
+        name.removesuffix("_command").strip("_").replace("annotate_", "annotate "): fields
+        for name, fields in marked.items()
+        if fields
+    }
 
 
 COMMANDS_WITH_FIELDS = commands_with_fields()
@@ -104,6 +116,7 @@ def test_commands_that_set_fields_are_seen_by_the_next_test() -> None:
     assert sorted(COMMANDS_WITH_FIELDS) == [
         *(
             "ablate",
+            "annotate export",
             "build",
             "collect",
             "download",
@@ -128,7 +141,7 @@ def test_help_of_an_option_is_its_fields_description_and_default(
     # The help page is made for a terminal's width, which rich reads once.
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
 
-    page = csmv_inside(command, "--help").stdout.splitlines()
+    page = csmv_inside(*command.split(), "--help").stdout.splitlines()
 
     for fields in COMMANDS_WITH_FIELDS[command].values():
         module, _, section = fields.section.partition(":")

@@ -30,7 +30,8 @@ FINAL = {
     "truncated unsupported_codec missing_media",
     "gone": "advertisement age_gate comments_off download_disallowed gone indexing_disallowed not_found not_public "
     "private refused slideshow unavailable withheld",
-    "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_video unsafe_id wrong_id",
+    "input": "bad_row duplicate missing_file redirect_loop refused_address unknown_comment unknown_video unsafe_id "
+    "wrong_id",
     "warning": "partly_damaged",
 }
 MAY_PASS = {
