@@ -242,7 +242,7 @@ def test_the_published_split_leaks_what_its_readme_says(shared: Path, tmp_path: 
     if not annotations.is_file():
         pytest.skip("the published labels are not in the shared folder")
     root = str(tmp_path / "root")
-    import_published(root, annotations, shared / "csmv" / "CSMV_rawLinks.xlsx")
+    import_published(root, annotations, shared / "csmv" / "CSMV_rawLinks.xlsx", None)
     store = Store.open(root)
     audit = write_leakage(store, "published")
     dev, test, _ = audit["shared"]
