@@ -38,6 +38,19 @@ def test_links_lead_somewhere(guide: str) -> None:
             assert heading in anchors(target.read_text()), link
 
 
+def test_sentences_of_the_trouble_table_are_said_somewhere() -> None:
+    table = (REPOSITORY / "README.md").read_text().partition("## When something is refused")[2].partition("\n## ")[0]
+    sentences = re.findall(r"^\| `([^`]+)`", table, re.M)
+    code = "".join(path.read_text() for part in ("pipeline", "flows") for path in (REPOSITORY / part).rglob("*.py"))
+
+    assert len(sentences) >= 5
+    assert [sentence for sentence in sentences if sentence not in code] == []
+
+
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 170
+
+
 def anchors(page: str) -> set[str]:
     """What a page's headings are called in links."""
     headings = re.findall(r"^#+ (.+)$", page, re.M)
