@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+from accelerate import Accelerator
 
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.labels import NO_LABEL
@@ -303,7 +304,7 @@ def test_scores_do_not_depend_on_which_texts_share_a_batch(root: Store) -> None:
     corpus = load_corpus(root, config)
     network, batches, _ = assemble(config, corpus)
     rows = corpus.rows("dev")
-    by_length = answer(network, batches, rows, torch.device("cpu"))
+    by_length = answer(network, batches, rows, Accelerator(cpu=True))
 
     with torch.inference_mode():
         unsorted = [network(batches.join(rows[start : start + 5], training=False)) for start in range(0, len(rows), 5)]
