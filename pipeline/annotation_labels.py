@@ -19,6 +19,8 @@ from csmv.pipeline.store import Store, parquet_bytes
 
 ANNOTATION = "private/annotation"
 LABEL_FILES = f"{ANNOTATION}/labels"
+AGREEMENT_FILES = "reports/annotation-"
+"""What the names of batches' agreement reports begin with."""
 
 ANNOTATIONS = pa.schema(
     [

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from csmv.pipeline.annotation_labels import AGREEMENT_FILES
+from csmv.pipeline.errors import parsed_json
 from csmv.pipeline.failures import failures_of
 from csmv.pipeline.labels import TASKS, labelled, resolve
 from csmv.pipeline.privacy.forgotten import Forgotten
@@ -43,7 +45,7 @@ def facts_of(dataset: DatasetView, about: About) -> dict[str, Answer]:
         "sampling": Answer(
             (f"All that the source of kind `{store.header.source}` gave, but for what is missing below.",)
         ),
-        "labels": Answer((*facts["labels"].sentences, *_agreement(store)), facts["labels"].tables),
+        "labels": Answer((*facts["labels"].sentences, *agreement_sentences(store)), facts["labels"].tables),
         "missing": Answer((*facts["missing"].sentences, *missing), tables),
         "splits": Answer((*facts["splits"].sentences, *audits), facts["splits"].tables),
         **_collection(dataset, videos, comments),
@@ -183,10 +185,16 @@ def _splits(about: About, splits: Mapping[str, pa.Table]) -> Answer:
     return Answer((first,), ((heading, *rows),))
 
 
-def _agreement(store: Store) -> Iterable[str]:
-    data = store.read_if_there("annotation/agreement.json")
-    if data is not None:
-        yield f"Agreement between annotators: {_flat(json.loads(data))}."
+def agreement_sentences(store: Store) -> Iterable[str]:
+    """What is known of how far the annotators of each batch agree."""
+    for name in sorted(store.files("reports")):
+        if name.startswith(AGREEMENT_FILES) and name.endswith(".json"):
+            report = parsed_json(store.read_file(name), name)
+            agreement = _flat(report["agreement"])
+            yield (
+                f"Batch `{report['batch']}`: {report['labels']:,} labels of {len(report['annotators'])} annotators on "
+                f"{report['comments']:,} comments; agreement: {agreement}."
+            )
 
 
 def _flat(value: Any, path: str = "") -> str:

@@ -48,13 +48,13 @@ class ReleaseConfig(Validated):
         description="what stands beside the Parquet files: csmv (as published), csv, jsonl, webdataset",
     )
     authors: tuple[str, ...] = Field(default=(), description="who made the dataset, as they are to be cited")
-    citation: str = Field(default="", description="how the dataset is to be cited, in BibTeX or in words")
-    homepage: str = Field(
-        default="", pattern=r"^(https://[^\s@]+)?$", description="an https address of the dataset, if there is one"
+    citation: str | None = Field(default=None, description="how the dataset is to be cited, in BibTeX or in words")
+    homepage: str | None = Field(
+        default=None, pattern=r"^https://[^\s@]+$", description="an https address of the dataset, if there is one"
     )
-    doi: str = Field(
-        default="",
-        pattern=r"^(10\.\d{4,9}/[^\s@]+)?$",
+    doi: str | None = Field(
+        default=None,
+        pattern=r"^10\.\d{4,9}/[^\s@]+$",
         description="the DOI of the release, such as 10.5281/zenodo.1234567",
     )
     check_media: bool = Field(default=True, description="compare every media file with its SHA-256 before a release")

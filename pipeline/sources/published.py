@@ -68,7 +68,7 @@ _LABEL_MAPS = {"opinion": ("opinion_label_map.json", OPINIONS), "emotion": ("emo
 _SPLIT_FILES = {part: f"{part}_set.json" for part in SPLIT_NAMES}
 _MAX_JSON_BYTES = 1 << 30
 _DATA_ID = re.compile(r"[0-9A-Za-z_.-]{1,128}")
-_RECIPE = 1
+_RECIPE = 2
 """Of landing: another number makes the files land anew."""
 _FILES, _PAGES = "files", "pages"
 """The steps of landing where pages are read, too."""
@@ -239,8 +239,8 @@ class Published(Source):
         published = read_published(annotations, links)
         self._refuse_others(published)
         # What the dataset is about is nobody's name, though an account may go by it (@teamusa).
-        topics = {entry.hashtag.casefold() for entry in published.entries.values()}
-        creators = {video: name for video, name in creators_in(links).items() if name.casefold() not in topics}
+        topics = {_letters(entry.hashtag) for entry in published.entries.values()}
+        creators = {video: name for video, name in creators_in(links).items() if _letters(name) not in topics}
         looks = {name: look_of(path) for name, path in files.items()}
         landed = land_parts(store, self.landing, _parted(store, published, creators), {**inputs, "files": looks})
         store.write_file(REPORT_FILE, (json.dumps(published.report(), indent=2) + "\n").encode())
@@ -339,6 +339,11 @@ class Published(Source):
 def _files(annotations: Path, links: Path) -> list[Path]:
     """Every file whose content decides what is in a root."""
     return [annotations, *(annotations.parent / name for name in _SPLIT_FILES.values()), links]
+
+
+def _letters(name: str) -> str:
+    """A name without what readers of names overlook: the account `vinyl.records` is the topic `vinylrecords`."""
+    return re.sub(r"[\W_]", "", name.casefold())
 
 
 def _parted(store: Store, published: PublishedFiles, creators: dict[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:

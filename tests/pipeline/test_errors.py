@@ -286,7 +286,7 @@ def test_errors_import_nothing_but_the_standard_library() -> None:
     [
         ("presidio_analyzer", ["scrub"]),
         ("sklearn", ["train"]),
-        ("PIL", ["extract", "train"]),
+        ("PIL", ["extract", "train", "zeroshot"]),
         ("prefect", ["flows"]),
         ("s3fs", ["s3"]),
         ("pyarrow", []),

@@ -139,6 +139,16 @@ def test_comments_are_scrubbed_before_they_are_written(annotations: Path, tmp_pa
     assert known_names(store).handles == {"some.one"}
 
 
+def test_an_account_that_is_called_like_a_hashtag_is_nobodys_name(annotations: Path, tmp_path: Path) -> None:
+    links = annotations / "links.csv"
+    links.write_text(links.read_text().replace("@some.one", "@vinyl.records"))
+    dictionary = annotations / "lable_data_dict.json"
+    dictionary.write_text(dictionary.read_text().replace('"hashtag": "nba"', '"hashtag": "vinylrecords"'))
+    root = str(tmp_path / "root")
+    import_published(root, annotations, links, 2, ScrubPolicy())
+    assert known_names(Store.open(root)).handles == set()
+
+
 def test_hashes_have_the_roots_own_key(annotations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CSMV_PSEUDONYM_KEY", raising=False)
     policy = ScrubPolicy(email=EntityRule(operator=Operator.HASH))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from csmv.pipeline.annotation_labels import read_annotations
+from csmv.pipeline.annotation_labels import AGREEMENT_FILES, read_annotations
 from csmv.pipeline.labels import ADJUDICATED, TASKS
 from csmv.pipeline.release.annotation.adjudicate import Ballot, ballot_of
 from csmv.pipeline.release.annotation.agreement import (
@@ -78,7 +78,7 @@ def agreement_report(store: Store, batch: str, wage_per_hour: float | None = Non
         "effort": effort(seconds, rows, len(ballot.comments), wage_per_hour),
     }
     text = json.dumps(report, indent=1, ensure_ascii=False)
-    store.write_file(f"reports/annotation-{batch}.json", (text + "\n").encode())
+    store.write_file(f"{AGREEMENT_FILES}{batch}.json", (text + "\n").encode())
     return report
 
 

@@ -20,6 +20,7 @@ from csmv.pipeline.release.annotation.annotation_config import BatchConfig
 from csmv.pipeline.release.annotation.expert_labels import read_expert_labels
 from csmv.pipeline.release.annotation.import_annotations import import_files
 from csmv.pipeline.release.annotation.labelling_tasks import write_tasks
+from csmv.pipeline.release.datasheet_facts import agreement_sentences
 from csmv.pipeline.schemas import COMMENTS, LABELS, VIDEOS
 from csmv.pipeline.sources.collect_settings import WebSource
 from csmv.pipeline.store import Store
@@ -99,6 +100,9 @@ def test_planted_kappas_are_recovered(tmp_path: Path) -> None:
 
     assert import_files(store, files).rows == ANNOTATORS * COMMENTS_IN_ALL
     report = agreement_report(store, "batch-1", wage_per_hour=18)
+    [of_batch] = agreement_sentences(store)
+    said = f"{ANNOTATORS * COMMENTS_IN_ALL:,} labels of {ANNOTATORS} annotators on {COMMENTS_IN_ALL:,} comments"
+    assert said in of_batch and "opinion krippendorff" in of_batch, "what the datasheet says"
 
     assert report == json.loads(store.read_file("reports/annotation-batch-1.json"))
     pseudonyms = Pseudonymiser(store.key())
