@@ -157,6 +157,7 @@ def test_other_licences_and_features_made_otherwise_are_refused(released: Path, 
         merge_releases(str(released), other, str(tmp_path / "both"))
 
     write_features(Store.open(root), weights_sha256="cd" * 32)
+    Dataset.open(root).run("splits")  # their audit looks at the features
     other = release(root, LICENSED, tmp_path / "otherwise").address
     with pytest.raises(CsmvError, match="features/i3d was made otherwise"):
         merge_releases(str(released), other, str(tmp_path / "both"))
