@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from csmv.extractors.extractor_errors import MediaError
-from csmv.extractors.pool import DecodePool
-from csmv.extractors.stills import StillsRule
 from csmv.pipeline import interrupt
 from csmv.pipeline.errors import CsmvError
 from csmv.pipeline.root import media_path
@@ -143,6 +141,9 @@ class Asking:
         """Each video with its pictures, as they are decoded; those that give none are noted."""
         config, videos = self._config, list(by_video)
         names = [media_path(by_video[video][0].shard, video) for video in videos]
+        from csmv.extractors.pool import DecodePool  # loads a decoder
+        from csmv.extractors.stills import StillsRule
+
         rule = StillsRule(config.frames, config.frame_side, config.jpeg_quality)
         decoders = min(_DECODERS, -(-len(videos) // _VIDEOS_A_DECODER))
         with self._store.local_files(names) as files, DecodePool((), decoders, stills=rule) as pool:
