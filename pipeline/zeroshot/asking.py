@@ -139,11 +139,11 @@ class Asking:
 
     def _pictures(self, by_video: dict[str, list[Question]]) -> Generator[tuple[str, list[bytes]]]:
         """Each video with its pictures, as they are decoded; those that give none are noted."""
-        config, videos = self._config, list(by_video)
-        names = [media_path(by_video[video][0].shard, video) for video in videos]
         from csmv.extractors.pool import DecodePool  # loads a decoder
         from csmv.extractors.stills import StillsRule
 
+        config, videos = self._config, list(by_video)
+        names = [media_path(by_video[video][0].shard, video) for video in videos]
         rule = StillsRule(config.frames, config.frame_side, config.jpeg_quality)
         decoders = min(_DECODERS, -(-len(videos) // _VIDEOS_A_DECODER))
         with self._store.local_files(names) as files, DecodePool((), decoders, stills=rule) as pool:
