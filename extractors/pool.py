@@ -123,21 +123,19 @@ class DecodePool:
 
     def probe(self, paths: Iterable[Path]) -> Iterator[tuple[int, Probe | MediaError]]:
         """(position in `paths`, what the file says or why it says nothing), as they come."""
-        for event in self._serve("probe", enumerate(paths)):
-            if isinstance(event, FailedEvent):
-                yield event.job, MediaError(event.reason, event.detail)
-            elif isinstance(event, DoneEvent):
-                probed: Any = event.cut
-                yield event.job, probed
+        yield from self._whole("probe", enumerate(paths))
 
     def stills(self, jobs: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, list[bytes] | MediaError]]:
         """(number, JPEG pictures or why there are none) of (number, path) jobs, as they come."""
-        for event in self._serve("stills", iter(jobs)):
+        yield from self._whole("stills", iter(jobs))
+
+    def _whole(self, kind: str, jobs: Iterator[tuple[int, Path]]) -> Iterator[tuple[int, Any]]:
+        """The one answer to each job of a kind that has one, or why there is none."""
+        for event in self._serve(kind, jobs):
             if isinstance(event, FailedEvent):
                 yield event.job, MediaError(event.reason, event.detail)
             elif isinstance(event, DoneEvent):
-                pictures: Any = event.cut
-                yield event.job, pictures
+                yield event.job, event.cut
 
     def _serve(self, kind: str, jobs: Iterator[tuple[int, Path]]) -> Iterator[Event]:
         more = True
